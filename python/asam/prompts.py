@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +49,36 @@ class BoxPerturbation:
         return np.concatenate([low, high]).astype(np.float32)
 
 
-PERTURBATIONS: dict[str, BoxPerturbation] = {
+@dataclass(frozen=True)
+class CornerJitter:
+    """The published code's jitter: one scale for width and height, about the top left corner, and a shift.
+
+    Attributes:
+        scale: (low, high) factor.
+        shift: largest shift in x and in y, whole pixels of a 128-pixel image.
+    """
+
+    scale: tuple[float, float] = (0.6, 1.5)
+    shift: int = 10
+
+    def __call__(
+        self, box: npt.ArrayLike, size: tuple[int, int], rng: np.random.Generator
+    ) -> npt.NDArray[np.float32]:
+        """Perturb one box; arguments and result as of :class:`BoxPerturbation`."""
+        x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+        height, width = size
+        pixel = max(size) / _REFERENCE_SIDE
+        extent = np.array([x1 - x0, y1 - y0]) * rng.uniform(*self.scale)
+        start = np.array([x0, y0]) + pixel * rng.integers(-self.shift, self.shift, size=2, endpoint=True)
+        limit = np.array([width, height], dtype=np.float64)
+        low = np.clip(start, 0, limit - 1)
+        high = np.clip(start + extent, low + 1, limit)
+        return np.concatenate([low, high]).astype(np.float32)
+
+
+Perturbation = Callable[[npt.ArrayLike, tuple[int, int], np.random.Generator], npt.NDArray[np.float32]]
+
+PERTURBATIONS: dict[str, Perturbation] = {
     "none": BoxPerturbation(),
     "train": BoxPerturbation(scale=(0.8, 1.2), shift=8),
     "shift": BoxPerturbation(shift=5),
@@ -55,8 +86,39 @@ PERTURBATIONS: dict[str, BoxPerturbation] = {
     "shift+": BoxPerturbation(shift=8),
     "scale+": BoxPerturbation(scale=(0.7, 1.3)),
     "both": BoxPerturbation(scale=(0.7, 1.3), shift=8),
+    "published": CornerJitter(),
 }
-"""Families of the paper's section 4: "train" is its training jitter, the others are figure 5."""
+"""The paper's families: "train" is its training jitter, the next five are figure 5; "published" is its code's jitter."""
+
+PromptBox = Literal["smallest", "widest"]
+
+
+def rater_box(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
+    """One rater's box as the published code draws it: two pixels (of 128) beyond the outermost ones it holds.
+
+    Args:
+        mask: bool [H, W].
+
+    Returns:
+        float32 [4], xyxy; may reach over the image's edge. None for an empty mask.
+    """
+    rows, columns = mask.nonzero()
+    if not len(rows):
+        return None
+    margin = 2 * max(mask.shape) / _REFERENCE_SIDE
+    box = np.array([columns.min(), rows.min(), columns.max(), rows.max()]) + margin * np.array([-1, -1, 1, 1])
+    return np.asarray(box, dtype=np.float32)
+
+
+def widest_box(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
+    """The published code's prompt: the :func:`rater_box` of largest width plus height; None where all are empty."""
+    boxes = [box for mask in masks if (box := rater_box(mask)) is not None]
+    widest: npt.NDArray[np.float32] | None = max(boxes, key=_extent, default=None)
+    return widest
+
+
+def _extent(box: npt.NDArray[np.float32]) -> float:
+    return float(box[2] - box[0] + box[3] - box[1])
 
 
 def moved_mask(mask: npt.NDArray[np.bool_], old: npt.ArrayLike, new: npt.ArrayLike) -> npt.NDArray[np.bool_]:

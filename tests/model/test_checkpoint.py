@@ -178,8 +178,8 @@ def test_repeated_mask_tokens_begin_as_an_average_of_sams_masks(tmp_path: Path) 
     shape = (4, model.config.sizes.channels, 8, 8)
     cells, tokens = torch.randn(shape), torch.randn(4, 2, model.config.sizes.channels)
     with torch.no_grad():
-        expected, _ = decode(source.mask_decoder, cells, source.position(), tokens, source.ensemble)
-        got, _ = decode(model.mask_decoder, cells, model.position(), tokens, model.ensemble)
+        expected, _ = decode(source.mask_decoder, cells, source.position(), tokens).weighed(source.ensemble)
+        got, _ = decode(model.mask_decoder, cells, model.position(), tokens).weighed(model.ensemble)
     # Tokens and heads left as they are initialised come to 0.57 to 0.69 here, repeated ones to 0.92 to 0.97.
     assert torch.cosine_similarity(got.flatten(), expected.flatten(), dim=0) > 0.9
 
@@ -273,7 +273,7 @@ def test_official_sam_at_its_own_size(official: tuple[Sam, Path]) -> None:
         tokens, dense = model.embed_prompt(1, boxes=boxes)
         for k in range(3):
             only = torch.eye(3)[k]
-            got = decode(model.mask_decoder, embedding + dense, model.position(), tokens, only)
+            got = decode(model.mask_decoder, embedding + dense, model.position(), tokens).weighed(only)
             torch.testing.assert_close(got[0], low[:, k], rtol=0, atol=1e-5)
             torch.testing.assert_close(got[1], scores[:, k], rtol=0, atol=1e-5)
     assert low.std() > 0.01

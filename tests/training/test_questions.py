@@ -8,8 +8,8 @@ import torch
 
 from asam.data import Sample, Synthetic
 from asam.model import ASAM
-from asam.model.prompts import ABSENT, Prompts, tokens_of
-from asam.prompts import PERTURBATIONS, PromptMix, moved_mask
+from asam.model.prompts import ABSENT, tokens_of
+from asam.prompts import PERTURBATIONS, PromptMix, moved_mask, rater_box, widest_box
 from asam.training import TrainConfig
 from asam.training.batches import Batch, collate
 from asam.training.items import Place, TrainingItems, Unreadable
@@ -141,7 +141,7 @@ def test_moved_mask_scales_about_the_box() -> None:
     np.testing.assert_array_equal(doubled, expected)
 
 
-@pytest.mark.parametrize("name", sorted(PERTURBATIONS))
+@pytest.mark.parametrize("name", sorted(set(PERTURBATIONS) - {"published"}))
 def test_perturbations_stay_in_their_bounds(name: str) -> None:
     family, size, box = PERTURBATIONS[name], (128, 128), np.array([40, 44, 72, 84], np.float32)
     for seed in range(200):
@@ -154,6 +154,28 @@ def test_perturbations_stay_in_their_bounds(name: str) -> None:
     np.testing.assert_array_equal(
         family(box, size, np.random.default_rng(3)), family(box, size, np.random.default_rng(3))
     )
+
+
+def test_published_jitter_scales_about_the_corner_and_shifts_by_whole_pixels() -> None:
+    box, moved, factors = np.array([40, 44, 72, 84], np.float32), set(), []
+    for seed in range(500):
+        x0, y0, x1, y1 = PERTURBATIONS["published"](box, (128, 128), np.random.default_rng(seed))
+        moved |= {x0 - 40, y0 - 44}
+        factors.append((x1 - x0) / 32)
+        assert (y1 - y0) / 40 == pytest.approx(factors[-1], abs=1e-5)
+    assert moved == set(range(-10, 11))
+    assert 0.6 <= min(factors) < 0.65
+    assert 1.45 < max(factors) <= 1.5
+
+
+def test_widest_box_is_the_largest_raters_with_a_margin() -> None:
+    masks = np.zeros((3, 128, 128), np.bool_)
+    masks[0, 10:20, 30:50] = True
+    masks[2, 12:40, 31:49] = True
+    np.testing.assert_array_equal(widest_box(masks), [29, 10, 50, 41])
+    np.testing.assert_array_equal(rater_box(masks[0]), [28, 8, 51, 21])
+    assert rater_box(masks[1]) is None
+    assert widest_box(masks[1:2]) is None
 
 
 def test_the_batch_has_every_layout(batch: Batch) -> None:
@@ -191,24 +213,17 @@ def test_a_mixed_batch_gives_each_row_what_it_gets_alone(model: ASAM, batch: Bat
             for field in ("logits", "scores"):
                 found, expected = getattr(whole, field)[row : row + 1], getattr(alone, field)
                 torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(whole.prompt_posterior.mean[row], alone.prompt_posterior.mean[0])
+            torch.testing.assert_close(whole.kl_prompt[row], alone.kl_prompt[0], atol=1e-6, rtol=1e-3)
 
 
 def test_training_prompts_are_those_of_sampling(model: ASAM, batch: Batch) -> None:
-    """The prior of a training row equals the one that encode_prompt gives for the same prompt."""
+    """The prior's hypothesis of a training row is the one that sampling decodes for the same prompt and noise."""
     with torch.no_grad():
-        whole = model(batch.images, batch.prompts, batch.target[:, None], batch.eps)
+        whole = model(batch.images, batch.prompts, batch.target[:, None], batch.eps, batch.prior_eps)
         row = int((batch.labels[:, 0] == 2).nonzero()[0])
         state = model.encode_image(batch.images[row : row + 1])
         prompted = model.encode_prompt(state, boxes=batch.points[row, :2].reshape(1, 4))
-    torch.testing.assert_close(whole.prompt_prior.mean[row], prompted.latent.mean[0], atol=1e-6, rtol=1e-4)
-
-
-def test_short_form_equals_the_full_one(model: ASAM) -> None:
-    from asam.model.prompts import BoxOrClick
-
-    boxes, clicks = torch.tensor([[4.0, 5, 30, 40], [0, 0, 1, 1]]), torch.tensor([[0.0, 0], [9, 7]])
-    rows: Prompts = BoxOrClick(boxes, clicks, torch.tensor([False, True])).rows()
-    of_box, _ = model.prompt_encoder(points=None, boxes=boxes[:1], masks=None)
-    of_click, _ = model.prompt_encoder(points=(clicks[1:, None], torch.ones(1, 1)), boxes=None, masks=None)
-    torch.testing.assert_close(tokens_of(model.prompt_encoder, rows), torch.cat([of_box, of_click]))
+        noise = batch.prior_eps[row : row + 1]
+        drawn = [latent.sample(noise[:, :, i]) for i, latent in enumerate((prompted.latent, state.latent))]
+        logits, _ = model.decode(state.embedding, prompted.tokens, prompted.dense, *drawn)
+    torch.testing.assert_close(whole.logits[row, 1:], logits[0], atol=1e-5, rtol=1e-4)

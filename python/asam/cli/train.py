@@ -34,6 +34,8 @@ _MODEL = (
     "backbone",
     "image_size",
     "adaptation",
+    "latents",
+    "posterior",
 )  # those that are fields of the model's configuration
 _DEFAULTS = {"length": 100_000, "preset": "asam", "backbone": "nano", "image_size": 128}
 
@@ -88,6 +90,10 @@ class Args:
     """Side of the model's input in pixels, a multiple of 16."""
     adaptation: Annotated[str | None, _shown("the preset's")] = None
     """What trains: full, lora or frozen."""
+    latents: Annotated[tuple[str, ...] | None, _shown("the preset's")] = None
+    """Latents that the model has: prompt, image, both, or neither."""
+    posterior: Annotated[bool | None, _shown("the preset's")] = None
+    """Draw training latents from posteriors that see the rater's mask; without, from the priors."""
     sam_checkpoint: Annotated[Path | None, _shown("none")] = None
     """Official sam_vit_*.pth to start from."""
     start: Annotated[Path | None, _shown("none")] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -62,26 +63,40 @@ def mask_decoder(config: ModelConfig) -> MaskDecoder:
     )
 
 
+class Decoded(NamedTuple):
+    """What the mask decoder gives before its masks are formed, of N rows.
+
+    upscaled U: [N, C/8, 4e, 4e]; hyper h_k: [N, K, C/8]; quality iou_k: [N, K]; k = 1..K.
+    """
+
+    upscaled: torch.Tensor
+    hyper: torch.Tensor
+    quality: torch.Tensor
+
+    def masks(self) -> torch.Tensor:
+        """h_k . U: the mask of every token, [N, K, 4e, 4e]."""
+        return torch.einsum("nkc,nchw->nkhw", self.hyper, self.upscaled)
+
+    def weighed(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [N, 4e, 4e] and scores [N] of the ensemble, equation (13), for weights w [K].
+
+        The masks are summed before they are formed: sum_k w_k (h_k . U) = (sum_k w_k h_k) . U.
+        """
+        summed = torch.einsum("k,nkc->nc", weights, self.hyper)
+        return torch.einsum("nc,nchw->nhw", summed, self.upscaled), self.quality @ weights
+
+
 def decode(
-    decoder: MaskDecoder,
-    source: torch.Tensor,
-    position: torch.Tensor,
-    tokens: torch.Tensor,
-    weights: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mask decoder with its masks summed by the ensemble weights before they are formed.
+    decoder: MaskDecoder, source: torch.Tensor, position: torch.Tensor, tokens: torch.Tensor
+) -> Decoded:
+    """The mask decoder up to its last product.
 
     ``MaskDecoder.forward`` repeats one image for all its prompts; here every row has an image of its own.
-    sum_k w_k (h_k . U) = (sum_k w_k h_k) . U, equation (13) of the paper.
 
     Args:
         source: [N, C, e, e], image plus dense prompt embedding.
         position: [1, C, e, e], dense positional encoding.
         tokens: [N, t, C], prompt tokens.
-        weights: [K], ensemble weights of the mask tokens 1..K.
-
-    Returns:
-        logits [N, 4e, 4e] and scores [N].
     """
     rows, channels, height, width = source.shape
     output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
@@ -91,6 +106,4 @@ def decode(
     upscaled = decoder.output_upscaling(cells.transpose(1, 2).reshape(rows, channels, height, width))
     heads = list(decoder.output_hypernetworks_mlps)[1:]
     hyper = torch.stack([head(hidden[:, 2 + k]) for k, head in enumerate(heads)], dim=1)
-    logits = torch.einsum("nc,nchw->nhw", torch.einsum("k,nkc->nc", weights, hyper), upscaled)
-    scores = decoder.iou_prediction_head(hidden[:, 0])[:, 1:] @ weights
-    return logits, scores
+    return Decoded(upscaled, hyper, decoder.iou_prediction_head(hidden[:, 0])[:, 1:])

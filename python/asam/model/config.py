@@ -6,10 +6,21 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 PATCH = 16  # pixels a side of one grid cell, in every SAM backbone
+SAM_SIDE = 1024  # S of the official checkpoints
 SAM_PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, as segment_anything
 SAM_PIXEL_STD = (58.395, 57.12, 57.375)
 
 ADAPTATIONS = ("full", "lora", "frozen")
+LATENTS = ("prompt", "image")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "adaptation": ADAPTATIONS,
+    "box_units": ("pixels", "published"),
+    "image_prior": ("embedding", "image"),
+    "prompt_prior": ("attention", "published"),
+    "posterior_prompt": ("mask", "box"),
+    "pooling": ("strided", "average"),
+    "start": ("repeat", "fresh"),
+}
 
 
 class LoraTarget(NamedTuple):
@@ -89,7 +100,19 @@ class ModelConfig:
         backbone: key of :data:`BACKBONES`.
         image_size: S, side of the square the image is resized into, pixels; a multiple of 16.
         mask_tokens: K, mask tokens that the ensemble weighs.
-        log_sigma_range: clamp of the latent networks' log standard deviations.
+        latents: which of "prompt" and "image" there are; one that is not is the constant zero, its combiner stays.
+        posterior: latents of training come from posteriors that see the rater's mask; False draws them from the priors.
+        log_sigma_range: clamp of the latent networks' log standard deviations; None leaves them as they are.
+        box_units: how boxes reach the prompt encoder: "pixels" of model space, or "published": of a 1024-pixel image
+            whatever S is, so that at S = 128 the position code sees values up to 8.
+        image_prior: what the image latent's networks see: the "embedding" F, or the "image" itself.
+        image_prior_channels: image channels that they see, 1 (grey) or 3; for "image" only.
+        prompt_prior: how the prompt reaches its latent's networks: "attention" of the grid's cells to the prompt
+            tokens, or "published": a box's two tokens through fully connected layers to a map of S x S.
+        posterior_prompt: what the prompt latent's posterior sees: the rater's "mask", or only its "box".
+        pooling: how the latent networks halve their maps: by "strided" convolutions, or by "average" pooling.
+        start: mask tokens, hyper-networks and quality head after reading a SAM checkpoint: "repeat" SAM's own, or
+            "fresh".
         pixel_mean, pixel_std: normalisation of 0..255 RGB values.
         adaptation: what trains, see :func:`asam.model.adapt`: "full", "lora" or "frozen".
         lora_rank: rank of the adapters.
@@ -101,7 +124,16 @@ class ModelConfig:
     backbone: str = "vit_b"
     image_size: int = 128
     mask_tokens: int = 8
-    log_sigma_range: tuple[float, float] = (-6.0, 2.0)
+    latents: tuple[str, ...] = LATENTS
+    posterior: bool = True
+    log_sigma_range: tuple[float, float] | None = (-6.0, 2.0)
+    box_units: str = "pixels"
+    image_prior: str = "embedding"
+    image_prior_channels: int = 1
+    prompt_prior: str = "attention"
+    posterior_prompt: str = "mask"
+    pooling: str = "strided"
+    start: str = "repeat"
     pixel_mean: tuple[float, float, float] = SAM_PIXEL_MEAN
     pixel_std: tuple[float, float, float] = SAM_PIXEL_STD
     adaptation: str = "full"
@@ -118,16 +150,28 @@ class ModelConfig:
             )
         if not isinstance(self.mask_tokens, int) or not 1 <= self.mask_tokens <= 64:
             raise ValueError(f"mask_tokens: expected 1 to 64, got {self.mask_tokens!r}")
-        low, high = self.log_sigma_range
-        if not low < high:
-            raise ValueError(f"log_sigma_range: expected low < high, got {self.log_sigma_range!r}")
+        if self.log_sigma_range is not None and not self.log_sigma_range[0] < self.log_sigma_range[1]:
+            raise ValueError(f"log_sigma_range: expected low < high or None, got {self.log_sigma_range!r}")
         if not all(s > 0 for s in self.pixel_std):
             raise ValueError(f"pixel_std: expected three positive numbers, got {self.pixel_std!r}")
-        self._check_adaptation()
+        self._check_choices()
+        self._check_adapters()
 
-    def _check_adaptation(self) -> None:
-        if self.adaptation not in ADAPTATIONS:
-            raise ValueError(f"adaptation: expected one of {list(ADAPTATIONS)}, got {self.adaptation!r}")
+    def _check_choices(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {list(known)}, got {getattr(self, name)!r}")
+        if not set(self.latents) <= set(LATENTS) or len(set(self.latents)) < len(self.latents):
+            raise ValueError(f"latents: expected some of {list(LATENTS)}, each once, got {self.latents!r}")
+        if self.image_prior_channels not in (1, 3):
+            raise ValueError(f"image_prior_channels: expected 1 or 3, got {self.image_prior_channels!r}")
+        if (self.prompt_prior == "published") != (self.posterior_prompt == "box"):
+            raise ValueError(
+                'posterior_prompt: expected "box" beside prompt_prior "published" and nowhere else, '
+                f"got {self.posterior_prompt!r} beside {self.prompt_prior!r}"
+            )
+
+    def _check_adapters(self) -> None:
         if not isinstance(self.lora_rank, int) or not 1 <= self.lora_rank <= self.sizes.embed_dim:
             raise ValueError(f"lora_rank: expected 1 to {self.sizes.embed_dim}, got {self.lora_rank!r}")
         if not self.lora_alpha > 0:
@@ -147,6 +191,16 @@ class ModelConfig:
     def grid(self) -> int:
         """e, cells a side of the embedding."""
         return self.image_size // PATCH
+
+    @property
+    def latent(self) -> int:
+        """L, size of either latent."""
+        return self.sizes.latent
+
+    @property
+    def box_scale(self) -> float:
+        """Factor on boxes in model space on their way to the prompt encoder."""
+        return SAM_SIDE / self.image_size if self.box_units == "published" else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, ready for JSON."""

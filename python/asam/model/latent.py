@@ -24,15 +24,23 @@ class Gaussian(NamedTuple):
 
 
 def kl_terms(q: Gaussian, p: Gaussian) -> torch.Tensor:
-    """KL(q || p) of each latent dimension in nats, [B, L]; closed form for normals."""
+    """KL(q || p) of each latent dimension in nats, [B, L]; closed form for normals, equations (8) and (12)."""
     ratio = (q.sigma / p.sigma).square()
     shift = ((q.mean - p.mean) / p.sigma).square()
     return 0.5 * (ratio + shift - 1 - ratio.log())
 
 
-def kl_divergence(q: Gaussian, p: Gaussian) -> torch.Tensor:
-    """KL(q || p) in nats, [B]; closed form for diagonal normals, equations (8) and (12)."""
-    return kl_terms(q, p).sum(dim=-1)
+class NoLatent(nn.Module):
+    """In place of a latent network where the model has no such latent: mean and sigma are zero."""
+
+    def __init__(self, *, latent: int) -> None:
+        super().__init__()
+        self.latent = latent
+
+    def forward(self, seen: torch.Tensor, *_: torch.Tensor) -> Gaussian:
+        """Anything [B, ...] -> zeros [B, L]."""
+        zero = seen.new_zeros(len(seen), self.latent)
+        return Gaussian(zero, zero)
 
 
 class MaskStem(nn.Module):
@@ -40,6 +48,7 @@ class MaskStem(nn.Module):
 
     def __init__(self, *, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.layers = nn.Sequential(
             nn.Conv2d(1, channels // 4, kernel_size=2, stride=2),
             LayerNorm2d(channels // 4),
@@ -56,7 +65,17 @@ class MaskStem(nn.Module):
 
 
 class GaussianHead(nn.Module):
-    """Blocks of 3x3 convolutions, halved in size between blocks, pooled to one mean and one sigma."""
+    """Blocks of 3x3 convolutions, halved in size between blocks, pooled to one mean and one sigma.
+
+    Args:
+        inputs: channels of the map.
+        widths: channels of each block.
+        convs: convolutions a block.
+        latent: L.
+        log_sigma_range: clamp of log sigma; None leaves it as it is.
+        pooling: "strided": the first convolution of a block halves; "average": 2x2 means before it do, of what there
+            is at an odd edge.
+    """
 
     def __init__(
         self,
@@ -65,15 +84,18 @@ class GaussianHead(nn.Module):
         widths: Sequence[int],
         convs: int,
         latent: int,
-        log_sigma_range: tuple[float, float],
+        log_sigma_range: tuple[float, float] | None,
+        pooling: str = "strided",
     ) -> None:
         super().__init__()
         self.log_sigma_range = log_sigma_range
         blocks: list[nn.Sequential] = []
         for width in widths:
             layers: list[nn.Module] = []
+            if blocks and pooling == "average":
+                layers.append(nn.AvgPool2d(kernel_size=2, ceil_mode=True))
             for i in range(convs):
-                stride = 2 if blocks and i == 0 else 1
+                stride = 2 if blocks and i == 0 and pooling == "strided" else 1
                 layers += [nn.Conv2d(inputs, width, kernel_size=3, stride=stride, padding=1), nn.ReLU()]
                 inputs = width
             blocks.append(nn.Sequential(*layers))
@@ -83,8 +105,12 @@ class GaussianHead(nn.Module):
     def forward(self, x: torch.Tensor) -> Gaussian:
         """[B, inputs, e, e] -> mean and sigma, [B, L] each."""
         pooled = self.blocks(x).mean(dim=(2, 3), keepdim=True)
-        mean, log_sigma = self.output(pooled).flatten(1).chunk(2, dim=1)
-        return Gaussian(mean, log_sigma.clamp(*self.log_sigma_range).exp())
+        # In full precision, whatever the convolutions computed in: the divergences take differences of these.
+        output = self.output(pooled).flatten(1)
+        mean, log_sigma = output.to(torch.promote_types(output.dtype, torch.float32)).chunk(2, dim=1)
+        if self.log_sigma_range is not None:
+            log_sigma = log_sigma.clamp(*self.log_sigma_range)
+        return Gaussian(mean, log_sigma.exp())
 
 
 class ImageLatentNet(nn.Module):

@@ -13,11 +13,14 @@ from asam.model import backbone, checkpoint
 from asam.model.adaptation import prepare
 from asam.model.combiner import Combiner
 from asam.model.config import ModelConfig
-from asam.model.latent import Gaussian, GaussianHead, ImageLatentNet, MaskStem, PromptLatentNet
+from asam.model.latent import Gaussian, kl_terms
+from asam.model.parts import image_latent_net, prompt_latent_net
 from asam.model.presets import PRESETS
-from asam.model.prompts import BoxOrClick, Prompts, tokens_of
+from asam.model.prompts import Prompts, tokens_of
 
 if TYPE_CHECKING:
+    from asam.training.batches import Batch
+    from asam.training.config import TrainConfig
     from asam_trt import Hypotheses
 
 
@@ -42,15 +45,29 @@ class PromptState(NamedTuple):
 class TrainingOutput(NamedTuple):
     """Of one training pass: hypothesis 0 comes from the posteriors, the others from the priors.
 
-    logits [B, 1 + n, 4e, 4e], scores [B, 1 + n].
+    logits [B, 1 + n, 4e, 4e], scores [B, 1 + n]; kl_prompt and kl_image [B, L], nats of each latent dimension.
     """
 
     logits: torch.Tensor
     scores: torch.Tensor
-    prompt_prior: Gaussian
-    prompt_posterior: Gaussian
-    image_prior: Gaussian
-    image_posterior: Gaussian
+    kl_prompt: torch.Tensor
+    kl_image: torch.Tensor
+
+
+class ImageDraw(NamedTuple):
+    """Image latents [B, 1 + n, L], the first of the posterior, and KL(posterior || prior) [B, L] in nats."""
+
+    latent: torch.Tensor
+    kl: torch.Tensor
+
+
+class PromptDraw(NamedTuple):
+    """Tokens [B, t, C], dense embedding [B, C, h, w], and of the prompt latent what :class:`ImageDraw` has."""
+
+    tokens: torch.Tensor
+    dense: torch.Tensor
+    latent: torch.Tensor
+    kl: torch.Tensor
 
 
 class ASAM(nn.Module):
@@ -67,28 +84,12 @@ class ASAM(nn.Module):
         self.prompt_encoder = backbone.prompt_encoder(config)
         self.mask_decoder = backbone.mask_decoder(config)
 
-        def head(inputs: int) -> GaussianHead:
-            return GaussianHead(
-                inputs=inputs,
-                widths=sizes.prior_widths,
-                convs=sizes.prior_convs,
-                latent=sizes.latent,
-                log_sigma_range=config.log_sigma_range,
-            )
-
+        self.image_prior = image_latent_net(config)
+        self.prompt_prior = prompt_latent_net(config)
+        if config.posterior:
+            self.image_posterior = image_latent_net(config, posterior=True)
+            self.prompt_posterior = prompt_latent_net(config, posterior=True)
         channels = sizes.channels
-        mask_channels = sizes.prior_widths[0]
-        self.image_prior = ImageLatentNet(head(channels))
-        self.image_posterior = ImageLatentNet(
-            head(channels + mask_channels), MaskStem(channels=mask_channels)
-        )
-        self.prompt_prior = PromptLatentNet(head(2 * channels), channels=channels, heads=sizes.decoder_heads)
-        self.prompt_posterior = PromptLatentNet(
-            head(2 * channels + mask_channels),
-            channels=channels,
-            heads=sizes.decoder_heads,
-            stem=MaskStem(channels=mask_channels),
-        )
         self.combiner_image = Combiner(channels=channels, latent=sizes.latent)
         self.combiner_prompt = Combiner(channels=channels, latent=sizes.latent)
         self.ensemble = nn.Parameter(torch.full((config.mask_tokens,), 1 / config.mask_tokens))
@@ -133,11 +134,17 @@ class ASAM(nn.Module):
 
     def encode_image(self, images: torch.Tensor) -> ImageState:
         """Normalised, padded images [B, 3, S, S] -> image state."""
-        return self.image_state(self.image_encoder(images))
+        return self.image_state(images, self.image_encoder(images))
 
-    def image_state(self, embedding: torch.Tensor) -> ImageState:
-        """Embeddings F [B, C, e, e] that are known already -> image state."""
-        return ImageState(embedding, self.image_prior(embedding))
+    def image_state(self, images: torch.Tensor, embedding: torch.Tensor) -> ImageState:
+        """Images whose embeddings F [B, C, e, e] are known already -> image state."""
+        return ImageState(embedding, self.image_prior(self._image_evidence(images, embedding)))
+
+    def _image_evidence(self, images: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """What the image latent's networks see."""
+        if self.config.image_prior == "embedding":
+            return embedding
+        return images.mean(dim=1, keepdim=True) if self.config.image_prior_channels == 1 else images
 
     def encode_prompt(
         self,
@@ -155,9 +162,17 @@ class ASAM(nn.Module):
             boxes: [B, 4], xyxy.
             masks: logits [B, 1, 4e, 4e].
         """
+        self._check_kind(boxes_only=boxes is not None and points is None and masks is None)
         tokens, dense = self.embed_prompt(len(state.embedding), points=points, boxes=boxes, masks=masks)
         latent = self.prompt_prior(state.embedding, self.position(), tokens, dense)
         return PromptState(tokens, dense, latent)
+
+    def _check_kind(self, *, boxes_only: bool) -> None:
+        if self.config.prompt_prior == "published" and not boxes_only:
+            raise ValueError(
+                f"prompt: the preset {self.config.preset!r} knows boxes alone; "
+                "expected one box, and neither points nor a mask"
+            )
 
     def embed_prompt(
         self,
@@ -168,6 +183,8 @@ class ASAM(nn.Module):
         masks: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens [rows, t, C] and dense embedding [rows, C, h, w] (h = w = 1 without a mask)."""
+        if boxes is not None:
+            boxes = boxes * self.config.box_scale
         tokens, dense = self.prompt_encoder(points=points, boxes=boxes, masks=masks)
         if masks is None:
             dense = dense[:, :, :1, :1]
@@ -198,11 +215,36 @@ class ASAM(nn.Module):
         Returns:
             logits [B, n, 4e, 4e] and scores [B, n].
         """
+        decoded = self._decoded(embedding, tokens, dense, latent_prompt, latent_image)
         rows, n = latent_image.shape[:2]
-        source = self.combiner_image(embedding, latent_image) + self.combiner_prompt(dense, latent_prompt)
-        queries = tokens.repeat_interleave(n, dim=0)
-        logits, scores = backbone.decode(self.mask_decoder, source, self.position(), queries, self.ensemble)
+        logits, scores = decoded.weighed(self.ensemble)
         return logits.unflatten(0, (rows, n)), scores.unflatten(0, (rows, n))
+
+    def decode_tokens(
+        self,
+        embedding: torch.Tensor,
+        tokens: torch.Tensor,
+        dense: torch.Tensor,
+        latent_prompt: torch.Tensor,
+        latent_image: torch.Tensor,
+    ) -> torch.Tensor:
+        """The terms of the sum (13): w_k times the mask of token k, [B, n, K, 4e, 4e]; arguments as :meth:`decode`."""
+        decoded = self._decoded(embedding, tokens, dense, latent_prompt, latent_image)
+        rows, n = latent_image.shape[:2]
+        weighed: torch.Tensor = decoded.masks() * self.ensemble[:, None, None]
+        return weighed.unflatten(0, (rows, n))
+
+    def _decoded(
+        self,
+        embedding: torch.Tensor,
+        tokens: torch.Tensor,
+        dense: torch.Tensor,
+        latent_prompt: torch.Tensor,
+        latent_image: torch.Tensor,
+    ) -> backbone.Decoded:
+        source = self.combiner_image(embedding, latent_image) + self.combiner_prompt(dense, latent_prompt)
+        queries = tokens.repeat_interleave(latent_image.shape[1], dim=0)
+        return backbone.decode(self.mask_decoder, source, self.position(), queries)
 
     @torch.no_grad()
     def sample(
@@ -251,11 +293,12 @@ class ASAM(nn.Module):
     def forward(
         self,
         images: torch.Tensor,
-        prompts: Prompts | BoxOrClick,
+        prompts: Prompts,
         masks: torch.Tensor,
         eps: torch.Tensor,
         prior_eps: torch.Tensor | None = None,
         embedding: torch.Tensor | None = None,
+        rater_boxes: torch.Tensor | None = None,
     ) -> TrainingOutput:
         """One training pass: posterior and prior latents, and the masks that they give.
 
@@ -267,44 +310,92 @@ class ASAM(nn.Module):
             prior_eps: [B, n, 2, L], noise of n draws from the prior; None draws none.
             embedding: [B, C, e, e] of the images where it is known, see :class:`asam.model.EmbeddingCache`;
                 the image encoder then does not run.
+            rater_boxes: [B, 4] in model space, of the masks; for a posterior that sees the box alone.
         """
-        state = self.encode_image(images) if embedding is None else self.image_state(embedding)
-        embedding, image_prior = state
-        if isinstance(prompts, BoxOrClick):
-            prompts = prompts.rows()
-        image_posterior = self.image_posterior(embedding, masks)
+        if embedding is None:
+            embedding = self.image_encoder(images)
         noise = eps[:, None] if prior_eps is None else torch.cat([eps[:, None], prior_eps], dim=1)
-        latent_image = _draw(image_posterior, image_prior, noise[:, :, 1])
+        image = self.draw_image(images, embedding, masks, noise[:, :, 1])
 
         groups = prompts.alike()
-        parts = [
-            self._prompted(
-                embedding[rows], prompts.take(rows), masks[rows], noise[rows, :, 0], latent_image[rows]
+        answers = masks if rater_boxes is None else rater_boxes
+        parts = []
+        for rows in groups:
+            drawn = self.draw_prompt(embedding[rows], prompts.take(rows), answers[rows], noise[rows, :, 0])
+            logits, scores = self.decode(
+                embedding[rows], drawn.tokens, drawn.dense, drawn.latent, image.latent[rows]
             )
-            for rows in groups
-        ]
+            parts.append((logits, scores, drawn.kl))
         back = torch.cat(groups).argsort()
-        logits, scores, *of_prompt = (torch.cat(part)[back] for part in zip(*parts, strict=True))
-        prior, posterior = Gaussian(*of_prompt[:2]), Gaussian(*of_prompt[2:])
-        return TrainingOutput(logits, scores, prior, posterior, image_prior, image_posterior)
+        logits, scores, kl_prompt = (torch.cat(part)[back] for part in zip(*parts, strict=True))
+        return TrainingOutput(logits, scores, kl_prompt, image.kl)
 
-    def _prompted(
-        self,
-        embedding: torch.Tensor,
-        prompts: Prompts,
-        masks: torch.Tensor,
-        noise: torch.Tensor,
-        latent_image: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        """Logits, scores, mean and sigma of prior and posterior, for rows whose prompts are alike."""
-        tokens = tokens_of(self.prompt_encoder, prompts)
+    def draw_image(
+        self, images: torch.Tensor, embedding: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor
+    ) -> ImageDraw:
+        """Image latents for training, of the posterior and of the prior.
+
+        Args:
+            images: [B, 3, S, S].
+            embedding: F, [B, C, e, e].
+            masks: the rater's, [B, 1, S, S].
+            noise: [B, 1 + n, L].
+        """
+        evidence = self._image_evidence(images, embedding)
+        prior = self.image_prior(evidence)
+        posterior = self.image_posterior(evidence, masks) if self.config.posterior else prior
+        return ImageDraw(_draw(posterior, prior, noise), self._divergence("image", posterior, prior))
+
+    def draw_prompt(
+        self, embedding: torch.Tensor, prompts: Prompts, answers: torch.Tensor, noise: torch.Tensor
+    ) -> PromptDraw:
+        """Prompt latents for training, of rows whose prompts are alike.
+
+        Args:
+            embedding: F, [B, C, e, e].
+            prompts: without absent places.
+            answers: what the posterior may see of the rater: the mask [B, 1, S, S], or where the configuration says so
+                the box alone, [B, 4] in model space.
+            noise: [B, 1 + n, L].
+        """
+        self._check_kind(boxes_only=bool((prompts.labels >= 2).all() and not prompts.has_mask.any()))
+        tokens = tokens_of(self.prompt_encoder, prompts, box_scale=self.config.box_scale)
         mask_input = prompts.masks if bool(prompts.has_mask[0]) else None
         _, dense = self.embed_prompt(len(tokens), masks=mask_input)
         prior = self.prompt_prior(embedding, self.position(), tokens, dense)
-        posterior = self.prompt_posterior(embedding, self.position(), tokens, dense, masks)
-        latent_prompt = _draw(posterior, prior, noise)
-        logits, scores = self.decode(embedding, tokens, dense, latent_prompt, latent_image)
-        return logits, scores, *prior, *posterior
+        posterior = prior
+        if self.config.posterior:
+            if self.config.posterior_prompt == "box":
+                answers, _ = self.embed_prompt(len(answers), boxes=answers)
+            posterior = self.prompt_posterior(embedding, self.position(), tokens, dense, answers)
+        kl = self._divergence("prompt", posterior, prior)
+        return PromptDraw(tokens, dense, _draw(posterior, prior, noise), kl)
+
+    def _divergence(self, latent: str, posterior: Gaussian, prior: Gaussian) -> torch.Tensor:
+        """KL(posterior || prior), [B, L]; zero where training has no such posterior."""
+        if not self.config.posterior or latent not in self.config.latents:
+            return torch.zeros_like(prior.mean)
+        return kl_terms(posterior, prior)
+
+    def training_loss(
+        self,
+        batch: Batch,
+        config: TrainConfig,
+        *,
+        divergence_weight: float = 1.0,
+        embedding: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a batch and its parts, each a mean over rows: what the trainer wants of a network.
+
+        Args:
+            batch: rows of the training data.
+            config: which terms, and their weights.
+            divergence_weight: factor on both KL terms, for their warm-up.
+            embedding: of the batch's images where it is known, see :meth:`forward`.
+        """
+        from asam.training.objective import objective  # the objectives are written against this class
+
+        return objective(self, batch, config, divergence_weight=divergence_weight, embedding=embedding)
 
 
 def _draw(posterior: Gaussian, prior: Gaussian, noise: torch.Tensor) -> torch.Tensor:

@@ -44,33 +44,19 @@ class Prompts(NamedTuple):
         )
 
 
-class BoxOrClick(NamedTuple):
-    """Short form of the two commonest prompts: boxes [B, 4], or a positive click [B, 2] where by_click [B] says so."""
+def tokens_of(encoder: PromptEncoder, prompts: Prompts, *, box_scale: float = 1.0) -> torch.Tensor:
+    """Tokens [B, m, C] of rows that are alike, those of SAM's ``PromptEncoder.forward``.
 
-    boxes: torch.Tensor
-    clicks: torch.Tensor
-    by_click: torch.Tensor
-
-    def rows(self) -> Prompts:
-        """The same in full."""
-        corners = self.boxes.unflatten(1, (2, 2))
-        padded = torch.stack([self.clicks, torch.zeros_like(self.clicks)], dim=1)
-        by_click = self.by_click[:, None]
-        labels = torch.where(
-            by_click,
-            by_click.new_tensor([1, -1], dtype=torch.long),
-            by_click.new_tensor([2, 3], dtype=torch.long),
-        )
-        no_mask = torch.zeros_like(self.by_click, dtype=torch.bool)
-        masks = self.boxes.new_zeros(len(self.boxes), 1, 1, 1)
-        return Prompts(torch.where(by_click[..., None], padded, corners), labels, masks, no_mask)
-
-
-def tokens_of(encoder: PromptEncoder, prompts: Prompts) -> torch.Tensor:
-    """Tokens [B, m, C] of rows that are alike, those of SAM's ``PromptEncoder.forward``."""
+    Args:
+        encoder: SAM's.
+        prompts: rows that are alike.
+        box_scale: factor on the corners of boxes, see :attr:`asam.ModelConfig.box_scale`.
+    """
+    corner = prompts.labels >= 2
+    points = torch.where(corner[..., None], prompts.points * box_scale, prompts.points)
     # Phases of the position code need full precision, whatever the rest of the network computes in.
     with torch.autocast(prompts.points.device.type, enabled=False):
-        tokens: torch.Tensor = encoder._embed_points(prompts.points, prompts.labels, pad=False)
-        for corner in (2, 3):
-            tokens[prompts.labels == corner] += encoder.point_embeddings[corner].weight
+        tokens: torch.Tensor = encoder._embed_points(points, prompts.labels, pad=False)
+        for label in (2, 3):
+            tokens[prompts.labels == label] += encoder.point_embeddings[label].weight
     return tokens

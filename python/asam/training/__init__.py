@@ -3,5 +3,14 @@
 from asam.training.config import TrainConfig
 from asam.training.failures import Interrupted, NonFiniteLoss, NotWritten, UnreadableSample
 from asam.training.loop import train
+from asam.training.trainable import Trainable
 
-__all__ = ["Interrupted", "NonFiniteLoss", "NotWritten", "TrainConfig", "UnreadableSample", "train"]
+__all__ = [
+    "Interrupted",
+    "NonFiniteLoss",
+    "NotWritten",
+    "TrainConfig",
+    "Trainable",
+    "UnreadableSample",
+    "train",
+]

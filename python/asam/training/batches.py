@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Sampler
 
 from asam.data import Dataset as SampleDataset
 from asam.data import Sample
-from asam.model.config import ModelConfig
 from asam.model.prompts import ABSENT, Prompts
 from asam.training.config import TrainConfig
 from asam.training.items import Item, Place, TrainingItems, Unreadable
+from asam.training.network_config import NetworkConfig
 
 
 class Batch(NamedTuple):
@@ -25,10 +25,13 @@ class Batch(NamedTuple):
         images: [B, 3, S, S], normalised and padded.
         points, labels, mask_inputs, has_mask: the prompts, see :class:`asam.model.prompts.Prompts`.
         target: [B, S, S], the drawn rater's mask.
+        target_box: [B, 4], that rater's box in model space (:func:`asam.prompts.rater_box`), or where that rater marked
+            nothing the widest one of all raters.
         valid: [B, S, S], 1 on the image and 0 on padding.
         raters: [B, R, S, S], all masks, with weights [B, R].
         eps: [B, 2, L], noise of the posterior draw.
         prior_eps: [B, n, 2, L], noise of n prior draws.
+        seeds: int64 [B], of whatever else a network draws.
     """
 
     images: torch.Tensor
@@ -37,11 +40,13 @@ class Batch(NamedTuple):
     mask_inputs: torch.Tensor
     has_mask: torch.Tensor
     target: torch.Tensor
+    target_box: torch.Tensor
     valid: torch.Tensor
     raters: torch.Tensor
     weights: torch.Tensor
     eps: torch.Tensor
     prior_eps: torch.Tensor
+    seeds: torch.Tensor
 
     @property
     def prompts(self) -> Prompts:
@@ -61,7 +66,7 @@ class Batch(NamedTuple):
 
 
 class StepBatches(Sampler[list[Place]]):
-    """The places of each step, in seeded permutations of the data set, one after another."""
+    """The places of each step, in seeded permutations of the data set, one after another; or always in its order."""
 
     def __init__(
         self,
@@ -73,24 +78,25 @@ class StepBatches(Sampler[list[Place]]):
         steps: int,
         rank: int = 0,
         world: int = 1,
+        shuffle: bool = True,
     ) -> None:
         if length < 1:
             raise ValueError("training data: expected at least one sample, got an empty data set")
         if batch_size % world:
             raise ValueError(f"batch_size: expected a multiple of the {world} processes, got {batch_size}")
         self.length, self.batch_size, self.seed = length, batch_size, seed
-        self.start, self.steps, self.rank, self.world = start, steps, rank, world
+        self.start, self.steps, self.rank, self.world, self.shuffle = start, steps, rank, world, shuffle
 
     def __len__(self) -> int:
         return self.steps - self.start
 
     def __iter__(self) -> Iterator[list[Place]]:
-        epoch, order = -1, np.empty(0, dtype=np.int64)
+        epoch, order = -1, np.arange(self.length)
         for step in range(self.start, self.steps):
             places = []
             for slot in range(self.rank, self.batch_size, self.world):
                 serial = step * self.batch_size + slot
-                if serial // self.length != epoch:
+                if self.shuffle and serial // self.length != epoch:
                     epoch = serial // self.length
                     order = np.random.default_rng([self.seed, epoch]).permutation(self.length)
                 places.append(Place(int(order[serial % self.length]), serial))
@@ -124,7 +130,7 @@ def collate(items: list[Item | Unreadable]) -> Batch | Unreadable:
 
 def loader(
     data: SampleDataset[Sample],
-    model: ModelConfig,
+    model: NetworkConfig,
     config: TrainConfig,
     *,
     start: int,
@@ -143,6 +149,7 @@ def loader(
         steps=config.steps,
         rank=rank,
         world=world,
+        shuffle=config.shuffle,
     )
     return DataLoader(
         TrainingItems(data, model, config),

@@ -9,7 +9,7 @@ import numpy as np
 
 from asam.data import Dataset, Sample, sheet
 from asam.methods import Prior
-from asam.model.network import ASAM
+from asam.training.trainable import Trainable
 
 _ROWS = 4  # samples on a sheet
 _ANSWERS = 8  # hypotheses of each
@@ -41,11 +41,11 @@ class Board:
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
-    def sheet(self, model: ASAM, data: Dataset[Sample], *, seed: int, step: int) -> None:
-        """A contact sheet of samples spread over ``data``: raters' masks beside hypotheses of ``model``."""
+    def sheet(self, network: Trainable, data: Dataset[Sample], *, seed: int, step: int) -> None:
+        """A contact sheet of samples spread over ``data``: raters' masks beside hypotheses of ``network``."""
         chosen = np.unique(np.linspace(0, len(data) - 1, _ROWS).round().astype(int))
         samples = [data[int(index)] for index in chosen]
-        method = Prior(model)
+        method = Prior(network)
         answers = [method.hypotheses(sample, n=_ANSWERS, seed=seed).masks for sample in samples]
         picture = sheet(samples, tile=96, answers=answers)
         self._writer.add_image("hypotheses", picture, step, dataformats="HWC")

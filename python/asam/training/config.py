@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from asam.prompts import PERTURBATIONS, PromptMix
+from asam.prompts import PERTURBATIONS, PromptBox, PromptMix
 
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["no", "bf16", "fp16"]
+Objective = Literal["evidence", "published"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +20,22 @@ class TrainConfig:
     Attributes:
         steps: optimiser steps of the whole run; the schedule ends with them.
         batch_size: images a step, over all processes.
+        shuffle: a new order of the samples in each pass.
         accumulate: parts that each process computes its share of a batch in, to save memory; changes no result.
         mixed_precision: "bf16" or "fp16" for the network's products, "no" for float32 throughout.
         learning_rate: peak, after the warm-up.
         schedule: from the peak to the last step: "cosine" or "linear" to zero, or "constant".
         warmup: steps of a linear warm-up of the learning rate.
         weight_decay: AdamW's, on matrices and kernels only.
-        clip: largest norm of the gradient.
+        clip: largest norm of the gradient; None leaves it as it is.
         ema: decay of the averaged weights that are evaluated and kept.
         prompts: shares of the kinds of prompts that are asked.
+        box: "smallest" around all raters' masks, or "widest": the largest single rater's, with a margin.
         perturbation: how each training box is jittered, a name in asam.prompts.PERTURBATIONS.
         augment: random flips, turns, scalings and lighting of each training sample.
+        objective: "evidence": equation (14) with the terms below, or "published": the loss of the published code, which
+            takes none of them.
+        ensemble_share: share of the run in which the ensemble weights train; then they stay (the paper's second stage).
         alpha_prompt: weight of the prompt latent's KL term in equation (14).
         alpha_image: weight of the image latent's KL term in equation (14).
         kl_warmup: steps over which both KL weights rise from zero.
@@ -51,17 +57,21 @@ class TrainConfig:
 
     steps: int = 3000
     batch_size: int = 16
+    shuffle: bool = True
     accumulate: int = 1
     mixed_precision: Precision = "no"
     learning_rate: float = 1e-3
     schedule: Schedule = "cosine"
     warmup: int = 100
     weight_decay: float = 0.01
-    clip: float = 1.0
+    clip: float | None = 1.0
     ema: float = 0.995
     prompts: PromptMix = field(default_factory=PromptMix)
+    box: PromptBox = "smallest"
     perturbation: str = "train"
     augment: bool = True
+    objective: Objective = "evidence"
+    ensemble_share: float = 1.0
     alpha_prompt: float = 1.0
     alpha_image: float = 1.0
     kl_warmup: int = 0
@@ -91,7 +101,7 @@ class TrainConfig:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}")
         for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
         for name in ("patience", "eval_images"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
@@ -99,11 +109,15 @@ class TrainConfig:
         choices = {
             "schedule": get_args(Schedule),
             "mixed_precision": get_args(Precision),
+            "box": get_args(PromptBox),
             "perturbation": tuple(sorted(PERTURBATIONS)),
+            "objective": get_args(Objective),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {list(known)}, got {getattr(self, name)!r}")
+        if not 0 <= self.ensemble_share <= 1:
+            raise ValueError(f"ensemble_share: expected 0 to 1, got {self.ensemble_share}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema: expected 0 <= ema < 1, got {self.ema}")
         if self.cache_embeddings and self.augment:
@@ -140,13 +154,13 @@ class TrainConfig:
 
 def _check_types(values: Mapping[str, Any], defaults: Any) -> None:
     """Of plain values, as JSON gives them; None stands where it is a default or a choice."""
-    optional = ("patience", "eval_images")
+    optional = {"patience": 1, "eval_images": 1, "clip": 1.0}
     for name, value in values.items():
         default = getattr(defaults, name)
         if name in optional:
             if value is None:
                 continue
-            default = 1
+            default = optional[name]
         kinds = (int, float) if isinstance(default, float) else type(default)
         plain = isinstance(value, Mapping) if name == "prompts" else isinstance(value, kinds)
         if not plain or isinstance(value, bool) != isinstance(default, bool):

@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 from asam.data import Dataset as SampleDataset
 from asam.data import Sample
 from asam.data.augment import Augment
-from asam.model.config import ModelConfig
-from asam.prompts import PERTURBATIONS
+from asam.prompts import PERTURBATIONS, rater_box, widest_box
 from asam.training.config import TrainConfig
+from asam.training.network_config import NetworkConfig
 from asam.training.questions import SURE, Question, ask
 from asam_trt.geometry import Frame, resize_image
 
@@ -40,7 +40,7 @@ class Unreadable:
 class TrainingItems(Dataset[Item | Unreadable]):
     """Samples made ready: augmented, prompt drawn and perturbed, rater drawn, image resized, noise drawn."""
 
-    def __init__(self, data: SampleDataset[Sample], model: ModelConfig, config: TrainConfig) -> None:
+    def __init__(self, data: SampleDataset[Sample], model: NetworkConfig, config: TrainConfig) -> None:
         self.data, self.model, self.config = data, model, config
 
     def __getitem__(self, place: Place) -> Item | Unreadable:
@@ -58,7 +58,10 @@ class TrainingItems(Dataset[Item | Unreadable]):
         if config.augment:
             sample = AUGMENT(sample, seed=int(rng.integers(2**63)))
         size = sample.image.shape[:2]
-        box = PERTURBATIONS[config.perturbation](sample.box, (size[0], size[1]), rng)
+        widest = widest_box(sample.masks)
+        widest = sample.box if widest is None else widest
+        asked = sample.box if config.box == "smallest" else widest
+        box = PERTURBATIONS[config.perturbation](asked, (size[0], size[1]), rng)
         # A stream of its own: the kinds of prompts do not change which raters and noise are drawn.
         question = ask(sample, box, config.prompts, np.random.default_rng([config.seed, 2, place.serial]))
         image, frame = resize_image(
@@ -67,20 +70,24 @@ class TrainingItems(Dataset[Item | Unreadable]):
         raters = np.stack([_resize_mask(mask, frame) for mask in sample.masks])
         valid = np.zeros((frame.side, frame.side), dtype=np.float32)
         valid[: frame.input[0], : frame.input[1]] = 1
-        latent = self.model.sizes.latent
+        latent = self.model.latent
         points, labels = question.tokens()
+        drawn = int(rng.choice(len(raters), p=sample.weights / sample.weights.sum()))
+        marked = rater_box(sample.masks[drawn])
         return {
             "images": image,
             "points": frame.to_model_coords(points),
             "labels": labels,
             "mask_inputs": _mask_input(question, frame),
             "has_mask": np.array(question.mask is not None),
-            "target": raters[rng.choice(len(raters), p=sample.weights / sample.weights.sum())],
+            "target": raters[drawn],
+            "target_box": frame.to_model_boxes(widest if marked is None else marked),
             "valid": valid,
             "raters": raters,
             "weights": sample.weights,
             "eps": rng.standard_normal((2, latent), dtype=np.float32),
             "prior_eps": rng.standard_normal((config.prior_samples, 2, latent), dtype=np.float32),
+            "seeds": np.array(rng.integers(2**63)),
         }
 
 

@@ -12,10 +12,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import nn
 
 from asam.data import Dataset as SampleDataset
 from asam.data import Sample
-from asam.model.network import ASAM
 from asam.training.batches import loader
 from asam.training.config import TrainConfig
 from asam.training.failures import Interrupted, UnreadableSample, how_to_resume, writing
@@ -23,11 +23,12 @@ from asam.training.interrupt import stop_request
 from asam.training.items import Unreadable
 from asam.training.run import Run
 from asam.training.state import newest_state
+from asam.training.trainable import Trainable
 from asam_trt.files import replacing
 
 
 def train(
-    model: ASAM,
+    network: nn.Module,
     data: SampleDataset[Sample],
     *,
     validation: SampleDataset[Sample] | None = None,
@@ -37,7 +38,7 @@ def train(
     progress: bool = True,
     source: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Train ``model`` and return the path of its best checkpoint.
+    """Train a network and return the path of its best checkpoint.
 
     Writes under ``output``: ``best.safetensors`` (averaged weights of the best validation GED16, or the last
     ones where there is no validation data), ``last.safetensors``, ``log.jsonl`` (losses every 20 steps, figures of
@@ -46,6 +47,7 @@ def train(
     Ctrl-C and SIGTERM end the run after the present step, with its state saved; a second one ends it at once.
 
     Args:
+        network: :class:`asam.training.Trainable`.
         data, validation: sequences of :class:`asam.data.Sample`.
         resume: go on from the newest state under ``output``; the weights then equal those of a run that was
             never interrupted.
@@ -53,6 +55,7 @@ def train(
         source: where the data came from, as ``config.json`` is to say.
 
     Raises:
+        TypeError: no trainable network.
         ValueError: an empty data set, a batch that does not split over processes and ``config.accumulate``, or
             a state to resume that does not exist or does not fit.
         NonFiniteLoss: the loss is no longer a number.
@@ -60,6 +63,10 @@ def train(
         NotWritten: a file could not be written, as on a full disk.
         Interrupted: Ctrl-C or SIGTERM.
     """
+    if not isinstance(network, Trainable):
+        raise TypeError(
+            f"train: expected a network with training_loss, sample and save, got {type(network).__name__}"
+        )
     accelerator = make_accelerator(config)
     share, rest = divmod(config.batch_size, accelerator.num_processes * config.accumulate)
     if rest or not share:
@@ -68,21 +75,21 @@ def train(
             f"{config.accumulate}, got {config.batch_size}"
         )
     with stop_request() as request:
-        run = Run(model, config, accelerator, output, request)
+        run = Run(network, config, accelerator, output, request)
         if resume:
             run.restore()
         elif run.main and (newest_state(run.states) is not None or any(output.glob("*.safetensors"))):
             raise ValueError(f"{output}: holds a run already; resume it, or choose another output folder")
         batches = loader(
             data,
-            model.config,
+            network.config,
             config,
             start=run.step,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
         )
         if run.main:
-            settings = {"model": model.config.to_dict(), "training": config.to_dict()}
+            settings = {"model": network.config.to_dict(), "training": config.to_dict()}
             _write_config(run, settings if source is None else {"source": dict(source), **settings})
         run.open_board()
         try:

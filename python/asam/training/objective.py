@@ -5,16 +5,39 @@ from __future__ import annotations
 import torch
 
 from asam import losses
-from asam.model.latent import kl_terms
-from asam.model.network import TrainingOutput
+from asam.model.network import ASAM, TrainingOutput
 from asam.training.batches import Batch
 from asam.training.config import TrainConfig
 
 
 def objective(
+    network: ASAM,
+    batch: Batch,
+    config: TrainConfig,
+    *,
+    divergence_weight: float = 1.0,
+    embedding: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Total loss and its parts, each averaged over the batch; arguments as :meth:`asam.ASAM.training_loss`."""
+    output = network(
+        batch.images,
+        batch.prompts,
+        batch.target[:, None],
+        batch.eps,
+        batch.prior_eps if config.energy else None,
+        embedding,
+    )
+    # Losses in float32, whatever the network computed in.
+    with torch.autocast(batch.images.device.type, enabled=False):
+        return evidence_bound(
+            TrainingOutput(*(t.float() for t in output)), batch, config, divergence_weight=divergence_weight
+        )
+
+
+def evidence_bound(
     output: TrainingOutput, batch: Batch, config: TrainConfig, *, divergence_weight: float = 1.0
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Total loss and its parts, each averaged over the batch.
+    """Equation (14) and the terms that may be added to it, of what the network gave.
 
     The cross-entropy is summed over the (4e)^2 logits of a mask: that is what makes it, with the two KL terms
     at weight 1, the evidence lower bound. Every part is a mean over rows, so that the parts of a batch, on one
@@ -26,8 +49,7 @@ def objective(
     size = output.logits.shape[-1]
     cells = size**2
     posterior = losses.upsample(output.logits[:, 0], batch.target.shape[-1])
-    kl_prompt = kl_terms(output.prompt_posterior, output.prompt_prior)
-    kl_image = kl_terms(output.image_posterior, output.image_prior)
+    kl_prompt, kl_image = output.kl_prompt, output.kl_image
     terms = {
         "ce": losses.cross_entropy(posterior, batch.target, batch.valid) * cells,
         "kl_prompt": kl_prompt.sum(dim=-1),

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from asam.data import DataError, Sample
 from asam.data import Dataset as SampleDataset
 from asam.evaluate import evaluate
 from asam.methods import Prior
+from asam.model.adaptation import freeze
 from asam.model.cache import EmbeddingCache
 from asam.model.network import ASAM
 from asam.training import schedule
@@ -26,10 +28,26 @@ from asam.training.board import Board
 from asam.training.config import TrainConfig
 from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import StopRequest
-from asam.training.objective import objective
 from asam.training.state import load_optimizer, load_state, newest_state, save_state
+from asam.training.trainable import Trainable
 
 _LOG_EVERY = 20  # steps
+
+
+class _Loss(nn.Module):
+    """The training loss of a network as a forward pass, which is what accelerate distributes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, batch: Batch, config: TrainConfig, divergence_weight: float, **known: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """As :meth:`Trainable.training_loss`."""
+        network = self.network
+        assert isinstance(network, Trainable)
+        return network.training_loss(batch, config, divergence_weight=divergence_weight, **known)
 
 
 class _StoppedEvaluation(Exception):
@@ -47,7 +65,12 @@ class Run:
     """
 
     def __init__(
-        self, model: ASAM, config: TrainConfig, accelerator: Accelerator, output: Path, request: StopRequest
+        self,
+        network: nn.Module,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        output: Path,
+        request: StopRequest,
     ) -> None:
         self.config, self.accelerator, self.output, self.request = config, accelerator, output, request
         self.main = bool(accelerator.is_main_process)
@@ -57,14 +80,15 @@ class Run:
         self.stale = 0
         self.judged_step = 0
         self.stopping = False
-        self.model = model
-        # Copied before accelerate wraps the model's forward pass.
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+        self.model = network
+        if not config.ensemble_share and isinstance(network, ASAM):
+            freeze(network, "ensemble")
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
         self.average.to(accelerator.device)
-        optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.learning_rate)
-        self.wrapped, self.optimizer = accelerator.prepare(model.train(), optimizer)
+        optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.learning_rate)
+        self.wrapped, self.optimizer = accelerator.prepare(_Loss(network.train()), optimizer)
         self.board: Board | None = None
-        self.cache = EmbeddingCache(output / "embeddings", model) if config.cache_embeddings else None
+        self.cache = _embedding_cache(network, output) if config.cache_embeddings else None
 
     def open_board(self) -> None:
         """Begin TensorBoard files at the present step, where the configuration asks for them."""
@@ -90,19 +114,11 @@ class Run:
         for number, part in enumerate(parts, start=1):
             last = number == len(parts)
             with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-                embedding = None
+                embedding = {}
                 if self.cache is not None:
                     with writing(str(self.output / "embeddings"), self.states):
-                        embedding = self.cache(part.images)
-                output = self.wrapped(
-                    part.images,
-                    part.prompts,
-                    part.target[:, None],
-                    part.eps,
-                    part.prior_eps if self.config.energy else None,
-                    embedding,
-                )
-                total, terms = objective(output, part, self.config, divergence_weight=weight)
+                        embedding["embedding"] = self.cache(part.images)
+                total, terms = self.wrapped(part, self.config, weight, **embedding)
                 self.accelerator.backward(total / len(parts))
             values = torch.stack([total, *terms.values()]).detach().cpu()
             sums, names = sums + values / len(parts), ["loss", *terms]
@@ -123,7 +139,10 @@ class Run:
             group["lr"] = rate
         terms = self.backward(batch)
         self._check_finite("loss", terms["loss"])
-        norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip))
+        if self.step >= self.config.ensemble_share * self.config.steps and isinstance(self.model, ASAM):
+            self.model.ensemble.grad = None
+        clip = math.inf if self.config.clip is None else self.config.clip
+        norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), clip))
         if self.accelerator.scaler is None:  # the scaler of fp16 leaves such a step out by itself
             self._check_finite("gradient", norm)
         self.optimizer.step()
@@ -244,12 +263,13 @@ class Run:
         self.accelerator.wait_for_everyone()
         return self.output / "best.safetensors"
 
-    def _averaged(self) -> ASAM:
+    def _averaged(self) -> Trainable:
         averaged = self.average.module
-        assert isinstance(averaged, ASAM)
-        return averaged.eval()
+        assert isinstance(averaged, Trainable)
+        averaged.eval()
+        return averaged
 
-    def _write(self, model: ASAM, name: str) -> None:
+    def _write(self, model: Trainable, name: str) -> None:
         with writing(str(self.output / name), self.states):
             model.save(self.output / name)
 
@@ -267,9 +287,15 @@ class Run:
                 file.write(json.dumps({"step": self.step, **values}) + "\n")
 
 
-def _groups(model: ASAM, weight_decay: float) -> list[dict[str, Any]]:
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Decay on matrices and kernels; none on biases, norms, tables and the ensemble weights."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    trainable = [p for p in network.parameters() if p.requires_grad]
     matrices = [p for p in trainable if p.ndim > 1]
     vectors = [p for p in trainable if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _embedding_cache(network: nn.Module, output: Path) -> EmbeddingCache:
+    if not isinstance(network, ASAM):
+        raise ValueError(f"cache_embeddings: expected an ASAM, got a {type(network).__name__}; leave it out")
+    return EmbeddingCache(output / "embeddings", network)
