@@ -44,6 +44,7 @@ class Prompt:
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
         frame: Frame,
+        boxes_only: bool = False,
     ) -> Prompt:
         """Check a user's prompt against the image it belongs to.
 
@@ -53,11 +54,17 @@ class Prompt:
             box: [4], xyxy with x0 < x1 and y0 < y1, overlapping the image.
             mask_input: [4e, 4e] or [1, 4e, 4e] mask logits in model space.
             frame: of the image.
+            boxes_only: the model answers one box, and neither points nor masks.
 
         Raises:
             TypeError: an argument is not numeric.
-            ValueError: a wrong shape or label, NaN, a place outside the image, or points without labels.
+            ValueError: a wrong shape or label, NaN, a place outside the image, points without labels, or a kind of
+                prompt that the model does not know.
         """
+        if boxes_only and (box is None or point_coords is not None or mask_input is not None):
+            raise ValueError(
+                "expected a box and neither points nor a mask: this model was trained on boxes alone"
+            )
         if (point_coords is None) != (point_labels is None):
             given = "point_labels" if point_coords is None else "point_coords"
             raise ValueError(f"expected point_coords and point_labels together, came {given} alone")
@@ -93,16 +100,18 @@ class PromptTables:
     Args:
         weights: the ``prompt.*`` tensors of the sampler file; others are ignored.
         side: S, image side of the model in pixels.
+        box_scale: factor on boxes in model space.
 
     Raises:
         ValueError: a tensor is missing or has another shape; the message names it.
     """
 
-    def __init__(self, weights: Mapping[str, Array], *, side: int) -> None:
+    def __init__(self, weights: Mapping[str, Array], *, side: int, box_scale: float = 1.0) -> None:
         channels = _read(weights, "prompt.no_mask", -1).size
         few = len(_read(weights, "prompt.mask_downscaling.0.bias", -1))
         many = len(_read(weights, "prompt.mask_downscaling.3.bias", -1))
         self._side = side
+        self._box_scale = box_scale
         self._gaussian = _read(weights, "prompt.gaussian", 2, channels // 2)
         self._points = _read(weights, "prompt.point_embeddings", 4, channels)
         self._not_a_point = _read(weights, "prompt.not_a_point", channels)
@@ -156,7 +165,8 @@ class PromptTables:
             labels = np.concatenate([point_labels, np.full(pad, -1)])
             parts.append(self._embed_points(coords, labels))
         if box is not None:
-            parts.append(self._position(np.reshape(box, (2, 2))) + self._points[2:4])
+            corners = self._box_scale * np.reshape(box, (2, 2))
+            parts.append(self._position(corners) + self._points[2:4])
         tokens = np.concatenate(parts) if parts else np.empty((0, self.channels))
         dense = self._no_mask.copy() if mask_input is None else self._embed_mask(mask_input)
         return tokens.astype(np.float32), dense.astype(np.float32)

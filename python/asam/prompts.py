@@ -88,7 +88,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "both": BoxPerturbation(scale=(0.7, 1.3), shift=8),
     "published": CornerJitter(),
 }
-"""The paper's families: "train" is its training jitter, the next five are figure 5; "published" is its code's jitter."""
+"""Families: "train" is the paper's training jitter, the next five its figure 5, "published" the jitter of its code."""
 
 PromptBox = Literal["smallest", "widest"]
 

@@ -73,7 +73,9 @@ class OnnxRoute(Route):
         super().__init__(name, subject)
         self.stages = tuple(stages)
         bundle = EngineBundle.open(subject.engine)
-        self._tables = PromptTables(bundle.load_weights(), side=bundle.sampler.side)
+        self._tables = PromptTables(
+            bundle.load_weights(), side=bundle.sampler.side, box_scale=bundle.preprocessing.box_scale
+        )
         self._folder = tempfile.TemporaryDirectory(prefix="asam-bench-")
         self._encoder = self._open(bundle.image_encoder, encoder)
         self._prior = self._open(bundle.prompt_prior, "float32")

@@ -69,7 +69,9 @@ class Ours(Route):
         weights = bundle.load_weights()
         # Session hides its states; its parts are timed on a backend of the same engine.
         self._backend = backends.create(bundle, weights, subject.threads)
-        self._tables = PromptTables(weights, side=bundle.sampler.side)
+        self._tables = PromptTables(
+            weights, side=bundle.sampler.side, box_scale=bundle.preprocessing.box_scale
+        )
 
     def prepare(self, n: int) -> None:
         """Nothing: the native sampler works in blocks, whatever n."""

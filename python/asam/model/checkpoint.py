@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,11 +17,14 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from asam.model.config import ModelConfig
+from asam.model.errors import CheckpointError
 from asam.model.lora import is_adapter
 from asam.model.parameters import group_of
+from asam.model.published_file import is_torch_file, read_epochs
 from asam_trt.files import replacing
 
 if TYPE_CHECKING:
+    from asam.model.ensemble import EpochEnsemble
     from asam.model.network import ASAM
 
 FORMAT = 1
@@ -35,10 +39,6 @@ _APART = 0.1  # distance of a copied mask token from its original, in standard d
 _log = logging.getLogger("asam")
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged or of another kind; names the file and what is wrong."""
-
-
 def save(model: ASAM, path: str | PathLike[str]) -> None:
     """Write ``model`` to one safetensors file, under a temporary name first."""
     header = json.dumps({"format": FORMAT, "config": model.config.to_dict()}, sort_keys=True)
@@ -47,15 +47,44 @@ def save(model: ASAM, path: str | PathLike[str]) -> None:
         save_file(tensors, temporary, metadata={_HEADER: header})
 
 
-def load(path: str | PathLike[str]) -> ASAM:
-    """Read a checkpoint written by :meth:`asam.ASAM.save`, in evaluation mode, on the CPU.
+@overload
+def load(path: str | PathLike[str], *, epochs: int | None = ...) -> ASAM: ...
+@overload
+def load(path: str | PathLike[str], *, epochs: Sequence[int]) -> EpochEnsemble: ...
+def load(path: str | PathLike[str], *, epochs: int | Sequence[int] | None = None) -> ASAM | EpochEnsemble:
+    """Read a checkpoint, in evaluation mode, on the CPU.
+
+    Two formats: what :meth:`asam.ASAM.save` writes, and the published A-SAM weights (``.pth``, several epochs in one
+    file, read as weights only), which become a network of the preset ``a2sam``. Which epochs a published file has, and
+    which of them were taken, goes to the log "asam".
+
+    Args:
+        path: the file.
+        epochs: of a published file: one epoch, or several that are to answer together, as the published evaluation
+            has it (10, 20, 30 and 50). None takes the last one.
 
     Raises:
-        CheckpointError: the file is missing, truncated, foreign, or does not fit its own configuration.
+        CheckpointError: the file is missing, truncated, foreign, or does not fit its own configuration; or an epoch
+            that it does not have.
     """
+    file = _existing(path)
+    if is_torch_file(file):
+        if epochs is None or isinstance(epochs, int):
+            found = read_epochs(file, None if epochs is None else (epochs,))
+            return next(iter(found.values()))
+        from asam.model.ensemble import EpochEnsemble
+
+        if not epochs or len(set(epochs)) < len(epochs):
+            raise ValueError(f"epochs: expected some, each once, got {list(epochs)}")
+        return EpochEnsemble(read_epochs(file, tuple(epochs)))
+    if epochs is not None:
+        raise ValueError(f"{file}: expected epochs with published weights only; this file holds one network")
+    return _load_own(file)
+
+
+def _load_own(file: Path) -> ASAM:
     from asam.model.network import ASAM
 
-    file = _existing(path)
     try:
         with safe_open(file, framework="pt") as reader:
             header = (reader.metadata() or {}).get(_HEADER)
@@ -102,7 +131,8 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
 
     Absolute position tables and the relative ones of global blocks are resized to the model's grid; windowed ones fit
     as they are. Mask tokens, hyper-networks and quality outputs beyond SAM's repeat its multimask ones in turn,
-    so that the ensemble begins as an average of masks that SAM knows, not as a sum with untrained ones.
+    so that the ensemble begins as an average of masks that SAM knows, not as a sum with untrained ones; where the
+    model's configuration says ``start="fresh"`` all of these stay as they are.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds anything but tensors, or is of another backbone.
@@ -117,9 +147,12 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
         raise CheckpointError(f"{file}: expected a dict of tensors, got {type(found).__name__}")
 
     own = model.state_dict()
-    given, repeated = _for_mask_tokens(file, found, model.config.mask_tokens)
+    given: dict[str, torch.Tensor] = found
+    repeated: tuple[int, ...] = ()
+    if model.config.start == "repeat":
+        given, repeated = _for_mask_tokens(file, found, model.config.mask_tokens)
     loaded: dict[str, torch.Tensor] = {}
-    for key in (k for k in own if k.startswith(_SAM_PARTS) and not is_adapter(k)):
+    for key in (k for k in own if _is_given(k, model.config)):
         if key not in given:
             raise CheckpointError(f"{file}: expected {key} {tuple(own[key].shape)}, got no such tensor")
         fitted = _fit(key, given[key].float(), own[key].shape)
@@ -140,6 +173,12 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
     )
     _log.info("%s:\n%s", file, report)
     return report
+
+
+def _is_given(key: str, config: ModelConfig) -> bool:
+    """Whether a tensor of the model begins as the file's."""
+    new_head = config.start == "fresh" and key.startswith((_TOKENS, _HYPER, _QUALITY))
+    return key.startswith(_SAM_PARTS) and not is_adapter(key) and not new_head
 
 
 def _for_mask_tokens(

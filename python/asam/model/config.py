@@ -171,6 +171,12 @@ class ModelConfig:
                 f"got {self.posterior_prompt!r} beside {self.prompt_prior!r}"
             )
 
+        if self.prompt_prior == "published" and not (self.posterior and set(self.latents) == set(LATENTS)):
+            raise ValueError(
+                'prompt_prior: "published" stands for the published network as it is, with both latents and their '
+                f"posteriors; got latents {self.latents!r}, posterior {self.posterior!r}"
+            )
+
     def _check_adapters(self) -> None:
         if not isinstance(self.lora_rank, int) or not 1 <= self.lora_rank <= self.sizes.embed_dim:
             raise ValueError(f"lora_rank: expected 1 to {self.sizes.embed_dim}, got {self.lora_rank!r}")
@@ -201,6 +207,11 @@ class ModelConfig:
     def box_scale(self) -> float:
         """Factor on boxes in model space on their way to the prompt encoder."""
         return SAM_SIDE / self.image_size if self.box_units == "published" else 1.0
+
+    @property
+    def boxes_only(self) -> bool:
+        """Whether prompts are boxes, and neither points nor masks."""
+        return self.prompt_prior == "published" and "prompt" in self.latents
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, ready for JSON."""

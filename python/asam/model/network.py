@@ -17,6 +17,7 @@ from asam.model.latent import Gaussian, kl_terms
 from asam.model.parts import image_latent_net, prompt_latent_net
 from asam.model.presets import PRESETS
 from asam.model.prompts import Prompts, tokens_of
+from asam.model.published import initialise
 
 if TYPE_CHECKING:
     from asam.training.batches import Batch
@@ -93,6 +94,11 @@ class ASAM(nn.Module):
         self.combiner_image = Combiner(channels=channels, latent=sizes.latent)
         self.combiner_prompt = Combiner(channels=channels, latent=sizes.latent)
         self.ensemble = nn.Parameter(torch.full((config.mask_tokens,), 1 / config.mask_tokens))
+        if config.prompt_prior == "published":
+            initialise(
+                (self.image_prior, self.image_posterior, self.prompt_prior, self.prompt_posterior),
+                (self.combiner_image, self.combiner_prompt),
+            )
         prepare(self)
 
     @classmethod
@@ -168,7 +174,7 @@ class ASAM(nn.Module):
         return PromptState(tokens, dense, latent)
 
     def _check_kind(self, *, boxes_only: bool) -> None:
-        if self.config.prompt_prior == "published" and not boxes_only:
+        if self.config.boxes_only and not boxes_only:
             raise ValueError(
                 f"prompt: the preset {self.config.preset!r} knows boxes alone; "
                 "expected one box, and neither points nor a mask"
@@ -231,8 +237,9 @@ class ASAM(nn.Module):
         """The terms of the sum (13): w_k times the mask of token k, [B, n, K, 4e, 4e]; arguments as :meth:`decode`."""
         decoded = self._decoded(embedding, tokens, dense, latent_prompt, latent_image)
         rows, n = latent_image.shape[:2]
-        weighed: torch.Tensor = decoded.masks() * self.ensemble[:, None, None]
-        return weighed.unflatten(0, (rows, n))
+        weighed = decoded.masks() * self.ensemble[:, None, None]
+        by_row: torch.Tensor = weighed.unflatten(0, (rows, n))
+        return by_row
 
     def _decoded(
         self,
@@ -393,9 +400,12 @@ class ASAM(nn.Module):
             divergence_weight: factor on both KL terms, for their warm-up.
             embedding: of the batch's images where it is known, see :meth:`forward`.
         """
-        from asam.training.objective import objective  # the objectives are written against this class
+        # The objectives are written against this class.
+        from asam.training.objective import objective
+        from asam.training.published import published_objective
 
-        return objective(self, batch, config, divergence_weight=divergence_weight, embedding=embedding)
+        loss = objective if config.objective == "evidence" else published_objective
+        return loss(self, batch, config, divergence_weight=divergence_weight, embedding=embedding)
 
 
 def _draw(posterior: Gaussian, prior: Gaussian, noise: torch.Tensor) -> torch.Tensor:

@@ -1,71 +1,113 @@
-"""Named, frozen sets of choices: the model's, and the training's that belong to them."""
+"""Named, frozen sets of choices: the model's, and the training's and the evaluation's that belong to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from asam.model.config import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One set of choices.
+    """One set of choices; every row of the table in docs/presets.md is a field of it or of its parts.
 
     Attributes:
         model: sizes and choices of the network.
         training: fields of :class:`asam.training.TrainConfig` that differ from its defaults.
         epochs: passes over the training data; None leaves the number of steps to the run.
+        protocol: of ``asam evaluate`` that belongs to it: prompt at test, conventions, checkpoints.
         departures: what the source of the preset has and this network or its training has not.
     """
 
     model: ModelConfig
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     epochs: int | None = None
+    protocol: Literal["strict", "a2sam"] = "strict"
     departures: tuple[str, ...] = ()
 
 
+# Mean 0 and std 1 are of pixel values in [0, 1]; ours are of 0..255, hence 255.
+_UNIT_PIXELS: dict[str, Any] = {"pixel_mean": (0.0, 0.0, 0.0), "pixel_std": (255.0, 255.0, 255.0)}
+
+# Adam at a constant rate, one batch after another, and nothing around it.
+_PLAIN_ADAM: dict[str, Any] = {
+    "learning_rate": 1e-4,
+    "schedule": "constant",
+    "warmup": 0,
+    "weight_decay": 0.0,
+    "ema": 0.0,
+    "augment": False,
+    "kl_warmup": 0,
+    "free_nats": 0.0,
+    "alpha_prompt": 1.0,
+    "alpha_image": 1.0,
+    "energy": 0.0,
+}
+
 PRESETS: dict[str, Preset] = {
     "asam": Preset(model=ModelConfig()),
-    # Mean 0 and std 1 are of pixel values in [0, 1]; ours are of 0..255, hence 255.
     "paper": Preset(
         model=ModelConfig(
-            preset="paper",
-            mask_tokens=8,
-            adaptation="full",
-            pixel_mean=(0.0, 0.0, 0.0),
-            pixel_std=(255.0, 255.0, 255.0),
+            preset="paper", mask_tokens=8, adaptation="full", pooling="average", **_UNIT_PIXELS
         ),
         training=MappingProxyType(
             {
-                "alpha_prompt": 1.0,
-                "alpha_image": 1.0,
-                "kl_warmup": 0,
-                "free_nats": 0.0,
+                **_PLAIN_ADAM,
+                "prompts": {"own": 1.0},
+                "perturbation": "train",
                 "dice": 0.0,
                 "focal": 0.0,
                 "score": 0.0,
-                "energy": 0.0,
-                "learning_rate": 1e-4,
-                "schedule": "constant",
-                "warmup": 0,
-                "weight_decay": 0.0,
-                "ema": 0.0,
-                "perturbation": "train",
-                "augment": False,
+                "ensemble_share": 0.5,
             }
         ),
         epochs=100,
         departures=(
             "the prompt latent acts on the dense prompt embedding; in the paper on the tokens as well",
-            "the ensemble weights train throughout; the paper freezes them in a second stage",
-            "the prior networks halve their maps by strided convolutions, the paper's by pooling",
+            "the paper does not say when its second stage begins; here after half of the run",
             "gradients are clipped; the paper does not say so",
-            "training asks the trainer's mix of prompt kinds; the paper's text describes boxes",
             "equation (14) has no term for the quality head, which keeps the weights it began with",
         ),
     ),
+    "a2sam": Preset(
+        model=ModelConfig(
+            preset="a2sam",
+            mask_tokens=6,
+            adaptation="lora",
+            lora_rank=4,
+            lora_alpha=4.0,
+            lora_targets=("q", "v"),
+            start="fresh",
+            box_units="published",
+            image_prior="image",
+            prompt_prior="published",
+            posterior_prompt="box",
+            pooling="average",
+            log_sigma_range=None,
+            **_UNIT_PIXELS,
+        ),
+        training=MappingProxyType(
+            {
+                **_PLAIN_ADAM,
+                "objective": "published",
+                "ensemble_share": 0.0,
+                "batch_size": 10,
+                "shuffle": False,
+                "clip": None,
+                "prompts": {"own": 0.0, "box": 1.0},
+                "box": "widest",
+                "perturbation": "published",
+            }
+        ),
+        epochs=50,
+        protocol="a2sam",
+        departures=(
+            "an image in colour gives its mean to the image latent's networks; the code's LIDC images are grey",
+        ),
+    ),
 }
-"""``asam``: the default. ``paper``: Li et al., NeurIPS 2024, as its text says (500 epochs on Sim10k)."""
+"""``asam``: the default. ``paper``: Li et al., NeurIPS 2024, as its text says (500 epochs on Sim10k). ``a2sam``: as
+the code that was published with it does, quirks included (100 epochs on Sim10k)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -77,3 +78,38 @@ class BoxLatentNet(nn.Module):
             features = functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
         latent: Gaussian = self.head(self.upward[-1](features))
         return latent
+
+
+def initialise(latent_nets: Iterable[nn.Module], combiners: Iterable[nn.Module]) -> None:
+    """Fresh weights as the published code draws them, in place.
+
+    Convolutions of the latent networks by He et al. 2015, their outputs too, with a standard normal bias; combiners
+    orthogonal. What makes a map of a box keeps PyTorch's defaults.
+    """
+    for net in latent_nets:
+        head = net.head
+        assert isinstance(head, GaussianHead)
+        for layer in head.blocks.modules():
+            if isinstance(layer, nn.Conv2d):
+                _he_normal(layer)
+                _small_bias(layer)
+        _he_normal(head.output)
+        nn.init.normal_(_bias(head.output))
+    for combiner in combiners:
+        for layer in combiner.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.orthogonal_(layer.weight)
+                _small_bias(layer)
+
+
+def _he_normal(layer: nn.Conv2d) -> None:
+    nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+
+
+def _small_bias(layer: nn.Conv2d) -> None:
+    nn.init.trunc_normal_(_bias(layer), std=1e-3, a=-2e-3, b=2e-3)
+
+
+def _bias(layer: nn.Conv2d) -> torch.Tensor:
+    assert layer.bias is not None
+    return layer.bias

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from asam.model.network import ASAM, ImageState
@@ -40,7 +41,12 @@ def sample(
     noise = latent_noise(n=n, latent=model.config.sizes.latent, seed=seed, eps=eps, temperature=temperature)
     pixels, frame = model_input(model, image)
     prompt = Prompt.checked(
-        point_coords=point_coords, point_labels=point_labels, box=box, mask_input=mask_input, frame=frame
+        point_coords=point_coords,
+        point_labels=point_labels,
+        box=box,
+        mask_input=mask_input,
+        frame=frame,
+        boxes_only=model.config.boxes_only,
     )
     state = model.encode_image(pixels)
     prompted = model.encode_prompt(state, **_model_space(prompt, frame, pixels.device))
@@ -59,24 +65,27 @@ def sample(
 
 
 @torch.no_grad()
-def mean_masks(model: ASAM, image: Any, boxes: Any) -> Hypotheses:
-    """The masks of several boxes on one image, both latents at their prior means.
+def mean_masks(model: ASAM, image: Any, places: Any) -> Hypotheses:
+    """The masks of several boxes or points on one image, both latents at their prior means.
 
     Args:
         image: as :func:`sample` takes it.
-        boxes: float [m, 4], xyxy in pixels of the image.
+        places: float [m, 4], boxes xyxy, or [m, 2], points on the object; in pixels of the image.
 
     Returns:
-        One hypothesis a box.
+        One hypothesis a box or point.
     """
     pixels, frame = model_input(model, image)
-    corners = torch.from_numpy(frame.to_model_boxes(boxes)).to(pixels.device)
+    corners = torch.from_numpy(frame.to_model_coords(np.reshape(places, (len(places), -1, 2)))).to(
+        pixels.device
+    )
     one = model.encode_image(pixels)
     rows = len(corners)
     state = ImageState(
         one.embedding.expand(rows, -1, -1, -1), type(one.latent)(*(t.expand(rows, -1) for t in one.latent))
     )
-    prompt = model.encode_prompt(state, boxes=corners)
+    points = None if corners.shape[1] == 2 else (corners, torch.ones(rows, 1, device=corners.device))
+    prompt = model.encode_prompt(state, points=points, boxes=corners.flatten(1) if points is None else None)
     logits, scores = model.decode(
         state.embedding, prompt.tokens, prompt.dense, prompt.latent.mean[:, None], state.latent.mean[:, None]
     )

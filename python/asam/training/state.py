@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from asam.model.checkpoint import CheckpointError
+from asam.model.errors import CheckpointError
 from asam_trt.files import replacing
 
 _KEEP = 2  # newest states kept, so that one damaged by the disk is not the last
