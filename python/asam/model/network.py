@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from asam.export_attention import GridEncoder
 from asam.model import backbone, checkpoint
 from asam.model.adaptation import prepare
 from asam.model.combiner import Combiner
@@ -140,7 +141,11 @@ class ASAM(nn.Module):
 
     def encode_image(self, images: torch.Tensor) -> ImageState:
         """Normalised, padded images [B, 3, S, S] -> image state."""
-        return self.image_state(images, self.image_encoder(images))
+        return self.image_state(images, self.embed_image(images))
+
+    def embed_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised, padded images [B, 3, S, S] -> embedding F [B, C, e, e], without computing padded cells."""
+        return GridEncoder(self.image_encoder)(images)
 
     def image_state(self, images: torch.Tensor, embedding: torch.Tensor) -> ImageState:
         """Images whose embeddings F [B, C, e, e] are known already -> image state."""
@@ -320,7 +325,7 @@ class ASAM(nn.Module):
             rater_boxes: [B, 4] in model space, of the masks; for a posterior that sees the box alone.
         """
         if embedding is None:
-            embedding = self.image_encoder(images)
+            embedding = self.embed_image(images)
         noise = eps[:, None] if prior_eps is None else torch.cat([eps[:, None], prior_eps], dim=1)
         image = self.draw_image(images, embedding, masks, noise[:, :, 1])
 

@@ -64,7 +64,7 @@ def read_epochs(path: Path, wanted: tuple[int, ...] | None) -> dict[int, ASAM]:
     if missing := sorted(set(chosen) - set(entries)):
         raise CheckpointError(f"{path}: expected epochs out of {sorted(entries)}, got {missing}")
     _log.info("%s: epochs %s, of which %s are read", path, sorted(entries), list(chosen))
-    return {epoch: _network(f"{path}, epoch {epoch}", entries[epoch]) for epoch in chosen}
+    return {epoch: network_of(f"{path}, epoch {epoch}", entries[epoch]) for epoch in chosen}
 
 
 def _entries(path: Path) -> dict[int, dict[str, Any]]:
@@ -89,7 +89,16 @@ def _entries(path: Path) -> dict[int, dict[str, Any]]:
     return entries
 
 
-def _network(where: str, entry: dict[str, Any]) -> ASAM:
+def network_of(where: str, entry: dict[str, Any]) -> ASAM:
+    """One epoch's entry as a network.
+
+    Args:
+        where: file and epoch, for errors.
+        entry: "model_state_dict" and "mask_weights" [K, 1].
+
+    Raises:
+        CheckpointError: tensors that are missing, foreign or of another shape; named.
+    """
     from asam.model.network import ASAM
 
     state, weights = entry[_STATE], entry[_WEIGHTS]

@@ -39,7 +39,7 @@ def published_objective(
         config: its ``batch_size`` stands for the batch that the sums go over.
     """
     if embedding is None:
-        embedding = network.image_encoder(batch.images)
+        embedding = network.embed_image(batch.images)
     noise = batch.eps[:, None]
     image = network.draw_image(batch.images, embedding, batch.target[:, None], noise[:, :, 1])
     prompts = batch.prompts.take(torch.arange(len(embedding), device=embedding.device))

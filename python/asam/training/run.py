@@ -85,7 +85,7 @@ class Run:
             freeze(network, "ensemble")
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
         self.average.to(accelerator.device)
-        optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.learning_rate)
+        optimizer = optimizer_of(network, config)
         self.wrapped, self.optimizer = accelerator.prepare(_Loss(network.train()), optimizer)
         self.board: Board | None = None
         self.cache = _embedding_cache(network, output) if config.cache_embeddings else None
@@ -285,6 +285,11 @@ class Run:
         if self.main:
             with writing(str(path), self.states), path.open("a") as file:
                 file.write(json.dumps({"step": self.step, **values}) + "\n")
+
+
+def optimizer_of(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW on what trains; decay on matrices and kernels alone."""
+    return torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.learning_rate, fused=True)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
