@@ -130,5 +130,27 @@ def test_configuration_survives_json() -> None:
 
 
 def test_unknown_preset_is_named() -> None:
-    with pytest.raises(ValueError, match="expected one of \\['asam', 'paper'\\], got 'best'"):
+    with pytest.raises(ValueError, match=r"expected one of \['a2sam', 'asam', 'paper'\], got 'best'"):
         ASAM.from_preset("best")
+
+
+def test_tokens_go_through_the_combiner_one_by_one() -> None:
+    """prompt_latent_on="tokens and dense": each prompt token is mixed with the prompt latent as a grid cell is."""
+    torch.manual_seed(0)
+    model = ASAM(ModelConfig(backbone="nano", image_size=32, prompt_latent_on="tokens and dense")).eval()
+    plain = ASAM(ModelConfig(backbone="nano", image_size=32)).eval()
+    plain.load_state_dict(model.state_dict())
+    embedding, tokens, dense = torch.randn(1, 64, 2, 2), torch.randn(1, 3, 64), torch.randn(1, 64, 1, 1)
+    prompt, image = torch.randn(1, 2, 32), torch.randn(1, 2, 32)
+    with torch.no_grad():
+        logits, _ = model.decode(embedding, tokens, dense, prompt, image)
+        for s in range(2):
+            mixed = [
+                model.combiner_prompt(tokens[:, t, :, None, None], prompt[:, s : s + 1]).flatten(1)
+                for t in range(3)
+            ]
+            one = (prompt[:, s : s + 1], image[:, s : s + 1])
+            expected, _ = plain.decode(embedding, torch.stack(mixed, dim=1), dense, *one)
+            torch.testing.assert_close(logits[:, s : s + 1], expected)
+        none, _ = model.decode(embedding, tokens[:, :0], dense, prompt, image)
+        assert none.shape == (1, 2, 8, 8)

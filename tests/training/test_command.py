@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from tiny_runs import TINY
 
@@ -154,3 +155,36 @@ def test_start_from_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 0 < distance < 0.01, "one step away from where it started"
     conflict = error(capsys, *rest, *start, "--image-size", "64", "--output", str(tmp_path / "third"))
     assert "image_size: expected 32" in conflict
+
+
+@pytest.mark.parametrize("method", ["ssn", "sam"])
+def test_peers_are_trained_and_resumed_by_the_same_command(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--output", str(tmp_path), "--method", method, "--config.steps", "2", "--config.eval-every", "2"]
+    assert cli.main(["train", *SMALL, *words]) == 0
+    settings = json.loads((tmp_path / "config.json").read_text())
+    assert settings["source"]["method"] == method
+    assert settings["model"]["image_size"] == 32
+    first = load_file(tmp_path / "last.safetensors")
+    assert cli.main(["train", "--output", str(tmp_path), "--resume", "--config.steps", "3"]) == 0
+    last = load_file(tmp_path / "last.safetensors")
+    assert any(not torch.equal(first[k], last[k]) for k in first)
+    capsys.readouterr()
+
+
+def test_a_peer_takes_none_of_a_sams_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--output", str(tmp_path), "--method", "ssn", "--backbone", "vit_b"]
+    assert "expected none of A-SAM's own options, got ['backbone']" in error(capsys, *SMALL, *words)
+    assert "method: expected one of" in error(capsys, *SMALL, "--output", str(tmp_path), "--method", "best")
+
+
+def test_the_choices_of_an_ablation_are_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = ["--output", str(tmp_path)]
+    settings, table = dry(capsys, *SMALL, *output, "--posterior", "False", "--latents", "image")
+    assert settings["model"]["latents"] == ["image"]
+    assert settings["model"]["posterior"] is False
+    assert "image_prior" in table
+    assert "prompt_prior" not in table
+    settings, table = dry(capsys, *SMALL, *output, "--latents")
+    assert settings["model"]["latents"] == []

@@ -6,7 +6,7 @@ attended in full, z is tiled over the grid by copies, the mask of every token is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from segment_anything.modeling import Sam
@@ -96,7 +96,8 @@ class PublishedNetwork(nn.Module):
             [head(hidden[:, 1 + k]) for k, head in enumerate(decoder.output_hypernetworks_mlps)], dim=1
         )
         masks = (hyper @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
-        return masks[:, 1:]
+        others: torch.Tensor = masks[:, 1:]
+        return others
 
 
 def training_loss(network: PublishedNetwork, step: StepInput, weights: torch.Tensor) -> torch.Tensor:
@@ -127,7 +128,8 @@ def training_loss(network: PublishedNetwork, step: StepInput, weights: torch.Ten
     for part in parts:
         for parameter in part.parameters():
             norms = norms + parameter.norm(2)
-    return segmentation + 1e-5 * norms + kl_box.mean() + kl_object.mean()
+    total: torch.Tensor = segmentation + 1e-5 * norms + kl_box.mean() + kl_object.mean()
+    return total
 
 
 class _AdaptedProjection(nn.Module):
@@ -135,9 +137,8 @@ class _AdaptedProjection(nn.Module):
         super().__init__()
         width = qkv.in_features
         self.qkv, self.width = qkv, width
-        for name in ("q", "v"):
-            setattr(self, f"linear_a_{name}", nn.Linear(width, rank, bias=False))
-            setattr(self, f"linear_b_{name}", nn.Linear(rank, width, bias=False))
+        self.linear_a_q, self.linear_a_v = (nn.Linear(width, rank, bias=False) for _ in range(2))
+        self.linear_b_q, self.linear_b_v = (nn.Linear(rank, width, bias=False) for _ in range(2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         qkv: torch.Tensor = self.qkv(x)
@@ -171,14 +172,14 @@ class _Latent(nn.Module):
         self.encoder = _Encoder(inputs)
         self.conv_layer = nn.Conv2d(_WIDTHS[-1], 2 * _LATENT, kernel_size=1)
 
-    def normal(self, x: torch.Tensor) -> Independent:
+    def normal(self, x: torch.Tensor) -> Any:
         pooled = self.encoder(x).mean(dim=2, keepdim=True).mean(dim=3, keepdim=True)
         values = self.conv_layer(pooled)[:, :, 0, 0]
         return Independent(Normal(values[:, :_LATENT], values[:, _LATENT:].exp()), 1)
 
 
 class _ImageLatent(_Latent):
-    def forward(self, image: torch.Tensor) -> Independent:
+    def forward(self, image: torch.Tensor) -> Any:
         return self.normal(image)
 
 
@@ -200,7 +201,7 @@ class _BoxLatent(_Latent):
             inputs = width
         self.box_conv = nn.Sequential(*layers, nn.Conv2d(inputs, 1, kernel_size=3, padding=1))
 
-    def forward(self, embedding: torch.Tensor, tokens: torch.Tensor) -> Independent:
+    def forward(self, embedding: torch.Tensor, tokens: torch.Tensor) -> Any:
         said = functional.relu(self.fc1(tokens.flatten(1)))
         said = self.fc3(functional.relu(self.fc2(said)))
         box_map = said.view(len(said), 8, self.grid, self.grid)
@@ -222,7 +223,7 @@ class _TiledCombiner(nn.Module):
         return mixed
 
 
-def _drawn(latent: Independent, noise: torch.Tensor) -> torch.Tensor:
+def _drawn(latent: Any, noise: torch.Tensor) -> torch.Tensor:
     normal = latent.base_dist
     drawn: torch.Tensor = normal.loc + normal.scale * noise
     return drawn

@@ -17,8 +17,9 @@ import tyro
 from asam.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from asam.data import Dataset, Sample
-    from asam.model import ASAM
 
 _STOPPED = 1
 _INTERRUPTED = 130
@@ -26,6 +27,7 @@ _SOURCE = (
     "data",
     "root",
     "length",
+    "method",
     "sam_checkpoint",
     "start",
 )  # options kept under "source" in a run's config.json
@@ -37,7 +39,8 @@ _MODEL = (
     "latents",
     "posterior",
 )  # those that are fields of the model's configuration
-_DEFAULTS = {"length": 100_000, "preset": "asam", "backbone": "nano", "image_size": 128}
+_ASAM = "asam"  # the method; others are peers
+_DEFAULTS = {"length": 100_000, "method": _ASAM, "preset": "asam", "backbone": "nano", "image_size": 128}
 
 
 def _shown(default: Any) -> Any:
@@ -82,6 +85,8 @@ class Args:
     """Go on from the newest state in the output folder."""
     dry_run: bool = False
     """Print the resolved configuration and the table of parameters, and train nothing."""
+    method: Annotated[str | None, _shown(_DEFAULTS["method"])] = None
+    """What is trained: asam, or a peer: prob_unet, phiseg, ssn, mose, or sam, which is A-SAM's nano without latents."""
     preset: Annotated[str | None, _shown(_DEFAULTS["preset"])] = None
     """Set of modelling choices."""
     backbone: Annotated[str | None, _shown(_DEFAULTS["backbone"])] = None
@@ -123,7 +128,8 @@ def run(args: Args) -> int:
     config = _config(plan, len(training))
     model = _model(plan, config.seed)
     if args.dry_run:
-        settings = {"source": plan.source, "model": model.config.to_dict(), "training": config.to_dict()}
+        sizes: Any = model.config
+        settings = {"source": plan.source, "model": sizes.to_dict(), "training": config.to_dict()}
         print(json.dumps(settings, indent=1))
     print(_summary(model, len(training)))
     if args.dry_run:
@@ -172,6 +178,7 @@ def _resolve(args: Args) -> _Plan:
         "root": None,
         "sam_checkpoint": None,
         "start": None,
+        "method": _DEFAULTS["method"],
         "length": _DEFAULTS["length"],
     }
     source.update(saved["source"])
@@ -181,12 +188,28 @@ def _resolve(args: Args) -> _Plan:
     if source["data"] is None:
         raise ValueError("data: expected the name of a data set (--data), or a --config-file that has one")
 
-    if source["start"] is not None:
+    if source["method"] != _ASAM:
+        model = _peer_sizes(source, given, model)
+    elif source["start"] is not None:
         model = _started(source, given)
     layers = [saved["training"], preset.training] if fresh else [preset.training, saved["training"]]
     training = _merged(*layers, args.config)
     counts_epochs = fresh and "steps" not in args.config
     return _Plan(source, model, training, preset.epochs if counts_epochs else None)
+
+
+def _peer_sizes(
+    source: Mapping[str, Any], given: Mapping[str, Any], model: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The one choice that a peer leaves open.
+
+    Raises:
+        ValueError: options that are A-SAM's alone.
+    """
+    own = [name for name in (*_MODEL, "sam_checkpoint", "start") if name != "image_size"]
+    if wrong := [name for name in own if name in given]:
+        raise ValueError(f"method {source['method']}: expected none of A-SAM's own options, got {wrong}")
+    return {"image_size": model["image_size"]}
 
 
 def _started(source: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,11 +218,13 @@ def _started(source: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     Raises:
         ValueError: a checkpoint that cannot be read, or an option that contradicts it.
     """
-    from asam.model import load_checkpoint
+    from asam.model import ASAM, load_checkpoint
 
     if source["sam_checkpoint"] is not None:
         raise ValueError("expected either --start or --sam-checkpoint, got both")
-    model = load_checkpoint(source["start"]).config.to_dict()
+    started = load_checkpoint(source["start"])
+    assert isinstance(started, ASAM)
+    model = started.config.to_dict()
     for name in _MODEL:
         if name in given and given[name] != model[name]:
             raise ValueError(
@@ -246,12 +271,15 @@ def _config(plan: _Plan, samples: int) -> TrainConfig:
     return dataclasses.replace(config, steps=ceil(plan.epochs * samples / config.batch_size))
 
 
-def _model(plan: _Plan, seed: int) -> ASAM:
+def _model(plan: _Plan, seed: int) -> nn.Module:
     import torch
 
+    from asam.baselines import create
     from asam.model import ASAM, ModelConfig, load_checkpoint, load_sam
 
     torch.manual_seed(seed)
+    if plan.source["method"] != _ASAM:
+        return create(plan.source["method"], image_size=plan.model["image_size"], seed=seed)
     if plan.source["start"] is not None:
         return load_checkpoint(plan.source["start"])
     model = ASAM(ModelConfig.from_dict(plan.model))
@@ -269,9 +297,10 @@ def _opened(plan: _Plan, split: str, length: int) -> Dataset[Sample]:
     return open_dataset(data, None if root is None else Path(root), split, **options)
 
 
-def _summary(model: ASAM, samples: int) -> str:
-    from asam.model import trainable_parameters
+def _summary(model: nn.Module, samples: int) -> str:
+    from asam.model import ASAM, trainable_parameters
 
-    config = model.config
-    name = f"{config.preset}, {config.backbone}, {config.image_size} px: {samples:,} training samples"
+    config: Any = model.config
+    name = f"{config.preset}, {config.backbone}" if isinstance(model, ASAM) else type(model).__name__
+    name = f"{name}, {config.image_size} px: {samples:,} training samples"
     return f"{trainable_parameters(model)}\n{name}"

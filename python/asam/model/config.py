@@ -18,6 +18,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "image_prior": ("embedding", "image"),
     "prompt_prior": ("attention", "published"),
     "posterior_prompt": ("mask", "box"),
+    "prompt_latent_on": ("dense", "tokens and dense"),
     "pooling": ("strided", "average"),
     "start": ("repeat", "fresh"),
 }
@@ -109,6 +110,8 @@ class ModelConfig:
         image_prior_channels: image channels that they see, 1 (grey) or 3; for "image" only.
         prompt_prior: how the prompt reaches its latent's networks: "attention" of the grid's cells to the prompt
             tokens, or "published": a box's two tokens through fully connected layers to a map of S x S.
+        prompt_latent_on: what the prompt latent is mixed into: the prompt's "dense" embedding, or its "tokens" too,
+            by the same combiner.
         posterior_prompt: what the prompt latent's posterior sees: the rater's "mask", or only its "box".
         pooling: how the latent networks halve their maps: by "strided" convolutions, or by "average" pooling.
         start: mask tokens, hyper-networks and quality head after reading a SAM checkpoint: "repeat" SAM's own, or
@@ -131,6 +134,7 @@ class ModelConfig:
     image_prior: str = "embedding"
     image_prior_channels: int = 1
     prompt_prior: str = "attention"
+    prompt_latent_on: str = "dense"
     posterior_prompt: str = "mask"
     pooling: str = "strided"
     start: str = "repeat"

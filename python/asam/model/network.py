@@ -145,7 +145,8 @@ class ASAM(nn.Module):
 
     def embed_image(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised, padded images [B, 3, S, S] -> embedding F [B, C, e, e], without computing padded cells."""
-        return GridEncoder(self.image_encoder)(images)
+        embedding: torch.Tensor = GridEncoder(self.image_encoder)(images)
+        return embedding
 
     def image_state(self, images: torch.Tensor, embedding: torch.Tensor) -> ImageState:
         """Images whose embeddings F [B, C, e, e] are known already -> image state."""
@@ -256,6 +257,11 @@ class ASAM(nn.Module):
     ) -> backbone.Decoded:
         source = self.combiner_image(embedding, latent_image) + self.combiner_prompt(dense, latent_prompt)
         queries = tokens.repeat_interleave(latent_image.shape[1], dim=0)
+        if self.config.prompt_latent_on != "dense" and tokens.shape[1]:
+            cells = tokens.transpose(1, 2)[
+                ..., None
+            ]  # 1x1 convolutions: tokens are as good a place as grid cells
+            queries = self.combiner_prompt(cells, latent_prompt)[..., 0].transpose(1, 2)
         return backbone.decode(self.mask_decoder, source, self.position(), queries)
 
     @torch.no_grad()

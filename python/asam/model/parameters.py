@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from torch import nn
 
 from asam.model.lora import is_adapter
-
-if TYPE_CHECKING:
-    from asam.model.network import ASAM
 
 IMAGE_ENCODER = "image_encoder"
 ADAPTERS = "image_encoder adapters"
@@ -45,7 +44,7 @@ class ParameterTable(NamedTuple):
             yield f"{row.name:<{wide}}  {row.size:>13,}  {trained:>13}"
 
 
-def trainable_parameters(model: ASAM) -> ParameterTable:
+def trainable_parameters(model: nn.Module) -> ParameterTable:
     """Count the parameters of ``model`` by group."""
     sizes: dict[str, list[int]] = {name: [0, 0] for name in groups(model)}
     for name, parameter in model.named_parameters():
@@ -55,7 +54,7 @@ def trainable_parameters(model: ASAM) -> ParameterTable:
     return ParameterTable(tuple(ParameterGroup(name, *entry) for name, entry in sizes.items()))
 
 
-def groups(model: ASAM) -> list[str]:
+def groups(model: nn.Module) -> list[str]:
     """Names of the groups that ``model`` has, in the order of its parameters."""
     return list(dict.fromkeys(group_of(name) for name, _ in model.named_parameters()))
 

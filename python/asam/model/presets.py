@@ -51,12 +51,16 @@ PRESETS: dict[str, Preset] = {
     "asam": Preset(model=ModelConfig()),
     "paper": Preset(
         model=ModelConfig(
-            preset="paper", mask_tokens=8, adaptation="full", pooling="average", **_UNIT_PIXELS
+            preset="paper",
+            mask_tokens=8,
+            adaptation="full",
+            pooling="average",
+            prompt_latent_on="tokens and dense",
+            **_UNIT_PIXELS,
         ),
         training=MappingProxyType(
             {
                 **_PLAIN_ADAM,
-                "prompts": {"own": 1.0},
                 "perturbation": "train",
                 "dice": 0.0,
                 "focal": 0.0,
@@ -66,7 +70,6 @@ PRESETS: dict[str, Preset] = {
         ),
         epochs=100,
         departures=(
-            "the prompt latent acts on the dense prompt embedding; in the paper on the tokens as well",
             "the paper does not say when its second stage begins; here after half of the run",
             "gradients are clipped; the paper does not say so",
             "equation (14) has no term for the quality head, which keeps the weights it began with",

@@ -27,7 +27,16 @@ class Trainable(Protocol):
         generator seeded by ``batch.seeds``, so that a resumed run equals one that was never interrupted.
         """
 
-    def sample(self, image: Any, **prompt: Any) -> Hypotheses:
+    def sample(
+        self,
+        image: Any,
+        *,
+        box: Any = None,
+        point_coords: Any = None,
+        point_labels: Any = None,
+        n: int = 32,
+        seed: int = 0,
+    ) -> Hypotheses:
         """Hypotheses of one prompt, as :meth:`asam.ASAM.sample`."""
 
     def save(self, path: str | PathLike[str]) -> None:
