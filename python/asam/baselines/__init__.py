@@ -13,9 +13,10 @@ from asam.baselines.mose import MoSE
 from asam.baselines.phiseg import PHiSeg
 from asam.baselines.prob_unet import ProbUNet
 from asam.baselines.ssn import SSN
-from asam.model.checkpoint import FORMAT, CheckpointError
+from asam.model.checkpoint import FORMAT
 from asam.model.checkpoint import load as load_asam
 from asam.model.config import ModelConfig
+from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
 
 BASELINES: dict[str, type[Peer[Any]]] = {kind.kind: kind for kind in (ProbUNet, PHiSeg, SSN, MoSE)}

@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from asam.model.checkpoint import FORMAT, CheckpointError
+from asam.model.checkpoint import FORMAT
+from asam.model.errors import CheckpointError
 from asam_trt.files import replacing
 
 HEADER = "asam"  # metadata key, the same as A-SAM's

@@ -147,7 +147,8 @@ class MoSE(Peer[MoSEState]):
         logits = self.injection(state.features, latents.flatten(1, 2))
 
         raters, valid = (pooled(masks, self.config.logit_size) for masks in (batch.raters, batch.valid))
-        cost = soft_iou_distance(logits.sigmoid() * valid[:, None], raters * valid[:, None])
+        with torch.autocast(logits.device.type, enabled=False):  # areas need more digits than bf16 has
+            cost = soft_iou_distance(logits.float().sigmoid() * valid[:, None], raters * valid[:, None])
         plan = coupling(cost, batch.weights, most=self.config.most)
         transport = (plan * cost).sum(dim=(1, 2)).mean()
         share = plan.sum(dim=2).unflatten(1, (experts, samples)).sum(dim=2)

@@ -129,7 +129,8 @@ class SegGPT:
         ).pred_masks.float()
         # The example's own picture is the upper half.
         picture = found[:, :, found.shape[2] // 2 :].cpu() * _STD + _MEAN
-        return _SURE * (2 * picture.mean(dim=1).clamp(0, 1) - 1)
+        white: torch.Tensor = picture.mean(dim=1).clamp(0, 1)
+        return _SURE * (2 * white - 1)
 
     def _window(self, box: npt.ArrayLike, size: tuple[int, ...]) -> Box:
         """The square around a box, xyxy, cut off at the image's edges."""

@@ -76,9 +76,9 @@ class SSN(Peer[LowRankNormal]):
         # The likelihood hardly minds samples that are wrong as long as one is right, so that wild ones would never
         # be tamed: begin with a covariance that is nearly none and let it grow.
         with torch.no_grad():
-            self.last.weight[1:] *= _SMALL
-            self.last.bias[1:] *= _SMALL
-            self.last.bias[1] += _LOG_VARIANCE
+            for parameter in self.last.parameters():
+                parameter[1:] *= _SMALL
+            self.last.get_parameter("bias")[1] += _LOG_VARIANCE
 
     @property
     def noise_size(self) -> int:
