@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from asam.model.checkpoint import load as load_asam
 from asam.model.config import ModelConfig
 from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
+from asam.model.published_file import is_torch_file
 
 BASELINES: dict[str, type[Peer[Any]]] = {kind.kind: kind for kind in (ProbUNet, PHiSeg, SSN, MoSE)}
 """Peers by the name that ``asam train --method`` and checkpoints give them."""
@@ -49,11 +51,13 @@ def create(name: str, *, image_size: int = 128, seed: int = 0) -> Peer[Any] | AS
 
 
 def load(path: str | PathLike[str]) -> Peer[Any] | ASAM:
-    """Read the checkpoint of a peer or of an A-SAM, whichever it is; in evaluation mode, on the CPU.
+    """Read the checkpoint of a peer or of an A-SAM, published weights too; in evaluation mode, on the CPU.
 
     Raises:
         CheckpointError: the file is missing, damaged, foreign, or does not fit its own configuration.
     """
+    if is_torch_file(Path(path)):
+        return load_asam(path)
     header = checkpoint.read_header(path)
     if "kind" not in header:
         return load_asam(path)

@@ -75,6 +75,8 @@ def _run(command: str, module_name: str, words: list[str]) -> int:
     import tyro  # a tenth of a second that --help need not wait for
 
     module = importlib.import_module(f"{__name__}.{module_name}")
+    if words and words[0] in getattr(module, "SUBCOMMANDS", ()):
+        return _run(f"{command} {words[0]}", f"_{module_name}.{words[0]}", words[1:])
     args = tyro.cli(module.Args, prog=f"asam {command}", description=module.__doc__, args=words)
     return int(module.run(args))
 

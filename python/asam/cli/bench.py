@@ -37,8 +37,8 @@ class Args:
         ...,
     ] = ("torch-float32", "torch-bf16", "ort-float32", "loop")
     """What to compare with; ort-mixed is an int8 encoder with a float32 sampler."""
-    precision: Literal["auto", "float32"] = "auto"
-    """Of the engine."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Of our native products; auto is bf16 where the processor has AVX512-BF16."""
     loop_limit: int = 32
     """Largest n of the published loop, which runs the whole network once a hypothesis."""
     seed: int = 0

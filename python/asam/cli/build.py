@@ -21,8 +21,8 @@ class Args:
     """The engine folder; by default the checkpoint's path with the suffix .asam."""
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     """What the engine is for."""
-    precision: Literal["auto", "float32"] = "auto"
-    """Of the sampler."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """That a session opens the engine in unless it is asked for another; the files are the same."""
     force: bool = False
     """Build even where nothing changed."""
 

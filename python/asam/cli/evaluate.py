@@ -1,17 +1,21 @@
-"""Judge a checkpoint or an engine on a data set: GED, HM-IoU, Dmax, Dmean with intervals."""
+"""Judge a checkpoint or an engine on a data set: GED, HM-IoU, Dmax, Dmean with intervals.
+
+Experiments, each with options of its own (`asam evaluate ablation --help`): ablation, peers, robustness, sensitivity,
+calibration, tables.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from asam.data import Dataset, Sample
-    from asam.evaluate import Report
+    from asam.evaluate import Protocol
     from asam.methods import Method
+
+SUBCOMMANDS = ("ablation", "calibration", "peers", "robustness", "sensitivity", "tables")
+"""First words that stand for a module of ``asam.cli._evaluate``."""
 
 _SHEET_ROWS = 8
 
@@ -20,116 +24,102 @@ _SHEET_ROWS = 8
 class Args:
     """Options of ``asam evaluate``."""
 
-    model: Path
-    """Checkpoint (.safetensors), or an engine folder (.asam)."""
+    model: tuple[Path, ...]
+    """Checkpoint (.safetensors), or an engine folder (.asam); several checkpoints with the protocol a2sam only."""
     data: str
     """Data set by name, such as lidc-crops or synthetic:mix."""
+    epochs: tuple[int, ...] = ()
+    """Of a file of published weights: one epoch, or with the protocol a2sam several; none takes the last one."""
     root: Path | None = None
     """Folder that holds the data set."""
     split: str = "validate"
     """train, validate or test."""
-    n: int = 16
-    """Hypotheses a sample."""
+    size: int = 128
+    """Image side of a synthetic data set."""
+    protocol: Literal["strict", "a2sam"] = "strict"
+    """strict: n = 16 and 100, one checkpoint, smallest box of all labels. a2sam: the published code's conventions."""
+    n: tuple[int, ...] = ()
+    """Hypotheses a sample, each number a row; none takes the protocol's."""
     seed: int = 0
-    """Of hypotheses, jitter and bootstrap."""
+    """Of prompts, hypotheses, jitter and bootstrap."""
     limit: int | None = None
     """Look at this many samples only, evenly spread."""
     jitter: str = "train"
-    """Perturbation of the prompt in the comparison without ambiguity (checkpoints only)."""
+    """Perturbation of the prompt in the comparison without ambiguity (a single A-SAM checkpoint only)."""
     output: Path | None = None
-    """Write the figures to this JSON file too."""
+    """Write the figures to this JSON file, and the table to a Markdown file beside it."""
     sheet: Path | None = None
     """Write a contact sheet of eight samples, their raters and eight hypotheses to this PNG file."""
 
 
 def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from asam.cli._evaluate.common import open_data, write_report
+    from asam.evaluate import PROTOCOLS, evaluate, markdown
+    from asam.evaluate.provenance import of_model, of_software
+    from asam.studies.progress import bars
 
-    from asam.data import open_dataset
-    from asam.evaluate import evaluate
-
-    synthetic = args.data.startswith("synthetic")
-    options: dict[str, Any] = {"length": args.limit or 256} if synthetic else {}
-    data = open_dataset(args.data, args.root, args.split, **options)
+    protocol = PROTOCOLS[args.protocol]
+    methods = _methods(args, protocol)
+    models = [of_model(path) for path in args.model]
+    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
     reports = []
-    with Progress(console=Console(stderr=True)) as bar:
-        for method in _methods(args):
-            task = bar.add_task(method.name, total=None)
-
-            def show(done: int, total: int, task: TaskID = task) -> None:
-                bar.update(task, completed=done, total=total)
-
-            report = evaluate(method, data, n=args.n, seed=args.seed, limit=args.limit, on_sample=show)
-            reports.append(report)
-    print(_table(reports))
+    with bars() as start:
+        for method in methods:
+            for n in args.n or protocol.counts:
+                show = start(f"{method.name}, n = {n}")
+                reports.append(
+                    evaluate(
+                        method, data, n=n, seed=args.seed, protocol=protocol, limit=args.limit, on_sample=show
+                    )
+                )
+    named = ", ".join(f"{model['name']} (sha256 {model['sha256']})" for model in models)
+    members = len(models) * max(len(args.epochs), 1)
+    of_epochs = f", epochs {', '.join(map(str, args.epochs))}" if args.epochs else ""
+    header = [f"data {args.data}, split {args.split}", f"checkpoints: {members}, {named}{of_epochs}"]
+    table = markdown(reports, header=header)
+    print(table)
     if args.output is not None:
-        from asam_trt.files import replacing
-
         document = {
-            "data": args.data,
-            "split": args.split,
-            "model": args.model.name,
-            "reports": [asdict(report) for report in reports],
+            "protocol": protocol.name,
+            "data": {"name": args.data, "split": args.split, "sha256": reports[0].data_sha256},
+            "models": models,
+            "checkpoints": members,
+            "epochs": list(args.epochs),
+            "software": of_software(),
+            "reports": [report.to_dict() for report in reports],
         }
-        with replacing(args.output) as temporary:
-            temporary.write_text(json.dumps(document, indent=1))
-        print(f"\nwrote {args.output}")
+        print()
+        write_report(args.output, document, table)
     if args.sheet is not None:
-        _write_sheet(args.sheet, next(_methods(args)), data, n=args.n, seed=args.seed)
+        from asam.studies.sheets import hypotheses_sheet
+
+        hypotheses_sheet(args.sheet, methods[0], data, rows=_SHEET_ROWS, seed=args.seed, protocol=protocol)
         print(f"wrote {args.sheet}")
     return 0
 
 
-def _write_sheet(path: Path, method: Method, data: Dataset[Sample], *, n: int, seed: int) -> None:
-    """Samples evenly spread over the data set, with the hypotheses that the figures were made from."""
-    import numpy as np
-    from PIL import Image
-
-    from asam.data.sheet import sheet
-    from asam_trt.files import replacing
-
-    chosen = np.linspace(0, len(data) - 1, min(_SHEET_ROWS, len(data))).round().astype(int).tolist()
-    samples = [data[i] for i in chosen]
-    answers = [
-        method.hypotheses(sample, n=n, seed=seed + i).masks for i, sample in zip(chosen, samples, strict=True)
-    ]
-    with replacing(path) as temporary:
-        Image.fromarray(sheet(samples, tile=112, answers=answers)).save(temporary, format="PNG")
-
-
-def _methods(args: Args) -> Iterator[Method]:
-    import asam_trt
-    from asam.methods import Engine, Prior, PromptJitter
-    from asam.model import load_checkpoint
+def _methods(args: Args, protocol: Protocol) -> list[Method]:
+    from asam.cli._evaluate.common import open_method
+    from asam.evaluate import Ensemble
+    from asam.methods import Prior, PromptJitter
+    from asam.model import ASAM
     from asam.prompts import PERTURBATIONS
 
-    if args.model.is_dir():
-        yield Engine(asam_trt.load(args.model))
-        return
     if args.jitter not in PERTURBATIONS:
         raise ValueError(f"--jitter: expected one of {sorted(PERTURBATIONS)}, got {args.jitter!r}")
-    model = load_checkpoint(args.model)
-    yield Prior(model)
-    yield PromptJitter(model, PERTURBATIONS[args.jitter])
-
-
-def _table(reports: list[Report]) -> str:
-    first = reports[0]
-    names = list(first.means)
-    lines = [
-        f"n = {first.n}, seed {first.seed}, {first.samples} samples of {first.groups} groups, prompt: {first.prompt}; "
-        "95 percent intervals by group bootstrap",
-        "conventions: " + ", ".join(f"{k} = {v}" for k, v in first.conventions.items()),
-        "",
-        "| method | " + " | ".join(names) + " |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    for report in reports:
-        cells = []
-        for name in names:
-            low, high = report.intervals[name]
-            cells.append(f"{report.means[name]:.3f} [{low:.3f}, {high:.3f}]")
-        lines.append(f"| {report.method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    if not args.model:
+        raise ValueError("--model: expected a checkpoint or an engine folder, got none")
+    places = [(path, epoch) for path in args.model for epoch in args.epochs or (None,)]
+    if len(places) > 1 and not protocol.ensemble:
+        raise ValueError(
+            f"--model, --epochs: the protocol {protocol.name} judges one checkpoint, got {len(places)}; "
+            "judge them one by one, or take --protocol a2sam"
+        )
+    methods = [open_method(path, epoch) for path, epoch in places]
+    if len(methods) > 1:
+        return [Ensemble(tuple(methods))]
+    first = methods[0]
+    if isinstance(first, Prior) and isinstance(first.model, ASAM):
+        return [first, PromptJitter(first.model, PERTURBATIONS[args.jitter])]
+    return [first]

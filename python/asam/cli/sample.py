@@ -6,6 +6,7 @@ import html
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from tyro.conf import Positional
@@ -39,12 +40,16 @@ class Args:
     """The same seed gives the same hypotheses."""
     temperature: float = 1.0
     """Factor on the standard deviations of both latents."""
+    latents: Literal["iid", "antithetic", "sobol"] = "iid"
+    """How the noise of the hypotheses is drawn; the others need fewer of them for the same coverage."""
     modes: int | None = None
     """Number of modes; by default as many as the masks show."""
     output: Path | None = None
     """Folder for the results; by default outputs/sample/<image name>."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Of the native products; auto is bf16 where the processor has AVX512-BF16."""
 
 
 def run(args: Args) -> int:
@@ -55,7 +60,7 @@ def run(args: Args) -> int:
     out = args.output or Path("outputs") / "sample" / args.image.stem
     check_targets(out, ("hypotheses.npz", "index.html", *(f"{name}.png" for name in _PICTURES)))
     labels = args.labels or (1,) * len(args.points)
-    with asam_trt.Session(args.engine, threads=args.threads) as session:
+    with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         start = time.perf_counter()
         session.set_image(image)
         encoded = time.perf_counter()
@@ -66,6 +71,7 @@ def run(args: Args) -> int:
             n=args.n,
             seed=args.seed,
             temperature=args.temperature,
+            latents=args.latents,
         )
         sampled = time.perf_counter()
     print(

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import csv
 import os
+import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional
 
 import asam_trt
 from asam_trt import plots, render
+from asam_trt.ahead import Behind
 from asam_trt.files import check_targets, replacing
+from asam_trt.modes import Modes
+from asam_trt.rerun_log import RerunLog
 from asam_trt.sources import Source, open_source
 from asam_trt.video import VideoFrame, VideoSampler, VideoWriter
 
 _COLUMNS = (
-    "frame", "time_s", "area_median", "area_low", "area_high", "area_mean", "p_empty", "modes",
+    "frame", "object", "time_s", "area_median", "area_low", "area_high", "area_mean", "p_empty", "modes",
     "box_x0", "box_y0", "box_x1", "box_y1", "confidence", "lost", "dropped", "encode_ms", "sample_ms",
 )  # fmt: skip
 
 
 _RESULTS = ("overlay.mp4", "areas.csv", "areas.png")
+_WARM_UP = 5  # frames
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,16 @@ class Args:
     """An engine folder, made by `asam build`."""
     box: tuple[float, float, float, float] | None = None
     """x0 y0 x1 y1 in pixels of the first frame."""
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    """Several objects instead of one: x0 y0 x1 y1 of each, in pixels of the first frame."""
     points: tuple[tuple[float, float], ...] = ()
     """x y of points on the object, in pixels of the first frame."""
     n: int = 32
     """Hypotheses a frame."""
     seed: int = 0
     """The same seed gives the same hypotheses."""
+    latents: Literal["iid", "antithetic", "sobol"] = "iid"
+    """How the noise of the hypotheses is drawn."""
     follow: bool = False
     """Move the box with the object until it is lost."""
     realtime: bool = False
@@ -55,37 +65,50 @@ class Args:
     """Stop after so many frames."""
     level: float = 0.9
     """Share of the hypotheses within the reported area interval."""
+    rerun: bool = False
+    """Show it live in the Rerun viewer; needs the extra `rerun`."""
+    rerun_file: Path | None = None
+    """Record it for the Rerun viewer, into a .rrd file; needs the extra `rerun`."""
     output: Path | None = None
     """Folder for the results; by default outputs/video/<source name>."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Of the native products; auto is bf16 where the processor has AVX512-BF16."""
 
 
 @dataclass
 class _Log:
-    """What was measured, a list an item."""
+    """What was measured."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)  # a frame and object each
+    times: list[tuple[float, float]] = field(default_factory=list)  # encode and sample, milliseconds
+    draw_ms: list[float] = field(default_factory=list)
+    first_ms: float = 0.0  # from the start to the first frame's hypotheses
+    done: list[float] = field(default_factory=list)  # when each frame was written, seconds from the start
 
-    @staticmethod
-    def row(frame: VideoFrame, hypotheses: asam_trt.Hypotheses, modes: int, level: float) -> dict[str, Any]:
-        area = hypotheses.area(level)
-        x0, y0, x1, y1 = ("", "", "", "") if frame.box is None else (f"{v:.1f}" for v in frame.box)
-        return dict(
-            zip(
-                _COLUMNS,
-                (
-                    frame.index, f"{frame.time:.4f}", area.median, area.low, area.high, f"{area.mean:.1f}",
-                    f"{hypotheses.p_empty:.4f}", modes, x0, y0, x1, y1,
-                    "" if frame.confidence is None else f"{frame.confidence:.4f}", int(frame.lost),
-                    frame.dropped, f"{frame.encode_ms:.3f}", f"{frame.sample_ms:.3f}",
-                ),
-                strict=True,
-            )
-        )  # fmt: skip
+    def column(self, name: str, of: Any) -> list[float]:
+        return [float(row[name]) for row in self.rows if row["object"] == of]
 
-    def column(self, name: str) -> list[float]:
-        return [float(row[name]) for row in self.rows]
+
+def _row(
+    frame: VideoFrame, name: Any, hypotheses: asam_trt.Hypotheses, modes: int, level: float
+) -> dict[str, Any]:
+    area = hypotheses.area(level)
+    track = frame.tracks[name]
+    x0, y0, x1, y1 = ("", "", "", "") if track.box is None else (f"{v:.1f}" for v in track.box)
+    return dict(
+        zip(
+            _COLUMNS,
+            (
+                frame.index, name, f"{frame.time:.4f}", area.median, area.low, area.high, f"{area.mean:.1f}",
+                f"{hypotheses.p_empty:.4f}", modes, x0, y0, x1, y1,
+                "" if track.confidence is None else f"{track.confidence:.4f}", int(track.lost),
+                frame.dropped, f"{frame.encode_ms:.3f}", f"{frame.sample_ms:.3f}",
+            ),
+            strict=True,
+        )
+    )  # fmt: skip
 
 
 def run(args: Args) -> int:
@@ -97,6 +120,8 @@ def run(args: Args) -> int:
         raise ValueError(f"expected --frames of at least 1, came {args.frames}")
     if not 0 < args.level < 1:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
+    if args.boxes and (args.box is not None or args.points):
+        raise ValueError("expected either --boxes, or one object by --box and --points, came both")
     source = open_source(int(args.source) if args.source.isdigit() else args.source)
     name = "camera" + args.source if args.source.isdigit() else Path(args.source.rstrip("/")).stem
     out = args.output or Path("outputs") / "video" / name
@@ -104,9 +129,12 @@ def run(args: Args) -> int:
     log = _Log()
     try:
         check_targets(out, _RESULTS)
-        with asam_trt.Session(args.engine, threads=args.threads) as session:
+        with (
+            asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session,
+            _rerun(args) as viewers,
+        ):
             console.print(f"{session!r}", highlight=False, soft_wrap=True)
-            _loop(args, session, source, out, log, console)
+            _loop(args, session, source, out, log, console, viewers)
     finally:
         source.close()
         if log.rows:
@@ -114,17 +142,31 @@ def run(args: Args) -> int:
     return 0
 
 
+def _objects(args: Args) -> dict[int, dict[str, Any]]:
+    if args.boxes:
+        return {i: {"box": box} for i, box in enumerate(args.boxes, 1)}
+    prompt: dict[str, Any] = {"box": args.box}
+    if args.points:
+        prompt |= {"point_coords": args.points, "point_labels": (1,) * len(args.points)}
+    return {1: prompt}
+
+
 def _loop(
-    args: Args, session: asam_trt.Session, source: Source, out: Path, log: _Log, console: Console
+    args: Args,
+    session: asam_trt.Session,
+    source: Source,
+    out: Path,
+    log: _Log,
+    console: Console,
+    viewers: list[RerunLog],
 ) -> None:
-    sampler = VideoSampler(session)
-    stream = sampler.run(
+    start = time.perf_counter()
+    stream = VideoSampler(session).run(
         source,
-        box=args.box,
-        point_coords=args.points or None,
-        point_labels=(1,) * len(args.points) if args.points else None,
+        objects=_objects(args),
         n=args.n,
         seed=args.seed,
+        latents=args.latents,
         follow=args.follow,
         realtime=args.realtime,
     )
@@ -135,60 +177,120 @@ def _loop(
         _table(out / "areas.csv", video) as table,
         _progress(console, None if total == 1 << 62 else total) as advance,
     ):
-        for frame, hypotheses in stream:
-            modes = hypotheses.modes()
-            row = log.row(frame, hypotheses, len(modes), args.level)
-            notes = _notes(frame, [*log.rows[-24:], row])
-            picture = render.overlay(
-                hypotheses, box=frame.box, modes=modes, colours=colours.of(modes), notes=notes
-            )
-            table.writerow(row)
+
+        def draw(item: tuple[VideoFrame, dict[Any, asam_trt.Hypotheses], dict[Any, Modes]]) -> None:
+            frame, objects, modes = item
+            begun = time.perf_counter()
+            rows = [
+                _row(frame, name, hypotheses, len(modes[name]), args.level)
+                for name, hypotheses in objects.items()
+            ]
+            log.times.append((frame.encode_ms, frame.sample_ms))
+            picture = _picture(frame, objects, modes, colours, _notes(frame, log))
+            table.writerows(rows)
             video.add(picture)
-            log.rows.append(row)
+            for viewer in viewers:
+                viewer.log(frame, objects)
+            log.rows += rows
+            log.draw_ms.append((time.perf_counter() - begun) * 1e3)
+            log.done.append(time.perf_counter() - start)
             advance(frame)
-            if frame.lost:
-                console.print(
-                    f"frame {frame.index}: the object is lost; the box stays where it was last believed"
-                )
-                break
-            if args.frames is not None and len(log.rows) >= args.frames:
-                break
-    stream.close()  # type: ignore[attr-defined]  # a generator: its decoding thread ends here
+
+        # A frame is drawn while the next one is sampled. What may take long stays in the thread that an interrupt
+        # reaches: sampling, and grouping thousands of masks.
+        lost: set[Any] = set()
+        with Behind(draw, name="asam-draw") as drawing:
+            for count, (frame, objects) in enumerate(stream, 1):
+                log.first_ms = log.first_ms or (time.perf_counter() - start) * 1e3
+                drawing.put((frame, objects, {name: found.modes() for name, found in objects.items()}))
+                _say_lost(frame, lost, console)
+                if len(lost) == len(frame.tracks) or count == args.frames:
+                    break
+    stream.close()  # type: ignore[attr-defined]  # a generator: its threads end here
+    for remark in source.remarks:
+        console.print(remark, highlight=False, soft_wrap=True)
 
 
-def _notes(frame: VideoFrame, rows: list[dict[str, Any]]) -> list[str]:
-    recent = [float(row["encode_ms"]) + float(row["sample_ms"]) for row in rows]
-    notes = [f"{1e3 * len(recent) / sum(recent):.0f} frames/s"]
-    if frame.confidence is not None:
-        notes.append("lost" if frame.lost else f"confidence {frame.confidence:.2f}")
+def _picture(
+    frame: VideoFrame,
+    objects: dict[Any, asam_trt.Hypotheses],
+    modes: dict[Any, Modes],
+    colours: render.ModeColours,
+    notes: list[str],
+) -> npt.NDArray[np.uint8]:
+    if len(objects) > 1:
+        boxes = {name: track.box for name, track in frame.tracks.items() if track.box is not None}
+        return render.overlay_objects(objects, frame.image, boxes=boxes, notes=notes)
+    ((name, hypotheses),) = objects.items()
+    return render.overlay(
+        hypotheses, box=frame.box, modes=modes[name], colours=colours.of(modes[name]), notes=notes
+    )
+
+
+def _notes(frame: VideoFrame, log: _Log) -> list[str]:
+    recent = log.done[-25:]
+    notes = []
+    if len(recent) > 1:
+        notes.append(f"{(len(recent) - 1) / (recent[-1] - recent[0]):.0f} frames/s")
+    for name, track in frame.tracks.items():
+        of = f" of {name}" if len(frame.tracks) > 1 else ""
+        if track.confidence is not None:
+            notes.append(f"{name} is lost" if track.lost else f"confidence{of} {track.confidence:.2f}")
     return notes
 
 
+def _say_lost(frame: VideoFrame, known: set[Any], console: Console) -> None:
+    for name, track in frame.tracks.items():
+        if track.lost and name not in known:
+            known.add(name)
+            which = "the object" if len(frame.tracks) == 1 else f"object {name}"
+            console.print(f"frame {frame.index}: {which} is lost; the box stays where it was last believed")
+
+
+@contextmanager
+def _rerun(args: Args) -> Iterator[list[RerunLog]]:
+    with ExitStack() as stack:
+        wanted = [None] * args.rerun + ([args.rerun_file] if args.rerun_file is not None else [])
+        yield [stack.enter_context(RerunLog(path)) for path in wanted]
+
+
 def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
-    picture = plots.band(
-        log.column("time_s"),
-        log.column("area_low"),
-        log.column("area_median"),
-        log.column("area_high"),
-        title=f"area in pixels: median and the interval of {args.level:.0%} of {args.n} hypotheses",
-        x_label="seconds",
-    )
+    objects = list(dict.fromkeys(row["object"] for row in log.rows))
+    bands = [
+        plots.band(
+            log.column("time_s", of),
+            log.column("area_low", of),
+            log.column("area_median", of),
+            log.column("area_high", of),
+            title=("" if len(objects) == 1 else f"object {of}: ")
+            + f"area in pixels: median and the interval of {args.level:.0%} of {args.n} hypotheses",
+            x_label="seconds",
+        )
+        for of in objects
+    ]
     with replacing(out / "areas.png") as temporary:
-        picture.save(temporary, "PNG")
-    # The first frame warms caches and threads up.
-    encode, sample = (
-        np.array(log.column(f"{part}_ms"))[min(1, len(log.rows) - 1) :] for part in ("encode", "sample")
-    )
-    whole = encode + sample
-    p50, p95, p99 = np.percentile(whole, [50, 95, 99])
-    console.print(
-        f"{len(log.rows)} frames, {args.n} hypotheses each: {1e3 / whole.mean():.1f} frames/s without "
-        f"drawing (encode {np.median(encode):.1f} ms, sample {np.median(sample):.1f} ms; a frame p50 "
-        f"{p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms)",
-        highlight=False,
-    )
+        plots.stacked(bands).save(temporary, "PNG")
+    console.print(_latency(args, log), highlight=False, soft_wrap=True)
     for file in _RESULTS:
         console.print(str(out / file), highlight=False, soft_wrap=True)
+
+
+def _latency(args: Args, log: _Log) -> str:
+    """As a user feels it; the first frames warm caches and threads up."""
+    frames = len(log.done)
+    warm = min(_WARM_UP, frames - 1)
+    encode, sample = np.array(log.times[warm:frames]).T
+    p50, p95, p99 = np.percentile(encode + sample, [50, 95, 99])
+    rate = (
+        (frames - 1 - warm) / (log.done[-1] - log.done[warm]) if frames > warm + 1 else frames / log.done[-1]
+    )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
+    return (
+        f"{frames} frames, {args.n} hypotheses each: {rate:.1f} frames/s with drawing and writing; from image to "
+        f"hypotheses p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms a frame (encode {np.median(encode):.1f}, sample "
+        f"{np.median(sample):.1f}) while others are decoded, encoded and drawn ({np.median(log.draw_ms[warm:]):.1f} "
+        f"ms); first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB of memory"
+    )
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Experiments of ``asam evaluate``: a file a subcommand, each with ``Args`` and ``run``."""

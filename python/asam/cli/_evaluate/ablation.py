@@ -1,0 +1,26 @@
+"""Train and judge A-SAM without each of its latents, its posteriors, all of them, and with other losses.
+
+Runs that lie in the output folder already are taken from there, so an interrupted study goes on with the same command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from asam.cli._evaluate.study import StudyArgs, run_all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args(StudyArgs):
+    """Options of ``asam evaluate ablation``."""
+
+    which: Literal["network", "losses", "both"] = "both"
+    """Parts of the network, mixes of losses, or both."""
+
+
+def run(args: Args) -> int:
+    """Run the study and print its table."""
+    from asam.studies.variants import ABLATIONS
+
+    return run_all("ablation", args, ABLATIONS[args.which])

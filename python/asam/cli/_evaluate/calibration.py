@@ -1,0 +1,80 @@
+"""Reliability and interval coverage of a model, and a latent temperature fitted on half of its patients.
+
+A temperature that is chosen on some samples looks better on them than it is: patients are split in two halves, one
+fits, and both are reported. Use it with `session.sample(temperature=...)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asam.model import ASAM
+    from asam_trt import Session
+
+
+@dataclass(frozen=True)
+class Args:
+    """Options of ``asam evaluate calibration``."""
+
+    model: Path
+    """Checkpoint of an A-SAM (.safetensors), or an engine folder (.asam)."""
+    data: str
+    """Data set by name, such as lidc-crops or synthetic:pair."""
+    output: Path
+    """Folder of calibration.json, calibration.md and calibration.png."""
+    root: Path | None = None
+    """Folder that holds the data set."""
+    split: str = "validate"
+    """train, validate or test."""
+    size: int = 128
+    """Image side of a synthetic data set."""
+    n: int = 32
+    """Hypotheses a sample."""
+    seed: int = 0
+    """Of hypotheses and bootstrap."""
+    limit: int | None = None
+    """Look at this many samples only, evenly spread."""
+    fit: bool = True
+    """Fit a temperature too."""
+
+
+def run(args: Args) -> int:
+    """Judge, fit, print the table, write it and the plot."""
+    from asam.cli._evaluate.common import open_data, write_picture, write_report
+    from asam.data import Subset
+    from asam.evaluate.provenance import of_model, of_software
+    from asam.studies.calibration import calibrate, fit_temperature, plot, table
+    from asam.studies.progress import bars
+    from asam.studies.sheets import spread
+
+    source = _source(args.model)
+    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    if args.limit is not None:
+        data = Subset(data, spread(len(data), args.limit))
+    with bars(keep=False) as start:
+        show = start("all samples")
+        whole = calibrate(source, data, n=args.n, seed=args.seed, on_sample=show)
+        fit = fit_temperature(source, data, n=args.n, seed=args.seed, start=start) if args.fit else None
+    text = f"{args.data}, split {args.split}; {table(whole, fit)}"
+    print(text + "\n")
+    document = {
+        "data": {"name": args.data, "split": args.split},
+        "models": [of_model(args.model)],
+        "software": of_software(),
+        "calibration": whole.to_dict(),
+        "temperature": None if fit is None else fit.to_dict(),
+    }
+    write_report(args.output / "calibration.json", document, text)
+    write_picture(args.output / "calibration.png", plot(whole, fit))
+    return 0
+
+
+def _source(path: Path) -> ASAM | Session:
+    """What has a temperature."""
+    import asam_trt
+    from asam.model import load_checkpoint
+
+    return asam_trt.load(path) if path.is_dir() else load_checkpoint(path)

@@ -1,0 +1,65 @@
+"""Judge checkpoints or engines on perturbed boxes: figure 5 of the paper.
+
+The families are those of the paper: shift (5 px), scale (0.85 to 1.15), shift+ (8 px), scale+ (0.7 to 1.3) and both;
+pixels are those of a 128-pixel image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Args:
+    """Options of ``asam evaluate robustness``."""
+
+    model: tuple[Path, ...]
+    """Checkpoints (.safetensors) or engine folders (.asam), each a row."""
+    data: str
+    """Data set by name, such as lidc-crops or synthetic:pair."""
+    output: Path
+    """Folder of robustness.json, robustness.md and a plot of each figure."""
+    root: Path | None = None
+    """Folder that holds the data set."""
+    split: str = "validate"
+    """train, validate or test."""
+    size: int = 128
+    """Image side of a synthetic data set."""
+    n: int = 16
+    """Hypotheses a sample."""
+    seed: int = 0
+    """Of perturbations, hypotheses and bootstrap."""
+    limit: int | None = None
+    """Look at this many samples only, evenly spread."""
+
+
+def run(args: Args) -> int:
+    """Judge, print the tables, write them and the plots."""
+    from asam.cli._evaluate.common import named_methods, open_data, write_picture, write_report
+    from asam.evaluate.provenance import of_model, of_software
+    from asam.studies.progress import bars
+    from asam.studies.robustness import SHOWN, plot, robustness, table
+
+    methods = named_methods(args.model)
+    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    with bars(keep=False) as start:
+        found = robustness(methods, data, n=args.n, seed=args.seed, limit=args.limit, start=start)
+    first = found[methods[0].name]["none"]
+    head = (
+        f"{args.data}, split {args.split}, {first.samples} samples of {first.groups} groups, n = {args.n}, seed "
+        f"{args.seed}; 95 percent intervals by group bootstrap; data sha256 {first.data_sha256}"
+    )
+    text = f"{head}\n\n{table(found)}"
+    print(text + "\n")
+    reports = {m: {f: r.to_dict() for f, r in families.items()} for m, families in found.items()}
+    document = {
+        "data": {"name": args.data, "split": args.split, "sha256": first.data_sha256},
+        "models": [of_model(path) for path in args.model],
+        "software": of_software(),
+        "robustness": reports,
+    }
+    write_report(args.output / "robustness.json", document, text)
+    for name in SHOWN:
+        write_picture(args.output / f"robustness-{name}.png", plot(found, name))
+    return 0

@@ -1,0 +1,88 @@
+"""Measure how each mask of a network changes when the box moves by 5 px: figure 1 of the paper.
+
+For an A-SAM both latents stay at their means, and its outputs are the ensemble and each mask token's part of it; for an
+official SAM checkpoint they are its single mask and its three of rising granularity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from asam.studies.sensitivity import Outputs
+
+
+@dataclass(frozen=True)
+class Args:
+    """Options of ``asam evaluate sensitivity``."""
+
+    model: Path
+    """Checkpoint of an A-SAM (.safetensors), or with --sam an official sam_vit_*.pth."""
+    data: str
+    """Data set by name, such as lidc-crops or synthetic:pair."""
+    output: Path
+    """Folder of sensitivity.json, sensitivity.md and sensitivity.png."""
+    sam: Literal["vit_b", "vit_l", "vit_h"] | None = None
+    """The model is an official SAM checkpoint of this backbone."""
+    root: Path | None = None
+    """Folder that holds the data set."""
+    split: str = "validate"
+    """train, validate or test."""
+    size: int = 128
+    """Image side of a synthetic data set."""
+    shift: float = 5.0
+    """Of the box, in pixels of a 128-pixel image."""
+    seed: int = 0
+    """Of the bootstrap."""
+    limit: int | None = None
+    """Look at this many samples only, evenly spread."""
+
+
+def run(args: Args) -> int:
+    """Measure, print the tables, write them and the plot."""
+    from asam.cli._evaluate.common import open_data, write_picture, write_report
+    from asam.evaluate.provenance import of_model, of_software
+    from asam.studies.progress import bars
+    from asam.studies.sensitivity import plot, sensitivity, table
+
+    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    network = _network(args)
+    with bars() as start:
+        found = sensitivity(
+            network,
+            data,
+            shift=args.shift,
+            seed=args.seed,
+            limit=args.limit,
+            on_sample=start(args.model.name),
+        )
+    head = (
+        f"{args.data}, split {args.split}, {found.samples} samples of {found.groups} groups that are asked by a box; "
+        "95 percent intervals by group bootstrap"
+    )
+    text = f"{head}\n\n{table({args.model.stem: found})}"
+    print(text + "\n")
+    document = {
+        "data": {"name": args.data, "split": args.split},
+        "models": [of_model(args.model)],
+        "software": of_software(),
+        "sensitivity": found.to_dict(),
+    }
+    write_report(args.output / "sensitivity.json", document, text)
+    title = f"{args.model.stem}, box moved by {args.shift:g} px of 128"
+    write_picture(args.output / "sensitivity.png", plot(found, title))
+    return 0
+
+
+def _network(args: Args) -> Outputs:
+    from asam.model import load_checkpoint
+    from asam.studies.sensitivity import AsamOutputs, SamOutputs
+
+    if args.sam is None:
+        return AsamOutputs(load_checkpoint(args.model))
+    from segment_anything import sam_model_registry
+
+    # torch.load, which it calls, reads nothing but tensors by default.
+    return SamOutputs(sam_model_registry[args.sam](checkpoint=str(args.model)).eval())

@@ -1,0 +1,82 @@
+"""Options and the run that ``ablation`` and ``peers`` share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asam.cli.train import TrainOptions
+
+if TYPE_CHECKING:
+    from asam.studies import Variant
+
+_STOPPED = 1
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyArgs:
+    """Options of a study."""
+
+    data: tuple[str, ...]
+    """Data sets to train on, such as lidc-crops; synthetic:mix is judged on each of its kinds by itself."""
+    output: Path
+    """Folder of the runs, <variant>-<seed>, and of the tables; with several data sets a folder in it for each."""
+    root: Path | None = None
+    """Folder that holds the data set; not needed for synthetic ones."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the training runs; each variant is trained once with each."""
+    steps: int = 3000
+    """Optimiser steps of every run."""
+    image_size: int = 128
+    """Side of the networks' input in pixels, a multiple of 16."""
+    backbone: str = "nano"
+    """Of A-SAM: vit_b, vit_l, vit_h or nano."""
+    length: int = 100_000
+    """Samples of a synthetic training set."""
+    split: str = "validate"
+    """Split that is judged."""
+    n: tuple[int, ...] = (16, 100)
+    """Hypotheses a sample, each number a row."""
+    limit: int | None = None
+    """Judge this many samples of each data set only, evenly spread; of a synthetic set 100 if left out."""
+    config: TrainOptions = field(default_factory=dict)
+    """Optimiser, losses and schedule, for all runs alike."""
+
+
+def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
+    """Run a study on each data set and print the table."""
+    from asam.studies import Study, run_study, write_study
+    from asam.studies.study import slug
+    from asam.training import Interrupted, NonFiniteLoss
+
+    studies = [
+        Study(
+            name=name,
+            variants=variants,
+            seeds=args.seeds,
+            output=args.output / slug(data) if len(args.data) > 1 else args.output,
+            data=data,
+            root=None if data.partition(":")[0] == "synthetic" else args.root,
+            length=args.length,
+            image_size=args.image_size,
+            backbone=args.backbone,
+            training={"steps": args.steps, **args.config},
+            split=args.split,
+            counts=args.n,
+            limit=args.limit,
+        )
+        for data in args.data
+    ]
+    try:
+        rows = [row for study in studies for row in run_study(study)]
+    except (NonFiniteLoss, Interrupted) as stop:
+        print(f"asam evaluate {name}: {stop}\nthe same command goes on from there", file=sys.stderr)
+        return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
+    print(write_study(args.output, studies, rows))
+    sheets = [study.output / f"sheet-{slug(judged)}.png" for study in studies for judged in study.judged]
+    for path in (args.output / "study.json", args.output / "study.md", *sheets):
+        print(f"wrote {path}")
+    return 0

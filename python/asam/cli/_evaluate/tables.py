@@ -1,0 +1,34 @@
+"""Fill the paper's tables 1 to 5 and its ablation with the rows of studies that have been run.
+
+Published rows stand beside ours for reference: their conventions and splits differ, which the file says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Args:
+    """Options of ``asam evaluate tables``."""
+
+    studies: tuple[Path, ...] = ()
+    """The study.json of each study; rows without one stay empty."""
+    output: Path | None = None
+    """Markdown file to write; printed where left out."""
+
+
+def run(args: Args) -> int:
+    """Print the tables, or write them."""
+    from asam.studies.paper_tables import read_studies, render
+    from asam_trt.files import replacing
+
+    text = render(read_studies(args.studies))
+    if args.output is None:
+        print(text)
+        return 0
+    with replacing(args.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"wrote {args.output}")
+    return 0

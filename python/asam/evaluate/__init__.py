@@ -1,0 +1,21 @@
+"""Figures of a method on a data set, each with its convention, n, seed, prompt source and interval."""
+
+from asam.evaluate.ensemble import Ensemble
+from asam.evaluate.measure import Measured, evaluate, measure
+from asam.evaluate.protocol import A2SAM, METRICS, PROTOCOLS, STRICT, Protocol
+from asam.evaluate.report import Report, markdown, summarise
+
+__all__ = [
+    "A2SAM",
+    "METRICS",
+    "PROTOCOLS",
+    "STRICT",
+    "Ensemble",
+    "Measured",
+    "Protocol",
+    "Report",
+    "evaluate",
+    "markdown",
+    "measure",
+    "summarise",
+]

@@ -1,0 +1,51 @@
+"""What was judged, and with which software: enough to find the same files again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from asam.bench import machine
+
+_CHUNK = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def of_model(path: Path) -> dict[str, Any]:
+    """Name, kind and sha256 of a checkpoint, or of an engine's manifest, which has the sha256 of every file.
+
+    Raises:
+        EngineError: a folder that is no engine.
+        OSError: no such file.
+    """
+    if not path.is_dir():
+        return {"name": path.name, "kind": "checkpoint", "sha256": sha256(path)}
+    from asam_trt.bundle import MANIFEST, read_manifest
+
+    manifest = read_manifest(path)
+    return {
+        "name": path.name,
+        "kind": "engine",
+        "sha256": sha256(path / MANIFEST),
+        "built_from": manifest["source"],
+    }
+
+
+def of_software() -> dict[str, Any]:
+    """Versions, commit where the package lies in a checkout ("+": with changes), date and command."""
+    found = machine.look()
+    return {
+        "versions": found.versions,
+        "commit": found.commit,
+        "date": found.date,
+        "command": found.command,
+    }

@@ -1,0 +1,97 @@
+"""The last checkpoint of each run, judged by the strict protocol; what was judged once is read from its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from asam.baselines import load
+from asam.evaluate import STRICT, Measured, measure
+from asam.evaluate.provenance import sha256
+from asam.methods import Method, Prior, PromptJitter
+from asam.prompts import PERTURBATIONS
+from asam.studies.progress import Start
+from asam.studies.runs import RunPlan, checkpoint_of
+from asam.studies.study import slug
+from asam_trt.files import replacing
+
+WAYS: Mapping[str, Callable[[Any, str], Method]] = MappingProxyType(
+    {
+        "prior": Prior,
+        "box shift": lambda network, name: PromptJitter(
+            network, PERTURBATIONS["shift"], f"{name}, box shift"
+        ),
+        "point shift": lambda network, name: PromptJitter(
+            network, PERTURBATIONS["shift"], f"{name}, point shift", prompt="point"
+        ),
+    }
+)
+"""How a network may be judged: its name in :class:`asam.studies.Variant` -> the method of a network and a name."""
+
+
+def methods_of(plan: RunPlan, checkpoint: Path) -> list[Method]:
+    """The run's network in each of the ways that its variant asks for."""
+    network = load(checkpoint)
+    return [WAYS[way](network, plan.variant.name) for way in plan.variant.judged_as]
+
+
+def judge(plan: RunPlan, data: str, *, start: Start) -> list[Measured]:
+    """Figures of a run on one of the study's judged data sets: a method at a time, a number of hypotheses at a time.
+
+    The run is trained first where it is missing. Figures are kept in ``figures-<variant>-<data>.json`` in its folder,
+    and taken from there while checkpoint, protocol and settings are the same.
+
+    Args:
+        start: of :func:`asam.studies.progress.bars`.
+    """
+    study = plan.study
+    checkpoint = checkpoint_of(plan)
+    file = checkpoint.parent / f"figures-{slug(plan.variant.name)}-{slug(data)}.json"
+    key = {
+        "checkpoint_sha256": sha256(checkpoint),
+        "variant": plan.variant.name,
+        "judged_as": list(plan.variant.judged_as),
+        "protocol": STRICT.name,
+        "conventions": dict(STRICT.figures),
+        "prompt": STRICT.prompt,
+        "data": data,
+        "split": study.split,
+        "side": study.image_size,
+        "counts": list(study.counts),
+        "limit": study.limit,
+        "seed": study.eval_seed,
+    }
+    if (kept := _kept(file, key)) is not None:
+        return kept
+    samples = study.judged_data(data)
+    found = [
+        measure(
+            method,
+            samples,
+            n=n,
+            seed=study.eval_seed,
+            protocol=STRICT,
+            limit=study.limit,
+            on_sample=start(f"{method.name}, seed {plan.seed}, {data}, n = {n}"),
+        )
+        for method in methods_of(plan, checkpoint)
+        for n in study.counts
+    ]
+    document = {"key": key, "measured": [one.to_dict() for one in found]}
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+    return found
+
+
+def _kept(file: Path, key: dict[str, Any]) -> list[Measured] | None:
+    """None where there is no such file, or one of other settings or a damaged one: both are made again."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if document["key"] != key:
+            return None
+        return [Measured.from_dict(one) for one in document["measured"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

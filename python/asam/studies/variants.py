@@ -1,0 +1,41 @@
+"""The lists of variants that the paper, and the choice of our default, ask about."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asam.studies.study import Variant
+
+DEFAULT: Final = Variant(name="asam")
+
+NETWORK: Final = (
+    DEFAULT,
+    Variant(name="no-prompt-latent", model={"latents": ("image",)}),
+    Variant(name="no-image-latent", model={"latents": ("prompt",)}),
+    Variant(name="no-posterior", model={"posterior": False}),
+    Variant(name="no-ambiguity", model={"latents": ()}, judged_as=("prior", "box shift")),
+)
+"""The paper's ablation of its network: either latent, the posteriors, all of it."""
+
+LOSSES: Final = (
+    DEFAULT,
+    Variant(name="eq14", training={"dice": 0.0, "energy": 0.0}),
+    Variant(name="+dice", training={"energy": 0.0}),
+    Variant(name="+energy", training={"dice": 0.0}),
+    Variant(name="+focal", training={"focal": 1.0}),
+)
+"""Equation (14) with the quality head's regression, and what is added to it: dice, energy, both (the default),
+both and focal."""
+
+ABLATIONS: Final = {"network": NETWORK, "losses": LOSSES, "both": (*NETWORK, *LOSSES[1:])}
+
+
+SAM: Final = Variant(name="sam", model={"latents": ()}, judged_as=("box shift", "point shift"))
+"""Segment Anything's own network, trained like the others: its only ambiguity is the prompt's."""
+
+
+def peers() -> tuple[Variant, ...]:
+    """A-SAM, every peer of its own architecture, and Segment Anything."""
+    from asam.baselines import BASELINES
+
+    return (DEFAULT, *(Variant(name=name, kind=name) for name in BASELINES), SAM)

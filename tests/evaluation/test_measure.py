@@ -1,0 +1,142 @@
+"""Asking and judging a whole data set."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from asam.data import Sample, Synthetic
+from asam.data.base import ArrayDataset
+from asam.evaluate import A2SAM, STRICT, Ensemble, Measured, evaluate, markdown, measure, summarise
+from asam_trt import Hypotheses
+from asam_trt.geometry import Frame
+
+SIDE = 32
+
+
+class Listed(ArrayDataset[Sample]):
+    """Samples from a list."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        super().__init__(ids=[s.id for s in samples], groups=[s.group for s in samples])
+        self.samples = samples
+
+    def _load(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+@dataclass
+class Spy:
+    """Answers with boxes filled, and remembers what it was asked."""
+
+    name: str = "spy"
+    asked: list[tuple[str, tuple[float, ...], int, int]] = field(default_factory=list)
+
+    def hypotheses(self, sample: Sample, *, n: int, seed: int) -> Hypotheses:
+        self.asked.append((sample.id, tuple(sample.box.tolist()), n, seed))
+        logits = np.full((n, SIDE // 4, SIDE // 4), -1, np.float32)
+        logits[:, 2:5, 2:5] = 1
+        return Hypotheses(logits, np.ones(n, np.float32), Frame.of(SIDE, SIDE, SIDE))
+
+
+def sample(name: str, group: str, raters: int = 3) -> Sample:
+    masks = np.zeros((raters, SIDE, SIDE), np.bool_)
+    for j in range(raters):
+        masks[j, 8 : 18 + j, 8:20] = True
+    return Sample.of(np.zeros((SIDE, SIDE, 3), np.uint8), masks, id=name, group=group)
+
+
+def test_sample_i_is_drawn_with_seed_plus_i_and_limit_spreads() -> None:
+    data = Synthetic("pair", size=SIDE, seed=0, length=9)
+    spy = Spy()
+    measured = measure(spy, data, n=4, seed=50, limit=3)
+    assert [(name, n, seed) for name, _, n, seed in spy.asked] == [
+        (data.ids[i], 4, 50 + i) for i in (0, 4, 8)
+    ]
+    assert measured.ids == (data.ids[0], data.ids[4], data.ids[8])
+
+
+def test_the_protocol_s_prompt_reaches_the_method() -> None:
+    data = Listed([sample("a", "p"), sample("b", "p")])
+    strict, a2sam = Spy(), Spy()
+    measure(strict, data, n=1, protocol=STRICT)
+    measure(a2sam, data, n=1, protocol=A2SAM, seed=4)
+    for i in range(2):
+        assert strict.asked[i][1] == tuple(data[i].box.tolist())
+        assert a2sam.asked[i][1] == tuple(A2SAM.ask(data[i], seed=4 + i).box.tolist())
+    assert a2sam.asked[0][1] != a2sam.asked[1][1]
+    assert measure(Spy(), data, n=1, protocol=A2SAM).prompt == A2SAM.prompt
+
+
+def test_undefined_figures_are_left_out_of_their_mean_and_told() -> None:
+    data = Listed([sample("a", "p"), sample("b", "q"), sample("c", "r", raters=1)])
+    measured = measure(Spy(), data, n=2)
+    report = summarise(measured)
+    floors = measured.values["ged_floor"]
+    assert math.isnan(floors[2])
+    assert report.means["ged_floor"] == pytest.approx((floors[0] + floors[1]) / 2)
+    assert report.means["ged"] == pytest.approx(np.mean(measured.values["ged"]))
+    assert report.defined == {"ged": 3, "ged_floor": 2, "hm_iou": 3, "dmax": 3, "dmean": 3}
+    assert "ged_floor for 2" in markdown([report])
+
+
+def test_figures_without_any_value_and_single_groups_are_null_in_json() -> None:
+    measured = measure(Spy(), Listed([sample("c", "r", raters=1)]), n=2)
+    report = summarise(measured)
+    document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert document["means"]["ged_floor"] is None
+    assert document["intervals"]["ged"] == [None, None]
+    table = markdown([report])
+    assert "one group alone" in table
+    assert f"| spy | 2 | {report.means['ged']:.3f} | - |" in table
+
+
+def test_measured_survives_json() -> None:
+    measured = measure(Spy(), Listed([sample("a", "p"), sample("c", "r", raters=1)]), n=2, seed=3)
+    back = Measured.from_dict(json.loads(json.dumps(measured.to_dict(), allow_nan=False)))
+    assert repr(back) == repr(measured)  # NaN equals itself in print
+
+
+def test_the_data_hash_follows_every_part_of_a_sample() -> None:
+    one = sample("a", "p")
+
+    def digest(changed: Sample) -> str:
+        return measure(Spy(), Listed([changed]), n=1).data_sha256
+
+    masks = one.masks.copy()
+    masks[0, 0, 0] = True
+    image = one.image.copy()
+    image[3, 3, 1] += 1
+    changes = [
+        one,
+        replace(one, masks=masks),
+        replace(one, image=image),
+        replace(one, box=one.box + 1),
+        replace(one, weights=np.array([0.5, 0.25, 0.25], np.float32)),
+        replace(one, group="q"),
+        replace(one, id="b"),
+        replace(one, click=np.array([9, 9], np.float32)),
+    ]
+    assert len({digest(changed) for changed in changes}) == len(changes)
+    assert digest(one) == digest(sample("a", "p"))
+
+
+def test_an_ensemble_shares_evenly_with_noise_of_its_own_and_says_how_many() -> None:
+    members = (Spy(), Spy(), Spy(), Spy())
+    ensemble = Ensemble(members)
+    report = evaluate(ensemble, Listed([sample("a", "p")]), n=16, seed=9, protocol=A2SAM)
+    assert [member.asked[0][2] for member in members] == [4] * 4
+    assert len({member.asked[0][3] for member in members}) == 4
+    assert members[0].asked[0][3] == 9
+    assert report.method == "spy, 4 checkpoints"
+    with pytest.raises(ValueError, match="multiple of the 4 checkpoints, got 6"):
+        ensemble.hypotheses(sample("a", "p"), n=6, seed=0)
+
+
+def test_nothing_to_evaluate() -> None:
+    with pytest.raises(ValueError, match="at least one sample"):
+        measure(Spy(), Listed([sample("a", "p")]), limit=0)
