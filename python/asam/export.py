@@ -1,4 +1,4 @@
-"""A trained model as the parts of an engine: two ONNX graphs and the state that the sampler is folded from."""
+"""A trained model as the parts of an engine: ONNX graphs, the image encoder's weights, the state of the sampler."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from torch import nn
 
+from asam.export_attention import GridEncoder
+from asam.export_encoder import encoder_config, encoder_tensors
 from asam.model.adaptation import merged
 from asam.model.network import ASAM
 
 IMAGE_ENCODER = "image_encoder.onnx"
+ENCODER_WEIGHTS = "image_encoder.safetensors"
+IMAGE_PRIOR = "image_prior.onnx"
 PROMPT_PRIOR = "prompt_prior.onnx"
 OPSET = 20
 
 _SAMPLER_PARTS = ("prompt_encoder.", "mask_decoder.", "combiner_image.", "combiner_prompt.", "ensemble")
 _TRACED_TOKENS = 3  # any count above 1: the exporter takes 0 and 1 for constants
 _MOST_TOKENS = 4096
+_BOX_TOKENS = 2
 
 
 class Parts(NamedTuple):
-    """What an engine is made of beside the ONNX files.
+    """What an engine is made of beside the files.
 
     state: the tensors that :func:`asam_trt.fold.fold` takes. sampler: sizes, :class:`asam_trt.sampler_spec`.
-    preprocessing: "side" in pixels, "mean" and "std" of 0..255 RGB values.
+    preprocessing: fields of :class:`asam_trt.bundle.Preprocessing`.
     """
 
     state: dict[str, NDArray[np.float32]]
@@ -38,11 +44,13 @@ class Parts(NamedTuple):
 
 
 def export_parts(model: ASAM, folder: Path) -> Parts:
-    """Write ``image_encoder.onnx`` and ``prompt_prior.onnx`` into ``folder`` and return the rest.
+    """Write the encoders and priors into ``folder`` and return the rest.
 
     Image encoder: image [1, 3, S, S] -> embedding [1, C, e, e], mu_image [1, L], sigma_image [1, L].
+    Image prior, for an embedding that the native encoder made: image, embedding -> mu_image, sigma_image.
+    Weights of that encoder: see :func:`asam.export_encoder.encoder_tensors`; its sizes are in the file's header.
     Prompt prior: embedding [1, C, e, e], tokens [1, t, C], dense [1, C, e, e] -> mu_prompt, sigma_prompt [1, L];
-    t is dynamic. All float32, opset 20, weights in an external ``.data`` file.
+    t is dynamic, or 2 where the model answers boxes only. All float32, opset 20, weights in an external ``.data`` file.
     """
     model = merged(model).eval()
     config, sizes = model.config, model.config.sizes
@@ -56,12 +64,23 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         outputs=["embedding", "mu_image", "sigma_image"],
     )
     _write(
+        _ImagePrior(model),
+        (torch.randn(1, 3, side, side), embedding),
+        folder / IMAGE_PRIOR,
+        inputs=["image", "embedding"],
+        outputs=["mu_image", "sigma_image"],
+    )
+    sizes_text = {"encoder": encoder_config(model.image_encoder).to_json()}
+    (folder / ENCODER_WEIGHTS).write_bytes(save(encoder_tensors(model.image_encoder), sizes_text))
+    tokens = _BOX_TOKENS if config.boxes_only else _TRACED_TOKENS
+    any_tokens = None if config.boxes_only else {1: torch.export.Dim("t", min=0, max=_MOST_TOKENS)}
+    _write(
         _PromptPrior(model),
-        (embedding, torch.randn(1, _TRACED_TOKENS, channels), torch.randn(1, channels, grid, grid)),
+        (embedding, torch.randn(1, tokens, channels), torch.randn(1, channels, grid, grid)),
         folder / PROMPT_PRIOR,
         inputs=["embedding", "tokens", "dense"],
         outputs=["mu_prompt", "sigma_prompt"],
-        dynamic=(None, {1: torch.export.Dim("t", min=0, max=_MOST_TOKENS)}, None),
+        dynamic=(None, any_tokens, None),
     )
     state = {
         k: v.detach().cpu().numpy() for k, v in model.state_dict().items() if k.startswith(_SAMPLER_PARTS)
@@ -79,18 +98,35 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         "combiner_layers": len(model.combiner_image.layers),
         "mlp_activation": "relu",
     }
-    preprocessing = {"side": side, "mean": list(config.pixel_mean), "std": list(config.pixel_std)}
+    preprocessing = {
+        "side": side,
+        "mean": list(config.pixel_mean),
+        "std": list(config.pixel_std),
+        "box_scale": config.box_scale,
+        "boxes_only": config.boxes_only,
+    }
     return Parts(state, sampler, preprocessing)
 
 
 class _ImageEncoder(nn.Module):
     def __init__(self, model: ASAM) -> None:
         super().__init__()
+        self.encoder = GridEncoder(model.image_encoder)
         self.model = model
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        embedding, latent = self.model.encode_image(image)
+        embedding, latent = self.model.image_state(image, self.encoder(image))
         return embedding, latent.mean, latent.sigma
+
+
+class _ImagePrior(nn.Module):
+    def __init__(self, model: ASAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: torch.Tensor, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        latent = self.model.image_state(image, embedding).latent
+        return latent.mean, latent.sigma
 
 
 class _PromptPrior(nn.Module):

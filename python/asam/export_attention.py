@@ -24,10 +24,10 @@ from torch import nn
 
 
 class Stripe(NamedTuple):
-    """``count`` windows one after the other along one axis, from cell ``start``, ``size`` real cells in each."""
+    """``windows`` windows one after the other along one axis, from cell ``start``, ``size`` real cells in each."""
 
     start: int
-    count: int
+    windows: int
     size: int
 
 
@@ -144,13 +144,13 @@ class GridAttention(nn.Module):
 
 
 def _cut(x: torch.Tensor, down: Stripe, right: Stripe) -> torch.Tensor:
-    """[B, e, e, H, d] -> windows [B * down.count * right.count, H, down.size, right.size, d]."""
-    x = x.narrow(1, down.start, down.count * down.size).narrow(2, right.start, right.count * right.size)
-    x = x.unflatten(2, (right.count, right.size)).unflatten(1, (down.count, down.size))
+    """[B, e, e, H, d] -> windows [B * down.windows * right.windows, H, down.size, right.size, d]."""
+    x = x.narrow(1, down.start, down.windows * down.size).narrow(2, right.start, right.windows * right.size)
+    x = x.unflatten(2, (right.windows, right.size)).unflatten(1, (down.windows, down.size))
     return x.permute(0, 1, 3, 5, 2, 4, 6).flatten(0, 2)
 
 
 def _put_back(x: torch.Tensor, down: Stripe, right: Stripe) -> torch.Tensor:
     """Inverse of :func:`_cut` for the cells that it took: [B, rows, columns, H, d]."""
-    x = x.unflatten(0, (-1, down.count, right.count))
+    x = x.unflatten(0, (-1, down.windows, right.windows))
     return x.permute(0, 1, 4, 2, 5, 3, 6).flatten(3, 4).flatten(1, 2)

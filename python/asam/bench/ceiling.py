@@ -71,10 +71,10 @@ def multiply_adds(config: ModelConfig, *, prompt_tokens: int = 2, combiner_layer
     return MultiplyAdds(plain, reduced, prefix)
 
 
-def matmul_peak() -> float:
-    """Multiply-adds a second of the best of several large float32 matrix products, with torch's threads."""
+def matmul_peak(dtype: torch.dtype) -> float:
+    """Multiply-adds a second of the best of several large matrix products in ``dtype``, with torch's threads."""
     with torch.inference_mode():
-        a, b = torch.rand(_SIDE, _SIDE), torch.rand(_SIDE, _SIDE)
+        a, b = torch.rand(_SIDE, _SIDE, dtype=dtype), torch.rand(_SIDE, _SIDE, dtype=dtype)
         out = torch.mm(a, b)
         times = []
         for _ in range(_RUNS):

@@ -47,7 +47,7 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         steps.begin("computing the float64 reference")
         reference = Reference(subject, max(settings.n))
         steps.begin(f"opening {OURS}")
-        ours = Ours(subject)
+        ours = Ours(subject, settings.precision)
         bench = _Bench(settings, subject, reference, ours, steps)
         bench.open_peers()
         bench.encode()
@@ -56,7 +56,7 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         floor = None
         if settings.floor:
             steps.begin("multiplying large matrices")
-            floor = _floor(subject, bench.rows)
+            floor = _floor(subject, bench.rows, ours.session.precision)
         steps.finish()
     config = subject.model.config
     return Report(
@@ -64,7 +64,8 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         weights=f"random weights, seed {settings.seed}"
         if settings.checkpoint is None
         else f"weights {settings.checkpoint.name}",
-        engine=f"backend {ours.session.backend}, precision {settings.precision}",
+        engine=f"backend {ours.session.backend}, precision {ours.session.precision} "
+        f"({ours.session.precision_reason})",
         threads=threads,
         side=config.image_size,
         backbone=config.backbone,
@@ -195,17 +196,17 @@ class _Bench:
         self.skipped.append(Skipped(route, n, text or type(error).__name__))
 
 
-def _floor(subject: Subject, rows: list[Row]) -> Floor:
+def _floor(subject: Subject, rows: list[Row], precision: str) -> Floor:
     counts = multiply_adds(
         subject.model.config, combiner_layers=len(list(subject.model.combiner_image.layers))
     )
-    peak = matmul_peak()
+    peak = matmul_peak(torch.bfloat16 if precision == "bf16" else torch.float32)
     share = {
         row.n: row.n * counts.reduced / row.median / peak
         for row in rows
         if row.stage == "sample" and row.route == OURS and row.n is not None
     }
-    return Floor(counts.plain, counts.reduced, peak, share)
+    return Floor(counts.plain, counts.reduced, precision, peak, share)
 
 
 @contextmanager

@@ -73,12 +73,14 @@ class Floor:
 
     Attributes:
         plain, reduced: multiply-adds a hypothesis, as written and with the identities 1-6.
-        peak: multiply-adds a second of torch.mm in float32.
+        precision: that our sampler computes in, float32 or bf16.
+        peak: multiply-adds a second of torch.mm in that precision.
         share: by n, the part of the peak that our sampler reaches with its ``reduced`` multiply-adds.
     """
 
     plain: int
     reduced: int
+    precision: str
     peak: float
     share: dict[int, float]
 
@@ -90,7 +92,7 @@ class Report:
     Attributes:
         machine: where and when.
         weights: "random, seed 0" or the checkpoint's name.
-        engine: backend and precision asked for.
+        engine: backend and precision of our route.
         repeats: timed runs a row.
         largest_logit, mask_share: of the float64 reference, to read the errors by.
         rows: in the order of the table.
@@ -190,8 +192,8 @@ class Report:
         shares = ", ".join(f"{share:.0%} at n = {n}" for n, share in floor.share.items())
         return (
             f"floor: {floor.plain / 1e6:.1f} M multiply-adds a hypothesis, {floor.reduced / 1e6:.1f} M with the "
-            f"identities; torch.mm float32 does {2 * floor.peak / 1e9:.0f} GFLOP/s on {self.threads} thread(s); "
-            f"our sampler reaches {shares} of that"
+            f"identities; torch.mm {floor.precision} does {2 * floor.peak / 1e9:.0f} GFLOP/s on {self.threads} "
+            f"thread(s); our sampler reaches {shares} of that"
         )
 
     def _missing(self) -> str:

@@ -62,13 +62,13 @@ class Route(ABC):
 class Ours(Route):
     """The engine on this machine's best backend."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, precision: str) -> None:
         super().__init__(OURS, subject)
-        self.session = Session(subject.engine, threads=subject.threads)
+        self.session = Session(subject.engine, threads=subject.threads, precision=precision)
         bundle = EngineBundle.open(subject.engine)
         weights = bundle.load_weights()
         # Session hides its states; its parts are timed on a backend of the same engine.
-        self._backend = backends.create(bundle, weights, subject.threads)
+        self._backend = backends.create(bundle, weights, subject.threads, self.session.precision)
         self._tables = PromptTables(
             weights, side=bundle.sampler.side, box_scale=bundle.preprocessing.box_scale
         )

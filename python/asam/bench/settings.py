@@ -37,7 +37,7 @@ class Settings:
         repeats: timed runs of each figure.
         threads: of every runtime; None is :func:`asam_trt.get_num_threads`.
         peers: from :data:`PEERS`.
-        precision: of the engine, as :func:`asam_trt.build_engine` takes it.
+        precision: of our route, as :class:`asam_trt.Session` takes it.
         loop_limit: the published loop is run up to this n, since its time grows with the whole network.
         seed: of weights, picture and noise.
         floor: compare the sampler with the speed of large matrix products.

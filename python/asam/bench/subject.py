@@ -78,7 +78,7 @@ def make_subject(settings: Settings, folder: Path, threads: int) -> Subject:
     else:
         file = settings.checkpoint
         model = load_checkpoint(file)
-    engine = asam_trt.build_engine(file, folder / "engine.asam", precision=settings.precision, progress=False)
+    engine = asam_trt.build_engine(file, folder / "engine.asam", progress=False)
     image, box = picture(model.config.image_size, settings.seed)
     return Subject(model.eval(), engine, image, box, settings.seed, threads)
 

@@ -222,6 +222,10 @@ def _config(file: Path, header: str) -> ModelConfig:
                 f"{file}: expected checkpoint format {FORMAT}, got {values['format']!r}; "
                 "read it with the version of asam that wrote it"
             )
+        if "kind" in values:
+            raise CheckpointError(
+                f"{file}: expected an A-SAM, got {values['kind']!r}; asam.baselines.load reads it"
+            )
         return ModelConfig.from_dict(values["config"])
     except CheckpointError:
         raise
