@@ -1,4 +1,4 @@
-"""Drawing on arrays with Pillow: smooth outlines, tints, thumbnails."""
+"""Drawing on Pillow images: smooth outlines, tints, thumbnails."""
 
 from __future__ import annotations
 
@@ -26,47 +26,71 @@ def as_picture(image: npt.NDArray[Any] | None, size: tuple[int, int]) -> Picture
     return np.asarray(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def crop_resize(picture: Picture, region: Region, size: tuple[int, int]) -> Picture:
+def crop_resize(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
     """The part of a picture in ``region`` (x0, y0, x1, y1) at ``size`` (h, w)."""
-    x0, y0, x1, y1 = region
-    part = Image.fromarray(np.ascontiguousarray(picture[y0:y1, x0:x1]))
-    return np.array(part.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    return picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
 
 
-def blend(picture: Picture, alpha: npt.NDArray[np.floating], colour: Colour) -> None:
-    """Lay a colour over a picture in place, ``alpha`` [H, W] in 0..1."""
-    chosen = np.nonzero(alpha > 0)
-    a = alpha[chosen].astype(np.float32)[:, None]
-    below = picture[chosen].astype(np.float32)
-    picture[chosen] = (below + (np.asarray(colour, np.float32) - below) * a + 0.5).astype(np.uint8)
+class Layer:
+    """Colours with an opacity, put together before they are laid over a picture in one step.
+
+    Args:
+        alpha: uint8 [h, w], opacity of the ground.
+        colour: of the ground.
+    """
+
+    def __init__(self, alpha: npt.NDArray[np.uint8], colour: Colour) -> None:
+        self._image = _transparent(alpha, colour)
+
+    def add(self, alpha: npt.NDArray[np.uint8], colour: Colour) -> None:
+        """Lay another colour over it."""
+        self._image.alpha_composite(_transparent(alpha, colour))
+
+    def lay(self, picture: Image.Image, place: Region, step: int = 1) -> None:
+        """Lay it over the ``place`` of a picture, each of its pixels over ``step`` x ``step``."""
+        colour, alpha = self._image.convert("RGB"), self._image.getchannel("A")
+        if step > 1:
+            size = colour.width * step, colour.height * step
+            extent = 0, 0, place[2] - place[0], place[3] - place[1]
+            colour = colour.resize(size, Image.Resampling.NEAREST).crop(extent)
+            alpha = alpha.resize(size, Image.Resampling.BILINEAR).crop(extent)
+        picture.paste(colour, place, alpha)
+
+
+def _transparent(alpha: npt.NDArray[np.uint8], colour: Colour) -> Image.Image:
+    image = Image.new("RGBA", (alpha.shape[1], alpha.shape[0]), colour)
+    image.putalpha(Image.fromarray(alpha))
+    return image
+
+
+def coverage(
+    rings: Iterable[npt.NDArray[Any]], size: tuple[int, int], *, width: float = 2.0
+) -> npt.NDArray[np.uint8]:
+    """How far closed rings [k, 2] of (x, y) cover each pixel: uint8 [h, w] of ``size`` (w, h)."""
+    layer = Image.new("L", (size[0] * _SMOOTH, size[1] * _SMOOTH))
+    draw = ImageDraw.Draw(layer)
+    for ring in rings:
+        if len(ring) > 1:
+            path = np.concatenate([ring, ring[:1]]) * _SMOOTH
+            draw.line(path.ravel().tolist(), fill=255, width=max(1, round(width * _SMOOTH)))
+    return np.asarray(layer.reduce(_SMOOTH))
 
 
 def outline(
-    picture: Picture,
-    rings: Iterable[npt.NDArray[Any]],
-    colour: Colour,
-    *,
-    width: float = 2.0,
-    alpha: float = 1.0,
+    picture: Image.Image, rings: Iterable[npt.NDArray[Any]], colour: Colour, *, width: float = 2.0
 ) -> None:
-    """Draw closed rings [k, 2] of (x, y) on a picture in place, all with one thickness and opacity."""
+    """Draw closed rings [k, 2] of (x, y) on a picture in place, all with one thickness."""
     rings = [ring for ring in rings if len(ring) > 1]
     if not rings:
         return
-    h, w = picture.shape[:2]
     points = np.concatenate(rings)
-    low = np.clip(np.floor(points.min(axis=0) - width - 1), 0, (w, h)).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0) + width + 1), 0, (w, h)).astype(int)
-    if (low >= high).any():
+    low = np.clip(np.floor(points.min(axis=0) - width - 1), 0, picture.size).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0) + width + 1), 0, picture.size).astype(int)
+    x, y = (high - low).tolist()
+    if x <= 0 or y <= 0:
         return
-    layer = Image.new("L", tuple((high - low) * _SMOOTH))
-    draw = ImageDraw.Draw(layer)
-    thickness = max(1, round(width * _SMOOTH))
-    for ring in rings:
-        path = (np.concatenate([ring, ring[:1]]) - low) * _SMOOTH
-        draw.line(path.ravel().tolist(), fill=255, width=thickness, joint="curve" if thickness > 2 else None)
-    coverage = np.asarray(layer.reduce(_SMOOTH), np.float32) * (alpha / 255)
-    blend(picture[low[1] : high[1], low[0] : high[0]], coverage, colour)
+    alpha = coverage([ring - low for ring in rings], (x, y), width=width)
+    picture.paste(colour, (int(low[0]), int(low[1]), int(high[0]), int(high[1])), Image.fromarray(alpha))
 
 
 def bounds(weights: npt.NDArray[Any], margin: float = 0.25, least: int = 16) -> Region:

@@ -9,6 +9,53 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+_MOST_NUMBERS = (
+    1 << 24
+)  # in an argument that is no array yet; making one of a long range would take all memory
+
+
+def as_array(value: Any, name: str) -> npt.NDArray[Any]:
+    """What NumPy makes of an argument: an array, or nested sequences of numbers.
+
+    Raises:
+        TypeError: a masked array, or an object that NumPy cannot read.
+        ValueError: sequences of uneven or excessive length.
+    """
+    unmasked(value, name)
+    if isinstance(value, np.ndarray):
+        return value
+    if _numbers_in(value) > _MOST_NUMBERS:
+        raise ValueError(
+            f"expected {name} of at most {_MOST_NUMBERS} numbers, came a longer {type(value).__name__}"
+        )
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"expected {name} to be a regular array of numbers, came {_short(value)}") from error
+    except (TypeError, RuntimeError, OverflowError, MemoryError, BufferError) as error:
+        raise TypeError(
+            f"expected {name} to be an array of numbers, came {type(value).__name__} ({error})"
+        ) from error
+
+
+def _numbers_in(value: Any, depth: int = 4) -> int:
+    """Elements that NumPy would make of nested sequences, at least."""
+    if isinstance(value, (str, bytes, np.ndarray)) or not hasattr(value, "__len__"):
+        return 1
+    try:
+        length = len(value)
+    except (TypeError, ValueError, OverflowError):
+        return _MOST_NUMBERS + 1
+    if depth == 0 or length > _MOST_NUMBERS or not isinstance(value, (list, tuple)):
+        return length
+    return sum(_numbers_in(one, depth - 1) for one in value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def integer(value: Any, name: str) -> int:

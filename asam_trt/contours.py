@@ -11,29 +11,43 @@ import numpy.typing as npt
 Ring = npt.NDArray[np.float32]
 
 # Sides of a cell, and how an outline crosses it for each of the 16 corner patterns (bits: top-left 1,
-# top-right 2, bottom-right 4, bottom-left 8): from side to side, the inside on the right-hand side.
+# top-right 2, bottom-right 4, bottom-left 8): from side to side, the inside on the right-hand side. Two
+# opposite corners (5, 10) are crossed twice; 16 and 17 are these two where the cell's mean joins the corners.
 _TOP, _RIGHT, _BOTTOM, _LEFT = range(4)
 _CROSSINGS: dict[int, tuple[int, int]] = {
     1: (_TOP, _LEFT),
     2: (_RIGHT, _TOP),
     3: (_RIGHT, _LEFT),
     4: (_BOTTOM, _RIGHT),
+    5: (_TOP, _LEFT),
     6: (_BOTTOM, _TOP),
     7: (_BOTTOM, _LEFT),
     8: (_LEFT, _BOTTOM),
     9: (_TOP, _BOTTOM),
+    10: (_RIGHT, _TOP),
     11: (_RIGHT, _BOTTOM),
     12: (_LEFT, _RIGHT),
     13: (_TOP, _RIGHT),
     14: (_LEFT, _TOP),
+    16: (_TOP, _RIGHT),
+    17: (_LEFT, _TOP),
 }
-# Two opposite corners: the cell's mean decides whether they are joined.
-_SADDLES = {
-    (5, False): ((_TOP, _LEFT), (_BOTTOM, _RIGHT)),
-    (5, True): ((_TOP, _RIGHT), (_BOTTOM, _LEFT)),
-    (10, False): ((_RIGHT, _TOP), (_LEFT, _BOTTOM)),
-    (10, True): ((_LEFT, _TOP), (_RIGHT, _BOTTOM)),
+_SECOND_CROSSINGS: dict[int, tuple[int, int]] = {
+    5: (_BOTTOM, _RIGHT),
+    10: (_LEFT, _BOTTOM),
+    16: (_BOTTOM, _LEFT),
+    17: (_RIGHT, _BOTTOM),
 }
+
+
+def _table(crossings: dict[int, tuple[int, int]]) -> npt.NDArray[np.intp]:
+    table = np.zeros((18, 2), np.intp)
+    for code, sides in crossings.items():
+        table[code] = sides
+    return table
+
+
+_FIRST, _SECOND = _table(_CROSSINGS), _table(_SECOND_CROSSINGS)
 
 
 @dataclass(frozen=True)
@@ -128,37 +142,24 @@ def _segments(
     h, w = v.shape
     bit = inside.view(np.uint8)
     pattern = bit[:-1, :-1] | bit[:-1, 1:] << 1 | bit[1:, 1:] << 2 | bit[1:, :-1] << 3
-    y, x = np.nonzero((pattern != 0) & (pattern != 15))
-    code = pattern[y, x]
-    joined = (v[y, x] + v[y, x + 1] + v[y + 1, x + 1] + v[y + 1, x]) / 4 > level
-
-    starts, ends = [], []
-
-    def emit(chosen: npt.NDArray[np.bool_], crossing: tuple[int, int]) -> None:
-        cy, cx = y[chosen], x[chosen]
-        starts.append(_side_id(cy, cx, crossing[0], h, w))
-        ends.append(_side_id(cy, cx, crossing[1], h, w))
-
-    for value, crossing in _CROSSINGS.items():
-        emit(code == value, crossing)
-    for (value, join), pair in _SADDLES.items():
-        chosen = (code == value) & (joined == join)
-        if chosen.any():
-            for crossing in pair:
-                emit(chosen, crossing)
-    start = np.concatenate(starts)
-    return start, np.concatenate(ends), _side_points(start, v, level)
-
-
-def _side_id(
-    y: npt.NDArray[np.intp], x: npt.NDArray[np.intp], side: int, h: int, w: int
-) -> npt.NDArray[np.intp]:
-    """Horizontal sides are numbered by their left end, vertical ones by their top end after them."""
-    if side == _TOP:
-        return y * w + x
-    if side == _BOTTOM:
-        return (y + 1) * w + x
-    return h * w + y * w + x + (1 if side == _RIGHT else 0)
+    # Columns of one flat index are cheaper to find than rows and columns.
+    y, x = np.divmod(np.flatnonzero((pattern != 0) & (pattern != 15)), w - 1)
+    code = pattern[y, x].astype(np.intp)
+    twice = np.flatnonzero((code == 5) | (code == 10))
+    if len(twice):
+        ty, tx = y[twice], x[twice]
+        joined = (v[ty, tx] + v[ty, tx + 1] + v[ty + 1, tx + 1] + v[ty + 1, tx]) / 4 > level
+        code[twice[joined]] = np.where(code[twice[joined]] == 5, 16, 17)
+        y, x = np.concatenate([y, ty]), np.concatenate([x, tx])
+        sides = np.concatenate([_FIRST[code], _SECOND[code[twice]]])
+    else:
+        sides = _FIRST[code]
+    # Horizontal sides are numbered by their left end, vertical ones by their top end after them.
+    horizontal = y * w + x
+    of_side = np.stack([horizontal, h * w + horizontal + 1, horizontal + w, h * w + horizontal])
+    place = np.arange(len(y))
+    start = of_side[sides[:, 0], place]
+    return start, of_side[sides[:, 1], place], _side_points(start, v, level)
 
 
 def _side_points(

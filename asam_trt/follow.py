@@ -16,6 +16,7 @@ _PATIENCE = 5
 _SMOOTHING = 0.35  # of the old box: damps the jitter of the mask's outline
 _MOST_GROWTH = 1.2  # of a side, a frame
 _TRIM = 0.01  # of the mask's pixels beyond each side of its box: specks do not count
+_ROOM = 0.05  # of a side
 _BINS = 8
 _ADAPTATION = 0.05  # of the remembered colours a frame: light changes slowly
 
@@ -43,6 +44,7 @@ class BoxFollower:
     def __init__(self, box: Box) -> None:
         self.box = box
         self.lost = False
+        self.steps = 0
         self._margins: npt.NDArray[np.float64] | None = None
         self._colours: npt.NDArray[np.float64] | None = None
         self._area = 0
@@ -50,6 +52,7 @@ class BoxFollower:
 
     def update(self, image: npt.NDArray[Any], hypotheses: Hypotheses) -> Step:
         """Follow one frame: its image [H, W, 3] and the hypotheses that `box` gave on it."""
+        self.steps += 1
         if self.lost:
             return Step(self.box, 0.0, True)
         mask = hypotheses.consensus()
@@ -106,6 +109,13 @@ def mask_box(mask: BoolArray) -> Box:
     x0, x1 = _span(mask.sum(axis=0))
     y0, y1 = _span(mask.sum(axis=1))
     return x0, y0, x1, y1
+
+
+def box_around(mask: BoolArray) -> Box:
+    """`mask_box` with a little room on each side, as people draw boxes."""
+    x0, y0, x1, y1 = mask_box(mask)
+    dx, dy = _ROOM * (x1 - x0), _ROOM * (y1 - y0)
+    return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
 def _span(profile: npt.NDArray[np.integer[Any]]) -> tuple[float, float]:

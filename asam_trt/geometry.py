@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from asam_trt.checks import unmasked
+from asam_trt.checks import as_array
+from asam_trt.host_arrays import to_host
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -82,11 +83,12 @@ class Frame:
 def as_image(image: Any) -> npt.NDArray[Any]:
     """Any image object -> a checked ``uint8`` or ``float32`` array [H, W, 3] (RGB).
 
-    Takes NumPy arrays, PIL images, and whatever offers ``__array__`` or DLPack (PyTorch, JAX, ...):
+    Takes NumPy arrays, PIL images, and whatever offers ``__array__``, DLPack or ``__cuda_array_interface__``
+    (PyTorch, JAX, CuPy, ...; what lies on a GPU is copied to host memory):
     uint8 [H, W, 3] or grey [H, W], or floating point of the same shapes with values in [0, 1].
 
     Raises:
-        TypeError: not an image, not in host memory, or a dtype other than uint8 and floating point.
+        TypeError: not an image, not to be read from here, or a dtype other than uint8 and floating point.
         ValueError: a wrong shape, more than 2^28 pixels, a value outside [0, 1], NaN or infinity.
     """
     if isinstance(image, Image.Image):
@@ -98,7 +100,7 @@ def as_image(image: Any) -> npt.NDArray[Any]:
         _check_pixels(image.height, image.width)
         array = np.asarray(image.convert("RGB"))
     else:
-        array = _to_host(image)
+        array = to_host(image, "image")
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
         raise TypeError(
             f"expected an image of uint8 or floating point in [0, 1], came {array.dtype}; scale it first"
@@ -166,6 +168,21 @@ def check_box(box: npt.ArrayLike, frame: Frame) -> npt.NDArray[np.float64]:
         TypeError: not numbers.
         ValueError: not four finite numbers, x0 >= x1 or y0 >= y1, or no part of it inside the image.
     """
+    corners = box_corners(box)
+    x0, y0, x1, y1 = corners.tolist()
+    h, w = frame.original
+    if x0 >= w or y0 >= h or x1 <= 0 or y1 <= 0:
+        raise ValueError(f"expected a box that overlaps the {w} x {h} (w x h) image, came {(x0, y0, x1, y1)}")
+    if max(-x0, -y0, x1, y1) > MAX_COORDINATE:
+        raise ValueError(
+            f"expected box corners within {MAX_COORDINATE:g} pixels, came {(x0, y0, x1, y1)}; clip it to "
+            "the image"
+        )
+    return corners
+
+
+def box_corners(box: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """A box -> float64 [4], checked as far as that goes without an image; see `check_box`."""
     corners = _numbers(box, "box")
     if corners.shape != (4,):
         raise ValueError(f"expected box = (x0, y0, x1, y1), came shape {list(corners.shape)}")
@@ -175,14 +192,6 @@ def check_box(box: npt.ArrayLike, frame: Frame) -> npt.NDArray[np.float64]:
         raise ValueError(
             f"expected box = (x0, y0, x1, y1) with x0 < x1 and y0 < y1, came {(x0, y0, x1, y1)}; "
             "it is empty, inverted, or given as (x, y, width, height)"
-        )
-    h, w = frame.original
-    if x0 >= w or y0 >= h or x1 <= 0 or y1 <= 0:
-        raise ValueError(f"expected a box that overlaps the {w} x {h} (w x h) image, came {(x0, y0, x1, y1)}")
-    if max(-x0, -y0, x1, y1) > MAX_COORDINATE:
-        raise ValueError(
-            f"expected box corners within {MAX_COORDINATE:g} pixels, came {(x0, y0, x1, y1)}; clip it to "
-            "the image"
         )
     return corners
 
@@ -226,31 +235,6 @@ def _check_pixels(h: int, w: int) -> None:
         )
 
 
-def _to_host(image: Any) -> npt.NDArray[Any]:
-    unmasked(image, "image")
-    if isinstance(image, np.ndarray):
-        return image
-    if isinstance(image, (str, bytes)) or hasattr(image, "__fspath__"):
-        raise TypeError(f"expected an image, came the path {image!r}; open it first, PIL.Image.open(path)")
-    try:
-        if hasattr(image, "__array__"):
-            return np.asarray(image)
-        if hasattr(image, "__dlpack__"):
-            return np.from_dlpack(image)
-    except (TypeError, RuntimeError, BufferError) as error:
-        raise TypeError(
-            f"expected an image that NumPy can read from host memory, came {type(image).__name__} ({error}); "
-            "move it first (in PyTorch: image.detach().cpu())"
-        ) from error
-    if hasattr(image, "__cuda_array_interface__"):
-        raise TypeError(
-            f"expected an image in host memory, came {type(image).__name__} on a GPU; copy it first"
-        )
-    raise TypeError(
-        f"expected an image (NumPy, PIL, PyTorch or any DLPack object), came {type(image).__name__}"
-    )
-
-
 def _shape_hint(array: npt.NDArray[Any]) -> str:
     if array.ndim == 3 and array.shape[2] == 4:
         return "; drop the alpha channel, image[..., :3]"
@@ -264,14 +248,14 @@ def _shape_hint(array: npt.NDArray[Any]) -> str:
 
 
 def _numbers(value: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
-    unmasked(value, name)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"expected {name} to be a regular array of numbers, came {value!r}") from error
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"expected {name} to hold real numbers, came {value!r}")
-    return array.astype(np.float64)
+    found = as_array(value, name)
+    if found.dtype.kind not in "iuf":
+        raise TypeError(f"expected {name} to hold real numbers, came dtype {found.dtype}")
+    if found.size > 4 * MAX_POINTS:
+        raise ValueError(
+            f"expected {name} of at most {4 * MAX_POINTS} numbers, came shape {list(found.shape)}"
+        )
+    return found.astype(np.float64)
 
 
 def _finite(array: npt.NDArray[np.float64], name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Iterator
@@ -17,14 +18,15 @@ from asam_trt import _ops
 from asam_trt.checks import as_path, number, unmasked
 from asam_trt.contours import Polygon, Ring, polygons, rings, split, trace
 from asam_trt.geometry import Float32Array, Frame
-from asam_trt.modes import Modes, find_modes
+from asam_trt.modes import Modes, check_count, find_modes, group
 
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_MASK_BYTES = 1 << 33  # of `Hypotheses.masks`, a byte a pixel
 # Pixels of one native call, during which Python cannot see an interrupt.
-_CALL_PIXELS = 1 << 28
-_DRAWING_SIDE = 128  # of the map that outlines are drawn from
+_CALL_PIXELS = 1 << 28  # of masks that come back
+_COUNTED_PIXELS = 1 << 31  # of masks that are only counted
+_DRAWING_SIDES = 128, 256  # the least and the most of the map that outlines are drawn from
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,8 @@ class Hypotheses:
         Raises:
             ValueError: they would take more than 8 GiB.
         """
+        self._check_size()
         (h, w), n = self.frame.original, len(self)
-        if n * h * w > MAX_MASK_BYTES:
-            raise ValueError(
-                f"expected n * H * W of at most {MAX_MASK_BYTES} pixels in all masks together, came {n} * {h} "
-                f"* {w}; take fewer hypotheses, hyp[:{max(1, MAX_MASK_BYTES // (h * w))}], or iterate over them"
-            )
         out = np.empty((n, h, w), np.bool_)
         for part in self._parts():
             out[part] = self._masks(self.logits[part])
@@ -137,11 +135,16 @@ class Hypotheses:
         image unlike the training data can get one confident, mistaken reading. Nor does it see that pixels go
         together: two clean readings and pure pixel noise can share a map. `modes` tells these apart.
         """
+        return np.asarray(self.entropy_of_counts[self.counts])
+
+    @property
+    def entropy_of_counts(self) -> Float32Array:
+        """float32 [n + 1], bits: the `entropy` of a pixel that 0, 1, ..., n hypotheses hold."""
         n = len(self)
         p = np.arange(n + 1) / n
         q = 1 - p
         bits = -(p * np.log2(np.where(p > 0, p, 1)) + q * np.log2(np.where(q > 0, q, 1)))
-        return np.asarray(bits.astype(np.float32)[self.counts])
+        return np.asarray(bits, np.float32)
 
     @property
     def areas(self) -> npt.NDArray[np.int64]:
@@ -172,7 +175,15 @@ class Hypotheses:
         Raises:
             TypeError, ValueError: k is not an integer from 1 to n, or see `masks`.
         """
-        return find_modes(self.masks, k)
+        if "masks" in self.__dict__ or len(self) * math.prod(self.frame.original) <= _CALL_PIXELS:
+            return find_modes(self.masks, k)
+        # Masks of a large image are made a bit a pixel: an eighth of the memory.
+        self._check_size()
+        k = check_count(len(self), k)
+        packed = np.concatenate(
+            [_ops.packed_masks_from_logits(self.logits[part], *self._geometry) for part in self._parts()]
+        )
+        return group(packed, k, lambda medoids: self._masks(self.logits[medoids]))
 
     def consensus(self, threshold: float = 0.5) -> BoolArray:
         """bool [H, W], pixels that at least the fraction ``threshold`` of the hypotheses hold.
@@ -187,6 +198,11 @@ class Hypotheses:
         # 1e-9 keeps 0.3 * 10 from asking for four masks.
         return np.asarray(self.counts >= threshold * len(self) - 1e-9)
 
+    def at(self, size: tuple[int, int]) -> Hypotheses:
+        """The same hypotheses as masks of ``size`` (h, w), without an image: made from the logits, not resized."""
+        frame = Frame(size, self.frame.input, self.frame.side)
+        return Hypotheses(self.logits, self.scores, frame)
+
     def resized_logits(self, i: int) -> Float32Array:
         """float32 [H, W], the logits of hypothesis i at the image's size."""
         i = self._index(i)
@@ -198,15 +214,15 @@ class Hypotheses:
         Holes run the other way round (negative `asam_trt.contours.signed_area`).
 
         Args:
-            exact: follow the logits at the image's size; False follows them at a size of about 128, which is
-                many times faster on large images and a fraction of a model pixel apart: for drawing.
+            exact: follow the logits at the image's size; False follows them at the model's own, at most 256,
+                which is many times faster on large images and a fraction of a model pixel apart: for drawing.
         """
         i = self._index(i)
         if exact:
             return rings(self.resized_logits(i))
         h, w = self.frame.original
         side, low = self.frame.side, self.logits.shape[1]
-        fine = max(low, _DRAWING_SIDE)
+        fine = max(low, min(max(side, _DRAWING_SIDES[0]), _DRAWING_SIDES[1]))
         values = _ops.resize_logits(self.logits[i : i + 1], side, (side, side), (fine, fine))[0]
         points, ends = trace(values)
         user = np.clip(self.frame.to_user_coords(points * (side / fine)), 0, (w, h)).astype(np.float32)
@@ -275,14 +291,22 @@ class Hypotheses:
     def _statistics(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         counts = np.zeros(self.frame.original, np.int32)
         areas = np.empty(len(self), np.int64)
-        for part in self._parts():
+        for part in self._parts(_COUNTED_PIXELS):
             some, areas[part] = _ops.mask_statistics(self.logits[part], *self._geometry)
             counts += some
         return counts, areas
 
-    def _parts(self) -> Iterator[slice]:
+    def _check_size(self) -> None:
+        (h, w), n = self.frame.original, len(self)
+        if n * h * w > MAX_MASK_BYTES:
+            raise ValueError(
+                f"expected n * H * W of at most {MAX_MASK_BYTES} pixels in all masks together, came {n} * {h} "
+                f"* {w}; take fewer hypotheses, hyp[:{max(1, MAX_MASK_BYTES // (h * w))}], or iterate over them"
+            )
+
+    def _parts(self, pixels: int | None = None) -> Iterator[slice]:
         h, w = self.frame.original
-        step = max(1, _CALL_PIXELS // (h * w))
+        step = max(1, (_CALL_PIXELS if pixels is None else pixels) // (h * w))
         return (slice(first, first + step) for first in range(0, len(self), step))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt import _ops
+from asam_trt.checks import integer
 
 Distances = npt.NDArray[np.float64]
 
@@ -76,7 +77,11 @@ class Modes:
 
 def iou_distances(masks: npt.NDArray[np.bool_]) -> Distances:
     """Pairwise 1 - IoU of bool [n, H, W] -> float64 [n, n]; two empty masks are equal (distance 0)."""
-    packed = _ops.pack_masks(np.ascontiguousarray(masks))
+    return packed_distances(_ops.pack_masks(np.ascontiguousarray(masks)))
+
+
+def packed_distances(packed: npt.NDArray[np.uint64]) -> Distances:
+    """`iou_distances` of masks as `_ops.pack_masks` gives them, uint64 [n, words]."""
     n, words = packed.shape
     step = max(1, _CALL_WORDS // max(1, n * words))
     inter = np.empty((n, n), np.float64)
@@ -98,17 +103,33 @@ def find_modes(masks: npt.NDArray[np.bool_], k: int | None = None) -> Modes:
     Raises:
         TypeError, ValueError: k is not an integer from 1 to n, or n is above 8192.
     """
-    n = len(masks)
+    k = check_count(len(masks), k)
+    return group(_ops.pack_masks(np.ascontiguousarray(masks)), k, lambda medoids: masks[medoids])
+
+
+def check_count(n: int, k: int | None) -> int | None:
+    """The number of modes asked for, of n masks, as int; see `find_modes`."""
     if n > MAX_GROUPED:
         raise ValueError(
             f"expected at most {MAX_GROUPED} masks to group, came {n}; take fewer hypotheses, hyp[:{MAX_GROUPED}]"
         )
-    if k is not None and (isinstance(k, bool) or not isinstance(k, (int, np.integer))):
-        raise TypeError(f"expected k to be an integer or None, came {k!r}")
-    if k is not None and not 1 <= k <= n:
+    if k is None:
+        return None
+    k = integer(k, "k")
+    if not 1 <= k <= n:
         raise ValueError(f"expected k from 1 to the number of hypotheses, {n}, came {k}")
-    distances = iou_distances(masks)
-    medoids = _choose(distances) if k is None else k_medoids(distances, int(k))
+    return k
+
+
+def group(
+    packed: npt.NDArray[np.uint64],
+    k: int | None,
+    masks_of: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]],
+) -> Modes:
+    """`find_modes` of packed masks; ``masks_of`` gives the masks bool [k, H, W] of the chosen numbers."""
+    n = len(packed)
+    distances = packed_distances(packed)
+    medoids = _choose(distances) if k is None else k_medoids(distances, k)
     assignment = np.argmin(distances[:, medoids], axis=1)
     members = np.bincount(assignment, minlength=len(medoids))
     total = np.bincount(
@@ -119,7 +140,7 @@ def find_modes(masks: npt.NDArray[np.bool_], k: int | None = None) -> Modes:
     rank = np.empty(len(medoids), np.int64)
     rank[order] = np.arange(len(order))
     return Modes(
-        masks[medoids[order]],
+        masks_of(medoids[order]),
         members[order] / n,
         total[order] / members[order],
         medoids[order],

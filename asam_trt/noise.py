@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asam_trt import _ops
-from asam_trt.checks import integer, number, unmasked
+from asam_trt.checks import as_array, integer, number
+from asam_trt.latents import DRAWS
 
 MAX_HYPOTHESES = 1 << 16  # a call; more would be a mistake in the argument, not a wish
 MAX_LOGITS_BYTES = 1 << 32  # of a call; more belongs in several calls
@@ -26,6 +26,7 @@ def latent_noise(
     seed: int = 0,
     eps: Any = None,
     temperature: float = 1.0,
+    latents: str = "iid",
     most: int = MAX_HYPOTHESES,
 ) -> NDArray[np.float32]:
     """Standard normal noise of n hypotheses, times ``temperature``.
@@ -36,6 +37,7 @@ def latent_noise(
         seed: key of the random numbers, 0 <= seed < 2**64; not used where ``eps`` is given.
         eps: float32 [n, 2, L]: prompt latent, image latent.
         temperature: factor on the noise, finite and >= 0; 0 gives the prior means.
+        latents: "iid", "antithetic" or "sobol"; see `asam_trt.latents`. Not used where ``eps`` is given.
         most: see `most_hypotheses`.
 
     Returns:
@@ -43,8 +45,8 @@ def latent_noise(
 
     Raises:
         TypeError: n or seed is no integer, eps holds no floating-point numbers.
-        ValueError: a value out of range, a shape other than [n, 2, L], NaN or infinity, or noise that
-            ``temperature`` takes beyond float32.
+        ValueError: a value out of range, an unknown kind of latents, a shape other than [n, 2, L], NaN or
+            infinity, or noise that ``temperature`` takes beyond float32.
     """
     count = integer(n, "n")
     if not 1 <= count <= most:
@@ -58,7 +60,11 @@ def latent_noise(
     factor = number(temperature, "temperature")
     if factor < 0:
         raise ValueError(f"expected a temperature >= 0, came {temperature}")
-    noise = _ops.philox_normal(key, count, latent, 0) if eps is None else _given(eps, count, latent)
+    if not isinstance(latents, str) or latents not in DRAWS:
+        raise ValueError(f"expected latents to be one of {', '.join(DRAWS)}, came {latents!r}")
+    if eps is not None and latents != "iid":
+        raise ValueError(f"expected either eps or latents={latents!r}, came both; leave one out")
+    noise = DRAWS[latents](key, count, latent) if eps is None else _given(eps, count, latent)
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.ascontiguousarray(noise * np.float32(factor), dtype=np.float32)
     if not np.isfinite(scaled).all():
@@ -69,8 +75,7 @@ def latent_noise(
 
 
 def _given(eps: Any, n: int, latent: int) -> NDArray[np.float32]:
-    unmasked(eps, "eps")
-    array = np.asarray(eps)
+    array = as_array(eps, "eps")
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"expected eps of float32, came {array.dtype}")
     if array.shape != (n, 2, latent):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from PIL import ImageFont
@@ -48,6 +50,7 @@ def cividis(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return np.asarray(_CIVIDIS[lower] * (1 - t) + _CIVIDIS[lower + 1] * t + 0.5).astype(np.uint8)
 
 
+@lru_cache(maxsize=64)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font at a size in pixels."""
     return ImageFont.load_default(size)

@@ -72,6 +72,16 @@ def band(
     return page
 
 
+def stacked(pages: Sequence[Image.Image]) -> Image.Image:
+    """Plots one below the other."""
+    page = Image.new("RGB", (max(p.width for p in pages), sum(p.height for p in pages)), palette.PAPER)
+    y = 0
+    for one in pages:
+        page.paste(one, (0, y))
+        y += one.height
+    return page
+
+
 def _ticks(low: float, high: float) -> list[float]:
     """About five round numbers that cover low..high."""
     span = max(high - low, 1e-9)

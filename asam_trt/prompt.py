@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
 
-from asam_trt.checks import unmasked
+from asam_trt.checks import as_array
 from asam_trt.geometry import Frame, check_box, check_points
 
 Array = NDArray[Any]
@@ -80,8 +80,7 @@ class Prompt:
 
 
 def _checked_mask(mask: ArrayLike, side: int) -> NDArray[np.float32]:
-    unmasked(mask, "mask_input")
-    logits = np.asarray(mask)
+    logits = as_array(mask, "mask_input")
     if logits.dtype.kind not in "iuf":
         raise TypeError(f"expected mask_input to hold real numbers (mask logits), came dtype {logits.dtype}")
     logits = logits[0] if logits.ndim == 3 and len(logits) == 1 else logits

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -17,15 +18,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from asam_trt import canvas, contours, palette
+from asam_trt import bundles, canvas, contours, palette
 from asam_trt.canvas import Picture, Region
+from asam_trt.contours import Ring
 from asam_trt.follow import Box
-from asam_trt.hypotheses import Hypotheses
+from asam_trt.hypotheses import Area, Hypotheses
 from asam_trt.modes import Modes
 from asam_trt.palette import Colour
 
 _LEAST_SIDE = 480  # smaller pictures are enlarged, so that lines and text stay fine against them
+_MOST_SIDE = 2048  # larger ones are made smaller: no screen shows them, and drawing would take minutes
 _SHADE_STRENGTH = 0.5
+_FAINTER = (np.arange(256) * 0.6).astype(np.uint8)  # opacity of the thin outlines
 _GAP = 8
 
 
@@ -72,26 +76,57 @@ def overlay(
         notes: lines of text at the top of the panel.
 
     Returns:
-        uint8 [H', W', 3]; images with a side below 480 pixels are enlarged by a whole factor.
+        uint8 [H', W', 3]; images with a side below 480 pixels are enlarged by a whole factor, those with a
+        side above 2048 made smaller.
     """
     modes = hypotheses.modes() if modes is None else modes
     colours = ModeColours().of(modes) if colours is None else colours
-    plain = canvas.as_picture(hypotheses.image if image is None else image, hypotheses.frame.original)
-    h, w = plain.shape[:2]
-    scale = max(1, math.ceil(_LEAST_SIDE / min(h, w)))
-    picture = canvas.crop_resize(plain, (0, 0, w, h), (h * scale, w * scale)) if scale > 1 else plain.copy()
-    canvas.blend(picture, _enlarged(hypotheses.entropy, scale) * _SHADE_STRENGTH, palette.SHADE)
-    line = max(1.0, min(picture.shape[:2]) / 480)
-    for m in reversed(range(len(modes))):
-        members = np.flatnonzero((modes.assignment == m) & (hypotheses.areas > 0))
-        bundle = [ring * scale for i in members for ring in hypotheses.contours(int(i), exact=False)]
-        canvas.outline(picture, bundle, colours[m], width=line, alpha=0.6)
-        medoid = [ring * scale for ring in hypotheses.contours(int(modes.medoids[m]))]
-        canvas.outline(picture, medoid, colours[m], width=2.5 * line)
+    drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
+    picture = plain.copy()
+    line = max(1.0, min(picture.size) / 480)
+    medoids = [drawn.contours(int(i), exact=False) for i in modes.medoids]
+    _draw_all(picture, drawn, modes, colours, medoids, line)
     if box is not None:
-        _dashed_box(picture, tuple(v * scale for v in box), line)
-    panel = _panel(picture.shape[0], hypotheses, plain, modes, colours, notes)
-    return np.concatenate([picture, panel], axis=1)
+        _dashed_box(picture, _scaled_box(box, hypotheses, drawn), line)
+    panel = _panel(picture.height, hypotheses.area(), drawn, plain, modes, colours, medoids, notes)
+    return _side_by_side(picture, panel)
+
+
+def overlay_objects(
+    objects: Mapping[Any, Hypotheses],
+    image: npt.NDArray[Any],
+    *,
+    boxes: Mapping[Any, Box] | None = None,
+    colours: Mapping[Any, Colour] | None = None,
+    notes: Sequence[str] = (),
+) -> Picture:
+    """`overlay` for several objects on one image: a colour an object, and a panel of their areas.
+
+    Args:
+        objects: at least one; all of one image.
+        image: uint8 or float [H, W, 3].
+        boxes: prompts to draw, xyxy pixels of the image, of the objects that have one.
+        colours: of the objects; by default in their order.
+        notes: lines of text at the top of the panel.
+
+    Returns:
+        uint8 [H', W', 3], sized as in `overlay`.
+    """
+    if colours is None:
+        colours = {name: palette.CATEGORIES[i % len(palette.CATEGORIES)] for i, name in enumerate(objects)}
+    picture = None
+    for name, hypotheses in objects.items():
+        drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
+        picture = plain.copy() if picture is None else picture
+        line = max(1.0, min(picture.size) / 480)
+        alone = hypotheses.modes(1)
+        medoid = drawn.contours(int(alone.medoids[0]), exact=False)
+        _draw_all(picture, drawn, alone, [colours[name]], [medoid], line)
+        if boxes is not None and name in boxes:
+            _dashed_box(picture, _scaled_box(boxes[name], hypotheses, drawn), line)
+    if picture is None:
+        raise ValueError("expected at least one object to draw, came none")
+    return _side_by_side(picture, _object_panel(picture.height, objects, colours, notes))
 
 
 def sheet(
@@ -111,8 +146,8 @@ def sheet(
     """
     modes = hypotheses.modes() if modes is None else modes
     colours = ModeColours().of(modes)
-    plain = canvas.as_picture(hypotheses.image if image is None else image, hypotheses.frame.original)
-    region = canvas.bounds(hypotheses.counts)
+    drawn, plain = _drawable(hypotheses, image)
+    region = canvas.bounds(drawn.counts)
     shown = min(most, len(hypotheses))
     columns = _columns(shown + 1)
     size = canvas.fit(region, (cell, cell))
@@ -136,9 +171,9 @@ def sheet(
         i = place - 1
         if i >= 0:
             colour = colours[int(modes.assignment[i])]
-            _paint_mask(picture, hypotheses.contours(i), hypotheses[i], region, colour)
+            _paint_mask(picture, drawn[i], drawn.contours(i, exact=False), region, colour)
         caption = f"{i}   q {hypotheses.scores[i]:.2f}" if i >= 0 else "image"
-        page.paste(Image.fromarray(picture), (x, y))
+        page.paste(picture, (x, y))
         draw.text((x, y + size[0] + 3), caption, palette.FAINT, palette.font(small))
     return page
 
@@ -159,8 +194,8 @@ def mode_cards(
     """
     modes = hypotheses.modes() if modes is None else modes
     colours = ModeColours().of(modes)
-    plain = canvas.as_picture(hypotheses.image if image is None else image, hypotheses.frame.original)
-    region = canvas.bounds(hypotheses.counts)
+    drawn, plain = _drawable(hypotheses, image)
+    region = canvas.bounds(drawn.counts)
     size = canvas.fit(region, (cell, cell))
     width = max(size[1], 150)
     page = Image.new("RGB", (len(modes) * (width + 2 * _GAP) + 2 * _GAP, size[0] + 86), palette.PAPER)
@@ -168,32 +203,29 @@ def mode_cards(
     for m, mode in enumerate(modes):
         x, y = 2 * _GAP + m * (width + 2 * _GAP), 2 * _GAP
         picture = canvas.crop_resize(plain, region, size)
-        _paint_mask(picture, hypotheses.contours(mode.index), mode.mask, region, colours[m])
-        page.paste(Image.fromarray(picture), (x, y))
+        rings = drawn.contours(mode.index, exact=False)
+        _paint_mask(picture, drawn[mode.index], rings, region, colours[m])
+        page.paste(picture, (x, y))
         y += size[0] + 8
         _bar(draw, (x, y, x + width - 52, y + 14), mode.probability, colours[m])
         draw.text((x + width, y - 2), f"{mode.probability:.0%}", palette.INK, palette.font(17), anchor="ra")
-        area = np.count_nonzero(mode.mask)
+        area = hypotheses.areas[mode.index]
         draw.text((x, y + 22), f"area {area} px, spread {mode.spread:.2f}", palette.FAINT, palette.font(13))
     return page
 
 
 def entropy_map(hypotheses: Hypotheses, image: npt.NDArray[Any] | None = None) -> Image.Image:
     """Entropy in bits as colour over a grey image, with the consensus outline and a scale."""
-    plain = canvas.as_picture(hypotheses.image if image is None else image, hypotheses.frame.original)
-    h, w = plain.shape[:2]
-    scale = max(1, math.ceil(_LEAST_SIDE / min(h, w)))
-    entropy = _enlarged(hypotheses.entropy, scale)
-    grey = np.asarray(Image.fromarray(plain).convert("L").resize((w * scale, h * scale)), np.float32)
+    drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
+    entropy = drawn.entropy
+    grey = np.asarray(plain.convert("L"), np.float32)
     colour = palette.cividis(entropy).astype(np.float32)
     # The image shows through where the masks agree; brightness belongs to the entropy where they do not.
     seen = np.repeat(grey[:, :, None], 3, axis=2) * 0.55
     cover = np.minimum(entropy * 3, 1.0)[:, :, None]
-    picture = (seen * (1 - cover) + colour * cover + 0.5).astype(np.uint8)
-    rings = [r * scale for r in _consensus_rings(hypotheses)]
-    canvas.outline(picture, rings, palette.PAPER, width=2, alpha=0.9)
-    bar = _scale_bar(picture.shape[0])
-    return Image.fromarray(np.concatenate([picture, bar], axis=1))
+    picture = Image.fromarray((seen * (1 - cover) + colour * cover + 0.5).astype(np.uint8))
+    canvas.outline(picture, contours.rings(drawn.mean, 0.5), palette.PAPER, width=2)
+    return Image.fromarray(_side_by_side(picture, _scale_bar(picture.height)))
 
 
 def html_image(picture: Image.Image) -> str:
@@ -209,43 +241,96 @@ def _columns(cells: int) -> int:
     return min(cells, min(range(6, 12), key=lambda c: (-cells % c, -c)))
 
 
-def _enlarged(values: npt.NDArray[np.float32], scale: int) -> npt.NDArray[np.float32]:
-    if scale == 1:
-        return values
-    h, w = values.shape
-    return np.asarray(Image.fromarray(values).resize((w * scale, h * scale), Image.Resampling.BILINEAR))
+def _drawable(
+    hypotheses: Hypotheses, image: npt.NDArray[Any] | None, least: int = 1
+) -> tuple[Hypotheses, Image.Image]:
+    """The hypotheses and their image at the size of the picture: no side below ``least`` or above 2048.
+
+    Masks come from logits, so that they are made at that size, neither enlarged nor reduced.
+    """
+    h, w = hypotheses.frame.original
+    image = hypotheses.image if image is None else image
+    if max(h, w) > _MOST_SIDE:
+        factor = _MOST_SIDE / max(h, w)
+        size = max(1, round(h * factor)), max(1, round(w * factor))
+    else:
+        # Long strips are not enlarged beyond the other limit.
+        scale = max(1, min(math.ceil(least / min(h, w)), _MOST_SIDE // max(h, w)))
+        size = h * scale, w * scale
+    if size == (h, w):
+        return hypotheses, Image.fromarray(canvas.as_picture(image, size))
+    if image is None:
+        plain = Image.fromarray(canvas.as_picture(None, size))
+    else:
+        plain = canvas.crop_resize(Image.fromarray(canvas.as_picture(image, (h, w))), (0, 0, w, h), size)
+    return hypotheses.at(size), plain
 
 
-def _consensus_rings(hypotheses: Hypotheses) -> list[npt.NDArray[np.float32]]:
-    return contours.rings(hypotheses.mean, 0.5)
+def _scaled_box(box: Sequence[float], hypotheses: Hypotheses, drawn: Hypotheses) -> list[float]:
+    (h, w), (high, wide) = hypotheses.frame.original, drawn.frame.original
+    return [v * factor for v, factor in zip(box, (wide / w, high / h) * 2, strict=True)]
+
+
+def _draw_all(
+    picture: Image.Image,
+    drawn: Hypotheses,
+    modes: Modes,
+    colours: Sequence[Colour],
+    medoids: list[list[Ring]],
+    line: float,
+) -> None:
+    """The entropy shade; all outlines, thin, in the colour of their mode, and the medoids' stronger.
+
+    All of it is laid over the picture at once, and at a lower resolution where a thin line is wider than a
+    pixel: laying a layer over a picture takes longer than making it.
+    """
+    step = max(1, round(line))
+    w, h = picture.size
+    coarse = drawn if step == 1 else drawn.at((-(-h // step), -(-w // step)))
+    counts = drawn.counts[::step, ::step]
+    region = canvas.bounds((counts > 0) & (counts < len(drawn)), margin=0, least=round(8 * line))
+    x0, y0, x1, y1 = region
+    strength = (drawn.entropy_of_counts * (_SHADE_STRENGTH * 255)).astype(np.uint8)
+    layer = canvas.Layer(strength[counts[y0:y1, x0:x1]], palette.SHADE)
+    planes = bundles.edge_planes(coarse.masks[:, y0:y1, x0:x1])
+    for m in reversed(range(len(modes))):
+        members = np.flatnonzero(modes.assignment == m)
+        layer.add(_FAINTER[bundles.bundle(planes, members, soft=step == 1)], colours[m])
+        rings = [ring / step - (x0, y0) for ring in medoids[m]]
+        layer.add(canvas.coverage(rings, (x1 - x0, y1 - y0), width=2.5 * line / step), colours[m])
+    layer.lay(picture, (x0 * step, y0 * step, min(x1 * step, w), min(y1 * step, h)), step)
+
+
+def _side_by_side(left: Image.Image, right: Image.Image) -> Picture:
+    page = Image.new("RGB", (left.width + right.width, left.height))
+    page.paste(left, (0, 0))
+    page.paste(right, (left.width, 0))
+    return np.asarray(page)
 
 
 def _paint_mask(
-    picture: Picture,
-    rings: list[npt.NDArray[np.float32]],
-    mask: npt.NDArray[np.bool_],
-    region: Region,
-    colour: Colour,
+    picture: Image.Image, mask: npt.NDArray[np.bool_], rings: list[Ring], region: Region, colour: Colour
 ) -> None:
     """Tint a mask and draw its outline on the picture of ``region``."""
     x0, y0, x1, y1 = region
-    h, w = picture.shape[:2]
-    part = Image.fromarray(np.ascontiguousarray(mask[y0:y1, x0:x1]).astype(np.uint8) * 255)
-    tint = np.asarray(part.resize((w, h), Image.Resampling.BILINEAR), np.float32) / 255
-    canvas.blend(picture, tint * 0.3, colour)
-    zoom = np.array([w / (x1 - x0), h / (y1 - y0)])
+    part = Image.fromarray(np.ascontiguousarray(mask[y0:y1, x0:x1]).view(np.uint8) * np.uint8(77))
+    alpha = part.resize(picture.size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    picture.paste(colour, None, alpha)
+    zoom = np.array([picture.width / (x1 - x0), picture.height / (y1 - y0)])
     canvas.outline(picture, [(ring - (x0, y0)) * zoom for ring in rings], colour, width=1.8)
 
 
 def _panel(
     height: int,
-    hypotheses: Hypotheses,
-    plain: Picture,
+    area: Area,
+    drawn: Hypotheses,
+    plain: Image.Image,
     modes: Modes,
     colours: Sequence[Colour],
+    medoids: list[list[Ring]],
     notes: Sequence[str],
-) -> Picture:
-    """Notes, area, mode thumbnails with probabilities, legend of the shade: uint8 [height, width, 3]."""
+) -> Image.Image:
+    """Notes, area, mode thumbnails with probabilities, legend of the shade."""
     text = max(13, height // 38)
     width = max(176, 12 * text)
     page = Image.new("RGB", (width, height), palette.PAPER)
@@ -256,8 +341,7 @@ def _panel(
     for note in notes:
         draw.text((_GAP, y), note, palette.INK, plain_font)
         y += line
-    area = hypotheses.area()
-    draw.text((_GAP, y), f"{len(hypotheses)} hypotheses", palette.INK, plain_font)
+    draw.text((_GAP, y), f"{len(drawn)} hypotheses", palette.INK, plain_font)
     draw.text((_GAP, y + line), f"area {area.median:.0f} px", palette.INK, plain_font)
     draw.text(
         (_GAP, y + 2 * line),
@@ -267,7 +351,7 @@ def _panel(
     )
     y += 3 * line + _GAP
     legend = height - 2 * line - 2 * _GAP
-    region = canvas.bounds(hypotheses.counts)
+    region = canvas.bounds(drawn.counts)
     shown = min(len(modes), 5, max(1, (legend - y) // (4 * text)))
     each = (legend - y) // shown
     size = canvas.fit(region, (min(each - _GAP, 7 * text), 7 * text))
@@ -275,8 +359,8 @@ def _panel(
     for m in range(shown):
         mode = modes[m]
         picture = canvas.crop_resize(plain, region, size)
-        _paint_mask(picture, hypotheses.contours(mode.index), mode.mask, region, colours[m])
-        page.paste(Image.fromarray(picture), (_GAP, y))
+        _paint_mask(picture, drawn[mode.index], medoids[m], region, colours[m])
+        page.paste(picture, (_GAP, y))
         x = 2 * _GAP + 7 * text
         draw.text((x, y), f"{mode.probability:.0%}", palette.INK, bold)
         _bar(draw, (x, y + text + 10, width - _GAP, y + text + 10 + text // 2), mode.probability, colours[m])
@@ -285,23 +369,55 @@ def _panel(
         y += row
     if shown < len(modes):
         draw.text((_GAP, y), f"and {len(modes) - shown} more", palette.FAINT, plain_font)
-    _shade_legend(page, draw, (_GAP, legend, width - _GAP, legend + line), text)
-    return np.asarray(page)
+    page.paste(_shade_legend(width - 2 * _GAP, line + _GAP, text), (_GAP, legend))
+    return page
 
 
-def _shade_legend(page: Image.Image, draw: ImageDraw.ImageDraw, place: Region, text: int) -> None:
-    x0, y0, x1, _ = place
-    ramp = np.linspace(0, _SHADE_STRENGTH, x1 - x0, dtype=np.float32)[None, :, None]
+def _object_panel(
+    height: int, objects: Mapping[Any, Hypotheses], colours: Mapping[Any, Colour], notes: Sequence[str]
+) -> Image.Image:
+    text = max(13, height // 38)
+    width, line = max(176, 12 * text), text + 6
+    page = Image.new("RGB", (width, height), palette.PAPER)
+    draw = ImageDraw.Draw(page)
+    plain_font, bold = palette.font(text), palette.font(text + 3)
+    y = _GAP
+    for note in notes:
+        draw.text((_GAP, y), note, palette.INK, plain_font)
+        y += line
+    legend = height - 2 * line - 2 * _GAP
+    shown = min(len(objects), max(1, (legend - y) // (3 * line + _GAP)))
+    for name, hypotheses in list(objects.items())[:shown]:
+        area = hypotheses.area()
+        draw.rectangle((_GAP, y + 4, _GAP + text, y + 4 + text), colours[name])
+        draw.text((2 * _GAP + text, y), str(name), palette.INK, bold)
+        draw.text((_GAP, y + line), f"area {area.median:.0f} px", palette.INK, plain_font)
+        interval = f"{area.level:.0%}: {area.low:.0f} to {area.high:.0f}"
+        draw.text((_GAP, y + 2 * line), interval, palette.FAINT, plain_font)
+        y += 3 * line + _GAP
+    if shown < len(objects):
+        draw.text((_GAP, y), f"and {len(objects) - shown} more", palette.FAINT, plain_font)
+    page.paste(_shade_legend(width - 2 * _GAP, line + _GAP, text), (_GAP, legend))
+    return page
+
+
+@lru_cache(maxsize=8)
+def _shade_legend(width: int, height: int, text: int) -> Image.Image:
+    """The same in every frame of a video. Not to be drawn on."""
+    page = Image.new("RGB", (width, height), palette.PAPER)
+    draw = ImageDraw.Draw(page)
+    ramp = np.linspace(0, _SHADE_STRENGTH, width, dtype=np.float32)[None, :, None]
     base, top = np.asarray((120, 120, 120), np.float32), np.asarray(palette.SHADE, np.float32)
-    strip = np.broadcast_to(base * (1 - ramp) + top * ramp, (text // 2, x1 - x0, 3))
-    page.paste(Image.fromarray(strip.astype(np.uint8)), (x0, y0))
+    strip = np.broadcast_to(base * (1 - ramp) + top * ramp, (text // 2, width, 3))
+    page.paste(Image.fromarray(strip.astype(np.uint8)), (0, 0))
     small = palette.font(text - 1)
-    draw.text((x0, y0 + text // 2 + 4), "0", palette.FAINT, small)
-    draw.text(((x0 + x1) // 2, y0 + text // 2 + 4), "entropy, bit", palette.FAINT, small, anchor="ma")
-    draw.text((x1, y0 + text // 2 + 4), "1", palette.FAINT, small, anchor="ra")
+    draw.text((0, text // 2 + 4), "0", palette.FAINT, small)
+    draw.text((width // 2, text // 2 + 4), "entropy, bit", palette.FAINT, small, anchor="ma")
+    draw.text((width, text // 2 + 4), "1", palette.FAINT, small, anchor="ra")
+    return page
 
 
-def _scale_bar(height: int) -> Picture:
+def _scale_bar(height: int) -> Image.Image:
     text = max(13, height // 38)
     page = Image.new("RGB", (8 * text, height), palette.PAPER)
     draw = ImageDraw.Draw(page)
@@ -312,7 +428,7 @@ def _scale_bar(height: int) -> Picture:
         y = bottom - round(value * (bottom - top))
         draw.text((text + bar + text // 2, y), f"{value:g}", palette.INK, palette.font(text), anchor="lm")
     draw.text((text, text), "entropy, bit", palette.INK, palette.font(text - 1))
-    return np.asarray(page)
+    return page
 
 
 def _bar(draw: ImageDraw.ImageDraw, place: Region, share: float, colour: Colour) -> None:
@@ -322,15 +438,20 @@ def _bar(draw: ImageDraw.ImageDraw, place: Region, share: float, colour: Colour)
         draw.rectangle((x0, y0, x0 + max(1, round((x1 - x0) * share)), y1), colour)
 
 
-def _dashed_box(picture: Picture, box: Sequence[float], line: float) -> None:
+def _dashed_box(picture: Image.Image, box: Sequence[float], line: float) -> None:
     x0, y0, x1, y1 = box
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-    dash = 8 * line
-    strokes = []
+    dash, width = 8 * line, max(1, round(1.5 * line))
+    draw = ImageDraw.Draw(picture)
     for (ax, ay), (bx, by) in pairwise(corners):
         length = math.hypot(bx - ax, by - ay)
+        # A box far beyond the picture has no more dashes than the picture can show.
+        if length > 4 * (picture.width + picture.height):
+            draw.line((ax, ay, bx, by), palette.INK, width)
+            continue
         for start in np.arange(0, length, 2 * dash):
-            end = min(start + dash, length)
-            at = np.array([start, end])[:, None] / length
-            strokes.append(np.array([ax, ay]) + at * np.array([bx - ax, by - ay]))
-    canvas.outline(picture, strokes, palette.INK, width=1.5 * line, alpha=0.9)
+            near, far = start / length, min(start + dash, length) / length
+            stroke = (
+                ax + near * (bx - ax), ay + near * (by - ay), ax + far * (bx - ax), ay + far * (by - ay),
+            )  # fmt: skip
+            draw.line(stroke, palette.INK, width)

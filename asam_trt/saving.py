@@ -50,7 +50,9 @@ def _npz(hypotheses: Hypotheses, path: Path) -> None:
             stream,
             logits=hypotheses.logits,
             scores=hypotheses.scores,
-            packed_masks=np.packbits(hypotheses.masks, axis=2),  # np.unpackbits(..., axis=2, count=W)
+            packed_masks=np.stack(
+                [np.packbits(mask, axis=1) for mask in hypotheses]
+            ),  # np.unpackbits(..., axis=2, count=W)
             original=np.array(frame.original),
             input=np.array(frame.input),
             side=np.array(frame.side),

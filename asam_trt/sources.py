@@ -1,12 +1,12 @@
-"""Where frames come from: files, folders, cameras, streams, iterables; and the thread that reads ahead."""
+"""Where frames come from: files, folders, cameras, streams, iterables."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import queue
 import re
 import sys
-import threading
+from array import array
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,15 @@ _STREAM_TIMEOUT = (10.0, 10.0)  # seconds to open, to read
 
 @dataclass(frozen=True, eq=False)
 class RawFrame:
-    """One frame: uint8 or float32 [H, W, 3], its index in the source, seconds since the first frame."""
+    """One frame: uint8 or float32 [H, W, 3], its index in the source, seconds since the first frame.
+
+    ``damaged``: the decoder found errors in its data, and guessed what they hid.
+    """
 
     image: npt.NDArray[Any]
     index: int
     time: float
+    damaged: bool = False
 
 
 class Source:
@@ -41,6 +45,7 @@ class Source:
         fps: frames per second; 25 where the source does not say.
         length: number of frames, None where it is not known.
         reads_ahead: whether a thread of its own may read it.
+        remarks: what was wrong with frames that came all the same, in words; complete after the last frame.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Source:
         self.fps = fps
         self.length = length
         self.reads_ahead = reads_ahead
+        self.remarks: list[str] = []
 
     def frames(self) -> Iterator[RawFrame]:
         """Yield the frames; callable once."""
@@ -98,40 +104,90 @@ class _Container(Source):
         if not self._container.streams.video:
             self._container.close()
             raise ValueError(f"{location}: expected a video, came a file without a video stream")
+        self._live = live
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate
         super().__init__(location, fps=float(rate) if rate else 25.0, length=self._stream.frames or None)
 
     def frames(self) -> Iterator[RawFrame]:
-        index, start, time = 0, None, 0.0
-        try:
-            for frame in self._container.decode(self._stream):
-                time = frame.time if frame.time is not None else index / self.fps
-                start = time if start is None else start
-                image = frame.to_ndarray(format="rgb24")
-                turns = round(getattr(frame, "rotation", 0) / 90) % 4
-                yield RawFrame(np.ascontiguousarray(np.rot90(image, turns)), index, time - start)
-                index += 1
-        except (av.error.FFmpegError, OSError) as error:
+        times = array("d")
+        index, damaged, first_damaged, start = 0, 0, 0, 0.0
+        error = None
+        for frame in self._decoded():
+            if isinstance(frame, Exception):
+                error = frame
+                break
+            now = frame.time if frame.time is not None else index / self.fps
+            start = now if index == 0 else start
+            if not self._live:
+                times.append(now)
+            if frame.is_corrupt:
+                first_damaged = first_damaged if damaged else index
+                damaged += 1
+            image = frame.to_ndarray(format="rgb24")
+            turns = round(getattr(frame, "rotation", 0) / 90) % 4
+            upright = np.ascontiguousarray(np.rot90(image, turns))
+            yield RawFrame(upright, index, now - start, frame.is_corrupt)
+            index += 1
+        if damaged:
+            self.remarks.append(
+                f"{self.name}: {damaged} of {index} frames are damaged, the first is frame {first_damaged}"
+            )
+        if error is not None:
             raise ValueError(f"{self.name}: the video breaks off after {index} frames: {error}") from error
         if index == 0:
             raise ValueError(f"{self.name}: expected a video with frames, came none that can be decoded")
-        self._check_end(index, time - (start or 0.0))
+        if not self._live:
+            self._check_whole(np.array(times))
 
     def close(self) -> None:
         self._container.close()
 
-    def _check_end(self, frames: int, seconds: float) -> None:
-        """A file that was cut ends without an error of the decoder; its header tells."""
-        said = (self._container.duration or 0) / av.time_base
-        few = self.length is not None and frames < self.length - max(2, self.length // 50)
-        if few or seconds < said - max(1.0, said / 20):
+    def _decoded(self) -> Iterator[Any]:
+        """Frames, and as the last item the error that ended them; what the decoder still held comes before it."""
+        try:
+            for packet in self._container.demux(self._stream):
+                yield from packet.decode()
+        except (av.error.FFmpegError, OSError) as error:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                yield from self._stream.codec_context.decode(None)
+            yield error
+
+    def _check_whole(self, times: npt.NDArray[np.float64]) -> None:
+        """A file that was cut, or lost data in its middle, ends without an error of the decoder; its times tell."""
+        frames, seconds = len(times), float(times[-1] - times[0])
+        intervals = np.diff(times)
+        usual = float(np.median(intervals)) if frames > 1 else 1 / self.fps
+        missing = 0
+        # Where nearly all intervals are alike, a longer one is a hole.
+        if frames > 2 and usual > 0 and np.mean(np.abs(intervals - usual) < 0.1 * usual) > 0.8:
+            holes = intervals[intervals > 1.5 * usual]
+            missing = int(np.round(holes / usual - 1).sum())
+        if missing:
+            where = int(np.argmax(intervals > 1.5 * usual)) + 1
+            self.remarks.append(
+                f"{self.name}: {missing} frames are missing, the first after frame {where - 1}"
+            )
+        # The last frame of uneven times may have been meant to stay as long as any other.
+        spare = max(0.5 * usual, float(intervals.max()) - usual) if frames > 1 else 1.0
+        few = self.length is not None and frames + missing < self.length - max(2, self.length // 50)
+        said, exact = self._said()
+        if few or seconds + usual < said - (spare if exact else max(1.0, said / 20)):
             wanted = f"{self.length} frames" if few else f"{said:.1f} s"
             raise ValueError(
                 f"{self.name}: expected {wanted}, the video breaks off after {frames} frames "
                 f"({seconds:.1f} s): the file is not whole"
             )
+
+    def _said(self) -> tuple[float, bool]:
+        """Seconds that the file says it has, and whether it says so of the pictures or of pictures and sound."""
+        words = (self._stream.metadata.get("DURATION") or "").split(":")
+        try:
+            hours, minutes, rest = (float(word) for word in words)
+        except ValueError:
+            return (self._container.duration or 0) / av.time_base, False
+        return 3600 * hours + 60 * minutes + rest, True
 
 
 class _Folder(Source):
@@ -180,67 +236,3 @@ def _camera(index: int) -> Source:
 def _natural(path: Path) -> list[tuple[int, str]]:
     """frame2 before frame10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
-
-
-class ReadAhead:
-    """Reads a source in a thread of its own, at most ``depth`` frames ahead.
-
-    Args:
-        realtime: keep the newest frame only; `dropped` counts the others.
-    """
-
-    def __init__(self, source: Source, *, depth: int = 4, realtime: bool = False) -> None:
-        self.dropped = 0
-        self._realtime = realtime
-        self._queue: queue.Queue[RawFrame | BaseException | None] = queue.Queue(1 if realtime else depth)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(source,), name="asam-decode", daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[RawFrame]:
-        while True:
-            item = self._queue.get()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def close(self) -> None:
-        """Stop the thread and wait for it."""
-        self._stop.set()
-        # A camera that has gone silent ends with its own timeout; the thread is a daemon until then.
-        self._thread.join(timeout=sum(_STREAM_TIMEOUT))
-
-    def _read(self, source: Source) -> None:
-        try:
-            for frame in source.frames():
-                if self._realtime:
-                    self._replace(frame)
-                else:
-                    self._put(frame)
-                if self._stop.is_set():
-                    return
-            self._put(None)
-        except BaseException as error:  # handed to the consumer, whose loop it belongs to
-            self._put(error)
-
-    def _put(self, item: RawFrame | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.05)
-                return
-            except queue.Full:
-                continue
-
-    def _replace(self, frame: RawFrame) -> None:
-        while not self._stop.is_set():
-            try:
-                self._queue.put_nowait(frame)
-                return
-            except queue.Full:
-                try:
-                    self._queue.get_nowait()
-                    self.dropped += 1
-                except queue.Empty:
-                    continue

@@ -1,26 +1,46 @@
-"""Sampling through a video: the same readings of the object, frame after frame."""
+"""Sampling through a video: the same readings of each object, frame after frame."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asam_trt.ahead import Ahead
 from asam_trt.checks import integer
-from asam_trt.follow import Box, BoxFollower
+from asam_trt.follow import Box, BoxFollower, box_around
+from asam_trt.geometry import box_corners
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.noise import latent_noise, most_hypotheses
-from asam_trt.session import Session
-from asam_trt.sources import RawFrame, ReadAhead, Source, open_source
+from asam_trt.session import EncodedImage, Session
+from asam_trt.sources import RawFrame, Source, open_source
 from asam_trt.video_writer import VideoWriter, write_video
 
-__all__ = ["VideoFrame", "VideoSampler", "VideoWriter", "write_video"]
+__all__ = ["Track", "VideoFrame", "VideoSampler", "VideoWriter", "write_video"]
 
 NOISE = ("kept", "redrawn")
+_ONLY = 0  # the object of a run that was asked about one
+_KINDS = ("box", "point_coords", "point_labels", "mask_input")
+
+
+@dataclass(frozen=True)
+class Track:
+    """How one object of a frame was treated.
+
+    Attributes:
+        box: xyxy that the hypotheses answer; None without a box prompt.
+        confidence: 0..1 of following (`asam_trt.follow.BoxFollower`); None when not following.
+        lost: following has ended; the box stays where it was last believed.
+    """
+
+    box: Box | None
+    confidence: float | None
+    lost: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,47 +51,102 @@ class VideoFrame:
         image: uint8 or float32 [H, W, 3].
         index: in the source, from 0; dropped frames are counted.
         time: seconds since the first frame.
-        box: xyxy that the hypotheses answer; None without a box prompt.
-        confidence: 0..1 of following (`asam_trt.follow.BoxFollower`); None when not following.
-        lost: following has ended; the box stays where it was last believed.
+        tracks: a `Track` for each object.
         dropped: frames left out so far to stay live.
-        encode_ms, sample_ms: time that the image and the hypotheses took.
+        damaged: the decoder found errors in this frame's data.
+        encode_ms, sample_ms: time that the image and the hypotheses of all objects took.
+        encoded: for more questions about this frame, ``session.sample(image=frame.encoded, ...)``.
     """
 
     image: npt.NDArray[Any]
     index: int
     time: float
-    box: Box | None
-    confidence: float | None
-    lost: bool
+    tracks: Mapping[Hashable, Track]
     dropped: int
+    damaged: bool
     encode_ms: float
     sample_ms: float
+    encoded: EncodedImage
+
+    @property
+    def box(self) -> Box | None:
+        """`Track.box` of the only object."""
+        return self._only().box
+
+    @property
+    def confidence(self) -> float | None:
+        """`Track.confidence` of the only object."""
+        return self._only().confidence
+
+    @property
+    def lost(self) -> bool:
+        """`Track.lost` of the only object."""
+        return self._only().lost
+
+    def _only(self) -> Track:
+        if len(self.tracks) != 1:
+            raise ValueError(f"expected one object, came {len(self.tracks)}: see tracks[object]")
+        return next(iter(self.tracks.values()))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         image = np.asarray(self.image, dtype=dtype)
         return image.copy() if copy else image
 
 
-class _Question:
-    """What one run is asked; may change from frame to frame."""
+class _Object:
+    """What is asked about one object; may change from frame to frame."""
 
     def __init__(self, prompt: dict[str, Any], *, follow: bool) -> None:
-        self.follow = follow
-        self.ask(prompt)
-
-    def ask(self, prompt: dict[str, Any]) -> None:
-        if self.follow and prompt["box"] is None:
-            raise ValueError("expected a box to follow, came follow=True without box")
+        if (
+            follow
+            and prompt["box"] is None
+            and prompt["point_coords"] is None
+            and prompt["mask_input"] is None
+        ):
+            raise ValueError("expected a box, points or a mask to follow, came follow=True without any")
         self.prompt = prompt
-        self.changed = True
+        self._follow = follow
+        self._follower: BoxFollower | None = None
+        if follow and prompt["box"] is not None:
+            self._follower = BoxFollower(_as_box(prompt["box"]))
+
+    def question(self) -> dict[str, Any]:
+        """The prompt for the next frame."""
+        if self._follower is None:
+            return self.prompt
+        # Points and a mask say where the object was in their own frame; from then on the box says it.
+        if self._follower.steps:
+            return {**_prompt(None, None, None, None), "box": self._follower.box}
+        return {**self.prompt, "box": self._follower.box}
+
+    def answered(self, image: npt.NDArray[Any], question: dict[str, Any], hypotheses: Hypotheses) -> Track:
+        """Take the hypotheses of a frame in, and say how it went."""
+        box = question["box"]
+        box = None if box is None else _as_box(box)
+        if not self._follow:
+            return Track(box, None, False)
+        if self._follower is None:
+            consensus = hypotheses.consensus()
+            if not consensus.any():
+                # Nothing yet that a box could be put around: the points are asked again in the next frame.
+                return Track(box, 0.0, False)
+            self._follower = BoxFollower(box_around(consensus))
+        step = self._follower.update(image, hypotheses)
+        return Track(box, step.confidence, step.lost)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    raw: RawFrame
+    image: EncodedImage
+    milliseconds: float
 
 
 class VideoSampler:
     """Runs a Session over the frames of a video.
 
     Hypothesis i keeps its noise from frame to frame, so that it stays the same reading of the object while
-    mean and scale of the latents follow the image. Several runs may be under way, each with its own prompt.
+    mean and scale of the latents follow the image. Several runs may be under way, each with its own prompts.
 
     Raises:
         TypeError: ``session`` is no `Session`.
@@ -81,7 +156,7 @@ class VideoSampler:
         if not isinstance(session, Session):
             raise TypeError(f"expected session to be a Session, came {type(session).__name__}")
         self._session = session
-        self._newest: _Question | None = None
+        self._newest: tuple[dict[Hashable, _Object], bool] | None = None
 
     def set_prompt(
         self,
@@ -90,16 +165,36 @@ class VideoSampler:
         point_coords: npt.ArrayLike | None = None,
         point_labels: npt.ArrayLike | None = None,
         mask_input: npt.ArrayLike | None = None,
+        object: Hashable = _ONLY,
     ) -> None:
         """Ask the newest run about something else from its next frame on; pixels of that frame.
 
+        Args:
+            object: one of the run's objects, or a new one that joins them; the only one where the run was
+                started without ``objects``.
+
         Raises:
             RuntimeError: there is no run yet.
-            ValueError: that run follows a box and none is given.
+            ValueError: that run follows and there is nothing to follow.
         """
-        if self._newest is None:
-            raise RuntimeError("expected a run first: call run(source, ...) before set_prompt(...)")
-        self._newest.ask(_prompt(box, point_coords, point_labels, mask_input))
+        objects, follow = self._run_under_way("set_prompt")
+        objects[object] = _Object(_prompt(box, point_coords, point_labels, mask_input), follow=follow)
+
+    def remove(self, object: Hashable) -> None:
+        """Ask the newest run no more about an object, from its next frame on.
+
+        Raises:
+            RuntimeError: there is no run yet.
+            ValueError: no such object, or the last one.
+        """
+        objects, _ = self._run_under_way("remove")
+        if object not in objects:
+            raise ValueError(f"expected one of the objects {list(objects)}, came {object!r}")
+        if len(objects) == 1:
+            raise ValueError(
+                f"expected a run to keep an object, came the last one, {object!r}; close the run"
+            )
+        del objects[object]
 
     def run(
         self,
@@ -109,110 +204,131 @@ class VideoSampler:
         point_coords: npt.ArrayLike | None = None,
         point_labels: npt.ArrayLike | None = None,
         mask_input: npt.ArrayLike | None = None,
+        objects: Mapping[Any, Mapping[str, Any]] | None = None,
         n: int = 32,
         seed: int = 0,
         eps: npt.ArrayLike | None = None,
         temperature: float = 1.0,
+        latents: str = "iid",
         noise: str = "kept",
         follow: bool = False,
         realtime: bool = False,
         read_ahead: int = 4,
-    ) -> Iterator[tuple[VideoFrame, Hypotheses]]:
+    ) -> Iterator[tuple[VideoFrame, Any]]:
         """Yield every frame with its hypotheses.
 
-        At most ``read_ahead`` decoded frames wait at any time. Files, folders, cameras and streams are
-        decoded in a thread of their own, which ends with the generator; an iterable runs in the caller's
-        thread unless ``realtime``.
+        Files, folders, cameras and streams are decoded in one thread and encoded in another, while the caller
+        samples and uses the frame before; both threads end with the generator. At most ``read_ahead`` decoded
+        frames and one encoded frame wait at any time. An iterable runs in the caller's thread, one frame
+        after the other.
 
         Args:
             source: a video file, a folder of images in natural order, a camera index, a URL (rtsp://, http://),
                 or an iterable of images.
             box, point_coords, point_labels, mask_input: the prompt, pixels of the first frame.
-            n, seed, eps, temperature: as `Session.sample`.
+            objects: several objects, a name each, with the prompt as a dict of the arguments above: then a
+                dict of `Hypotheses` comes with every frame. `set_prompt` and `remove` change them under way.
+            n, seed, eps, temperature, latents: as `Session.sample`; all objects have the same noise.
             noise: "kept" or, to compare, "redrawn" every frame (seed + frame index).
-            follow: move the box with the consensus mask until the object is lost.
-            realtime: leave out frames that come while another is worked on, and count them.
+            follow: move the box of each object with its consensus mask until it is lost. Without a box, that
+                of the first consensus mask is followed.
+            realtime: leave out frames that come while another is worked on, and count them. The frame that is
+                worked on is the newest: it is encoded when it is wanted, not ahead.
             read_ahead: decoded frames that may wait.
 
         Raises:
             TypeError, ValueError: a wrong argument, or a source that cannot be opened. While iterating: a
                 source that breaks off or changes its frame size, after all frames before it were yielded.
+
+        Warns:
+            RuntimeWarning: at the end, of frames that were damaged or missing in the middle.
         """
-        if noise not in NOISE:
+        if not isinstance(noise, str) or noise not in NOISE:
             raise ValueError(f"expected noise to be one of {', '.join(NOISE)}, came {noise!r}")
         if noise == "redrawn" and eps is not None:
             raise ValueError("expected either eps or noise='redrawn', came both; leave one out")
         if not 1 <= integer(read_ahead, "read_ahead") <= 1024:
             raise ValueError(f"expected read_ahead from 1 to 1024 frames, came {read_ahead}")
         sizes = self._session.engine.sampler
-        drawn = latent_noise(
-            n=n,
-            latent=sizes.latent,
-            seed=seed,
-            eps=eps,
-            temperature=temperature,
-            most=most_hypotheses(sizes.side),
-        )
-        question = _Question(_prompt(box, point_coords, point_labels, mask_input), follow=follow)
-        sampling = (
-            {"n": n, "seed": int(seed), "temperature": temperature} if noise == "redrawn" else {"eps": drawn}
-        )
-        stream = self._run(open_source(source), sampling, question, realtime, read_ahead)
-        self._newest = question
+        options: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "latents": latents}
+        drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.side), **options)
+        one = _prompt(box, point_coords, point_labels, mask_input)
+        asked = _asked(one, objects, follow)
+        sampling = {**options, "seed": int(seed)} if noise == "redrawn" else {"eps": drawn}
+        stream = self._run(open_source(source), asked, sampling, realtime, read_ahead, objects is not None)
+        self._newest = asked, follow
         return stream
 
+    def _run_under_way(self, name: str) -> tuple[dict[Hashable, _Object], bool]:
+        if self._newest is None:
+            raise RuntimeError(f"expected a run first: call run(source, ...) before {name}(...)")
+        return self._newest
+
     def _run(
-        self, source: Source, sampling: dict[str, Any], question: _Question, realtime: bool, read_ahead: int
-    ) -> Iterator[tuple[VideoFrame, Hypotheses]]:
-        reader = None
+        self,
+        source: Source,
+        objects: dict[Hashable, _Object],
+        sampling: dict[str, Any],
+        realtime: bool,
+        read_ahead: int,
+        several: bool,
+    ) -> Iterator[tuple[VideoFrame, Any]]:
+        stages: list[Ahead[Any]] = []
         try:
+            frames: Iterator[RawFrame] = source.frames()
             if source.reads_ahead or realtime:
-                reader = ReadAhead(source, depth=read_ahead, realtime=realtime)
-            follower: BoxFollower | None = None
-            size: tuple[int, ...] | None = None
-            for raw in reader if reader is not None else source.frames():
-                size = _same_size(source, raw, size)
-                if question.changed:
-                    question.changed = False
-                    follower = BoxFollower(_as_box(question.prompt["box"])) if question.follow else None
-                yield self._frame(raw, question.prompt, sampling, follower, reader.dropped if reader else 0)
+                stages.append(Ahead(frames, depth=read_ahead, newest=realtime, name="asam-decode"))
+                frames = iter(stages[0])
+            encoded = self._encode(source, frames)
+            if source.reads_ahead and not realtime:
+                stages.append(Ahead(encoded, depth=1, name="asam-encode"))
+                encoded = iter(stages[1])
+            for item in encoded:
+                frame, found = self._frame(item, objects, sampling, stages[0].dropped if stages else 0)
+                yield frame, found if several else next(iter(found.values()))
+            for remark in source.remarks:
+                warnings.warn(remark, RuntimeWarning, stacklevel=2)
         finally:
-            if reader is not None:
-                reader.close()
+            for stage in stages:
+                stage.stop()
+            for stage in stages:
+                stage.join()
             source.close()
 
+    def _encode(self, source: Source, frames: Iterator[RawFrame]) -> Iterator[_Encoded]:
+        size: tuple[int, ...] | None = None
+        for raw in frames:
+            size = _same_size(source, raw, size)
+            start = time.perf_counter()
+            image = self._session.encode(raw.image)
+            yield _Encoded(raw, image, (time.perf_counter() - start) * 1e3)
+
     def _frame(
-        self,
-        raw: RawFrame,
-        asked: dict[str, Any],
-        sampling: dict[str, Any],
-        follower: BoxFollower | None,
-        dropped: int,
-    ) -> tuple[VideoFrame, Hypotheses]:
-        prompt = asked if follower is None else {**asked, "box": follower.box}
+        self, item: _Encoded, objects: dict[Hashable, _Object], sampling: dict[str, Any], dropped: int
+    ) -> tuple[VideoFrame, dict[Hashable, Hypotheses]]:
+        raw = item.raw
         if "seed" in sampling:
             sampling = {**sampling, "seed": (sampling["seed"] + raw.index) % 2**64}
+        # Another thread may change the objects: this frame's are those of its beginning.
+        current = [(name, one, one.question()) for name, one in list(objects.items())]
         start = time.perf_counter()
-        encoded = self._session.set_image(raw.image)
-        middle = time.perf_counter()
-        hypotheses = self._session.sample(**prompt, **sampling, image=encoded)
-        end = time.perf_counter()
-        box = prompt["box"]
-        confidence, lost = None, False
-        if follower is not None:
-            _, confidence, lost = follower.update(raw.image, hypotheses)
+        found = {
+            name: self._session.sample(**question, **sampling, image=item.image)
+            for name, _, question in current
+        }
+        milliseconds = (time.perf_counter() - start) * 1e3
         frame = VideoFrame(
             image=raw.image,
             index=raw.index,
             time=raw.time,
-            box=None if box is None else _as_box(box),
-            confidence=confidence,
-            lost=lost,
+            tracks={name: one.answered(raw.image, asked, found[name]) for name, one, asked in current},
             dropped=dropped,
-            encode_ms=(middle - start) * 1e3,
-            sample_ms=(end - middle) * 1e3,
+            damaged=raw.damaged,
+            encode_ms=item.milliseconds,
+            sample_ms=milliseconds,
+            encoded=item.image,
         )
-        return frame, hypotheses
+        return frame, found
 
 
 def _same_size(source: Source, raw: RawFrame, size: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -225,15 +341,37 @@ def _same_size(source: Source, raw: RawFrame, size: tuple[int, ...] | None) -> t
     return found
 
 
+def _asked(
+    one: dict[str, Any], objects: Mapping[Any, Mapping[str, Any]] | None, follow: bool
+) -> dict[Hashable, _Object]:
+    if objects is None:
+        return {_ONLY: _Object(one, follow=follow)}
+    if not isinstance(objects, Mapping):
+        raise TypeError(
+            f"expected objects to be a mapping of names to prompts, came {type(objects).__name__}"
+        )
+    if any(value is not None for value in one.values()):
+        raise ValueError("expected either objects, or one prompt of box, points and mask_input, came both")
+    if not objects:
+        raise ValueError("expected at least one object in objects, came none")
+    found: dict[Hashable, _Object] = {}
+    for name, prompt in objects.items():
+        if not isinstance(prompt, Mapping):
+            raise TypeError(
+                f"expected objects[{name!r}] to be a dict such as {{'box': (x0, y0, x1, y1)}}, came "
+                f"{type(prompt).__name__}"
+            )
+        unknown = [key for key in prompt if key not in _KINDS]
+        if unknown:
+            raise ValueError(f"expected objects[{name!r}] to have {', '.join(_KINDS)}, came {unknown[0]!r}")
+        found[name] = _Object({kind: prompt.get(kind) for kind in _KINDS}, follow=follow)
+    return found
+
+
 def _prompt(box: Any, point_coords: Any, point_labels: Any, mask_input: Any) -> dict[str, Any]:
-    return {
-        "box": box,
-        "point_coords": point_coords,
-        "point_labels": point_labels,
-        "mask_input": mask_input,
-    }
+    return dict(zip(_KINDS, (box, point_coords, point_labels, mask_input), strict=True))
 
 
 def _as_box(box: npt.ArrayLike) -> Box:
-    x0, y0, x1, y1 = np.asarray(box, np.float64).tolist()
+    x0, y0, x1, y1 = box_corners(box).tolist()
     return x0, y0, x1, y1

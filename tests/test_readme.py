@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands there."""
+"""What the README and the pages show runs as it stands there."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_python_of_the_readme(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/video.md"])
+def test_python_of_the_documents(repository: Path, tmp_path: Path, document: str) -> None:
     pytest.importorskip("skimage", reason="the README's photo comes with scikit-image")
-    programs = blocks(repository / "README.md", "python")
+    programs = blocks(repository / document, "python")
     assert programs
     for program in programs:
         done = subprocess.run(
@@ -26,11 +27,12 @@ def test_python_of_the_readme(repository: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_commands_of_the_readme_exist(repository: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/video.md"])
+def test_commands_of_the_documents_exist(repository: Path, document: str) -> None:
     """Every `asam` command and every `make` target it names is one."""
     from asam.cli import _modules
 
-    text = "\n".join(blocks(repository / "README.md", "bash"))
+    text = "\n".join(blocks(repository / document, "bash"))
     commands = set(re.findall(r"^(?:\S*/)?asam ([a-z-]+)", text, flags=re.MULTILINE))
     assert commands
     assert commands <= set(_modules())

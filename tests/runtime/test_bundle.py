@@ -221,7 +221,7 @@ def test_a_safetensors_header_that_lies(folder: Path) -> None:
 def test_a_foreign_model_with_a_fitting_hash(folder: Path, name: str) -> None:
     rewrite_file(folder, name, b"no model")
     with pytest.raises(EngineError, match=name):
-        asam_trt.Session(folder)
+        asam_trt.Session(folder, encoder="onnxruntime")
 
 
 def test_models_with_another_signature(folder: Path) -> None:
@@ -229,13 +229,13 @@ def test_models_with_another_signature(folder: Path) -> None:
     prior = (folder / "prompt_prior.onnx").read_bytes()
     rewrite_file(folder, "prompt_prior.onnx", encoder)
     with pytest.raises(EngineError, match=r"prompt_prior\.onnx: expected inputs"):
-        asam_trt.Session(folder)
+        asam_trt.Session(folder, encoder="onnxruntime")
     rewrite_file(folder, "prompt_prior.onnx", prior)
     rewrite(folder, lambda m: (m["sampler"].update(side=80, grid=5), m["preprocessing"].update(side=80)))
     with pytest.raises(
         EngineError, match=r"image_encoder\.onnx: expected input image of float32 \[1, 3, 80, 80\]"
     ):
-        asam_trt.Session(folder)
+        asam_trt.Session(folder, encoder="onnxruntime")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -53,7 +54,8 @@ def test_sample_writes_pictures_masks_and_a_page(
 
 def test_sample_takes_points(engine: Path, photo: Path, tmp_path: Path) -> None:
     words = ["sample", str(photo), "--engine", str(engine), "--points", "20", "30", "70", "10"]
-    assert main([*words, "--labels", "1", "0", "--n", "2", "--output", str(tmp_path / "out")]) == 0
+    out = tmp_path / "out"
+    assert main([*words, "--labels", "1", "0", "--n", "2", "--latents", "sobol", "--output", str(out)]) == 0
 
 
 def test_video_writes_overlay_table_and_plot(engine: Path, tmp_path: Path, image: np.ndarray) -> None:
@@ -209,3 +211,79 @@ def test_an_interrupt_is_obeyed_with_many_hypotheses(engine: Path, still: Path, 
     assert time.monotonic() - start < 20
     assert process.returncode == 130
     assert list(out.iterdir()) == []
+
+
+def test_video_follows_several_objects(engine: Path, still: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["video", str(still), "--engine", str(engine), "--boxes", *BOX[1:], "30", "5", "75", "40"]
+    assert main([*words, "--n", "3", "--latents", "sobol", "--follow", "--output", str(out)]) == 0
+    with (out / "areas.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["frame"], row["object"]) for row in rows] == [(str(f), o) for f in range(3) for o in "12"]
+    with Image.open(out / "areas.png") as plot:
+        assert plot.height == 2 * 320
+    with av.open(str(out / "overlay.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 3
+
+
+def test_video_tells_how_long_it_took(
+    engine: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "video",
+        str(still),
+        "--engine",
+        str(engine),
+        *BOX,
+        "--n",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    for part in ("p50", "p95", "p99", "first frame after", "MiB of memory", "3 frames, 2 hypotheses"):
+        assert part in text
+
+
+def test_video_wants_boxes_or_a_box(engine: Path, still: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["video", str(still), "--engine", str(engine), *BOX, "--boxes", "1", "2", "30", "40"]
+    assert "either --boxes" in refused(words, capsys)
+
+
+def test_video_without_rerun_says_what_to_install(
+    engine: Path,
+    still: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    words = ["video", str(still), "--engine", str(engine), *BOX, "--output", str(tmp_path / "out")]
+    assert "pip install 'asam-trt[rerun]'" in refused([*words, "--rerun"], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_keeps_the_frames_before_it(engine: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "frames", tmp_path / "out"
+    source.mkdir()
+    for i in range(160):
+        noise = np.random.default_rng(i).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(source / f"{i}.jpg", quality=60)
+    # A limit on the size of a file stands for the end of the disk.
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (12_000_000, 12_000_000))\n"
+        "from asam.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["video", str(source), "--engine", str(engine), *BOX, "--n", "2", "--output", str(out)]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr
+    found = 0
+    with av.open(str(out / "overlay.mp4")) as container, contextlib.suppress(av.error.InvalidDataError):
+        for _ in container.decode(video=0):
+            found += 1
+    rows = (out / "areas.csv").read_text().splitlines()
+    assert 50 <= found <= len(rows) - 1
+    assert sorted(p.name for p in out.iterdir()) == ["areas.csv", "areas.png", "overlay.mp4"]

@@ -106,7 +106,7 @@ class OnGpu:
         ("photo.png", TypeError, "path"),
         (None, TypeError, "NoneType"),
         (object(), TypeError, "object"),
-        (OnGpu(), TypeError, "host memory"),
+        (OnGpu(), TypeError, "whole __cuda_array_interface__"),
         (torch.zeros(4, 5, 3, requires_grad=True), TypeError, "detach"),
         (Image.new("I;16", (4, 5)), TypeError, "I;16"),
     ],

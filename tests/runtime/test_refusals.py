@@ -89,6 +89,7 @@ def test_many_hypotheses_take_several_native_calls(
     monkeypatch.setattr(backend, "sample", counted)
     monkeypatch.setattr(sessions, "_CALL_HYPOTHESES", 3)
     monkeypatch.setattr(hypotheses, "_CALL_PIXELS", 3 * 50 * 80)
+    monkeypatch.setattr(hypotheses, "_COUNTED_PIXELS", 2 * 50 * 80)
     monkeypatch.setattr(modes, "_CALL_WORDS", 1)
     parts = session.sample(box=BOX, n=7, seed=1)
     assert sizes == [3, 3, 1]
@@ -98,8 +99,11 @@ def test_many_hypotheses_take_several_native_calls(
     np.testing.assert_array_equal(parts.counts, parts.masks.sum(axis=0))
     np.testing.assert_array_equal(parts.areas, parts.masks.sum(axis=(1, 2)))
     in_rows = modes.iou_distances(parts.masks)
+    packed_in_parts = session.sample(box=BOX, n=7, seed=1).modes(2)
     monkeypatch.undo()
     np.testing.assert_array_equal(in_rows, modes.iou_distances(parts.masks))
+    for name, found in vars(packed_in_parts).items():
+        np.testing.assert_array_equal(found, getattr(parts.modes(2), name))
 
 
 def test_scores_that_are_not_finite_are_the_engines_mistake(
@@ -227,8 +231,8 @@ class TestVideo:
         with pytest.raises(RuntimeError, match="run first"):
             sampler.set_prompt(box=BOX)
         sampler.run([image], box=BOX, n=1, follow=True)
-        with pytest.raises(ValueError, match="box to follow"):
-            sampler.set_prompt(point_coords=[[3, 4]], point_labels=[1])
+        with pytest.raises(ValueError, match="to follow"):
+            sampler.set_prompt()
 
     @pytest.mark.parametrize("realtime", [False, True])
     def test_one_buffer_for_all_frames(self, session: asam_trt.Session, realtime: bool) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import time
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from asam_trt import canvas, palette, plots, render
+from asam_trt import bundles, canvas, palette, plots, render
+from asam_trt.geometry import Frame
+from asam_trt.hypotheses import Hypotheses
 from asam_trt.modes import Modes
 
 RADII = [30.0] * 6 + [14.0] * 3 + [0.0]
@@ -119,14 +123,75 @@ def test_colours_stay_with_their_hypotheses() -> None:
 
 
 def test_outlines_are_smooth_and_stay_in_the_picture() -> None:
-    picture = np.zeros((40, 40, 3), np.uint8)
+    picture = Image.new("RGB", (40, 40))
     t = np.linspace(0, 2 * np.pi, 100)
     canvas.outline(picture, [np.stack([20 + 30 * np.cos(t), 20 + 12 * np.sin(t)], axis=1)], (255, 255, 255))
-    assert picture.max() == 255
+    assert np.asarray(picture).max() == 255
     assert len(np.unique(picture)) > 4
-    untouched = np.zeros((40, 40, 3), np.uint8)
+    untouched = Image.new("RGB", (40, 40))
     canvas.outline(untouched, [np.array([[90.0, 90], [95, 95], [90, 95]])], (255, 255, 255))
-    assert not untouched.any()
+    assert not np.asarray(untouched).any()
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_layers_are_what_laying_them_one_by_one_gives(step: int) -> None:
+    rng = np.random.default_rng(step)
+    ground, first, second = (rng.integers(0, 256, (7, 9), dtype=np.uint8) for _ in range(3))
+    first[rng.random(first.shape) < 0.5] = 0
+    expected = np.full((7, 9, 3), 90.0)
+    layer = canvas.Layer(ground.copy(), (255, 0, 0))
+    for alpha, colour in ((ground, (255, 0, 0)), (first, (0, 255, 0)), (second, (10, 20, 255))):
+        expected += (np.array(colour) - expected) * alpha[:, :, None] / 255
+        if alpha is not ground:
+            layer.add(alpha, colour)
+    picture = Image.new("RGB", (9 * step + 2, 7 * step), (90, 90, 90))
+    layer.lay(picture, (2, 0, 9 * step + 2, 7 * step), step)
+    found = np.asarray(picture)[step // 2 :: step, 2 + step // 2 :: step].astype(int)
+    np.testing.assert_allclose(found, expected, atol=3)
+    assert (np.asarray(picture)[:, :2] == 90).all()
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 33])
+def test_bundles_are_the_edges_of_their_masks(n: int) -> None:
+    masks = np.random.default_rng(n).random((n, 20, 30)) > 0.5
+    planes = bundles.edge_planes(masks)
+    edges = np.zeros_like(masks)
+    edges[:, :, :-1] |= masks[:, :, 1:] != masks[:, :, :-1]
+    edges[:, :-1] |= masks[:, 1:] != masks[:, :-1]
+    for members in (np.array([0]), np.arange(n), np.array([n - 1, n // 2])):
+        expected = edges[members].any(axis=0)
+        np.testing.assert_array_equal(bundles.bundle(planes, members, soft=False) == 255, expected)
+        weights = np.outer([1, 2, 1], [1, 2, 1]) / 8
+        padded = np.pad(expected.astype(float), 1)
+        smooth = sum(weights[i, j] * padded[i : i + 20, j : j + 30] for i in range(3) for j in range(3))
+        np.testing.assert_allclose(
+            bundles.bundle(planes, members), np.minimum(smooth * 256, 255).round(), atol=1
+        )
+    assert not bundles.bundle(planes, np.zeros(0, int)).any()
+
+
+def test_huge_images_are_drawn_small_and_soon() -> None:
+    y, x = np.mgrid[:32, :32] * 4 + 2.0
+    logits = np.stack([r - np.hypot(x - 64, y - 64) for r in (40.0, 30.0)]).astype(np.float32)
+    for shape in ((9000, 9000), (300, 9000)):
+        hyp = Hypotheses(
+            logits, np.ones(2, np.float32), Frame.of(*shape, 128), image=np.full((*shape, 3), 90, np.uint8)
+        )
+        modes = hyp.modes()
+        start = time.perf_counter()
+        picture = render.overlay(hyp, box=(10, 10, shape[1] - 10, shape[0] - 10), modes=modes)
+        pages = [render.sheet(hyp, modes=modes), render.mode_cards(hyp, modes=modes), render.entropy_map(hyp)]
+        assert time.perf_counter() - start < 20
+        assert max(picture.shape) < 2800
+        assert max(page.width for page in pages) < 2800
+
+
+def test_small_images_are_drawn_from_the_logits_not_from_pixels(discs: Any) -> None:
+    hyp = discs([30.0])
+    picture = render.overlay(hyp, np.full((96, 128, 3), 90, np.uint8)).astype(int)[:, :640]
+    y, x = np.nonzero(np.abs(picture - palette.CATEGORIES[0]).sum(axis=2) < 12)
+    # The line is a circle of 5 * 30 pixels; enlarged masks would have steps of 5.
+    assert np.abs(np.hypot(x + 0.5 - 320, y + 0.5 - 240) - 150).max() < 4
 
 
 def test_bands() -> None:

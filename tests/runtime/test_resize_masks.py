@@ -56,6 +56,14 @@ def test_masks_differ_on_the_boundary_only(case: tuple[np.ndarray, Frame]) -> No
     assert flipped.mean() < 1e-4
 
 
+def test_packed_masks_are_those_of_the_masks(case: tuple[np.ndarray, Frame]) -> None:
+    logits, frame = case
+    for threshold in (0.0, 1.5):
+        masks = _ops.masks_from_logits(logits, *arguments(frame), threshold)
+        packed = _ops.packed_masks_from_logits(logits, *arguments(frame), threshold)
+        np.testing.assert_array_equal(packed, _ops.pack_masks(masks))
+
+
 def test_statistics_are_those_of_the_masks(case: tuple[np.ndarray, Frame]) -> None:
     logits, frame = case
     for threshold in (0.0, 1.5):

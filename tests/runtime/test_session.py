@@ -88,7 +88,7 @@ def test_results_do_not_depend_on_threads(engine: Path, image: np.ndarray) -> No
     results = []
     try:
         for threads in (1, 2, 3):
-            with asam_trt.Session(engine, threads=threads) as session:
+            with asam_trt.Session(engine, threads=threads, precision="float32") as session:
                 session.set_image(image)
                 results.append(session.sample(box=BOX, n=5))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -20,7 +21,9 @@ import pytest
 from PIL import Image
 
 import asam_trt
-from asam_trt.sources import ReadAhead, open_source
+from asam_trt.ahead import Ahead
+from asam_trt.follow import mask_box
+from asam_trt.sources import open_source
 from asam_trt.video import VideoSampler, VideoWriter, write_video
 
 BOX = (10.0, 8.0, 60.0, 45.0)
@@ -30,9 +33,16 @@ def moving(count: int, h: int = 48, w: int = 80) -> Iterator[np.ndarray]:
     """Frames whose brightness tells their index, with a disc that moves."""
     y, x = np.mgrid[:h, :w]
     for i in range(count):
-        frame = np.full((h, w, 3), 20 + 5 * i, np.uint8)
+        frame = np.full((h, w, 3), 20 + 5 * i % 200, np.uint8)
         frame[(x - 20 - i) ** 2 + (y - 24) ** 2 < 100] = (220, 60, 40)
         yield frame
+
+
+def noisy(count: int) -> Iterator[np.ndarray]:
+    """`moving` with noise that makes every frame some kilobytes."""
+    rng = np.random.default_rng(0)
+    for frame in moving(count):
+        yield frame // 2 + rng.integers(0, 60, frame.shape, dtype=np.uint8)
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
@@ -49,8 +59,8 @@ def playable_frames(path: Path) -> int:
     return found
 
 
-def decode_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name == "asam-decode"]
+def own_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("asam-")]
 
 
 @pytest.fixture
@@ -146,56 +156,140 @@ class TestSources:
         assert indices == list(range(len(indices)))
         assert 0 < len(indices) < 40
 
+    @pytest.mark.parametrize("cut", [0.5, 0.9, 0.97])
+    def test_a_cut_matroska_file_is_found_out_by_its_header(self, tmp_path: Path, cut: float) -> None:
+        whole = write_video(tmp_path / "whole.mkv", noisy(40), fps=10).read_bytes()
+        path = tmp_path / "cut.mkv"
+        path.write_bytes(whole[: int(len(whole) * cut)])
+        with pytest.raises(ValueError, match=r"expected 4\.0 s.* breaks off after \d+ frames"):
+            list(open_source(path).frames())
+
+    def test_a_hole_in_the_middle_is_told_and_the_rest_is_used(
+        self, session: asam_trt.Session, tmp_path: Path
+    ) -> None:
+        path = write_video(tmp_path / "whole.mkv", noisy(120), fps=10)
+        data = bytearray(path.read_bytes())
+        middle = len(data) // 2
+        data[middle : middle + 3000] = np.random.default_rng(1).integers(0, 256, 3000, np.uint8).tobytes()
+        path.write_bytes(data)
+        with pytest.warns(RuntimeWarning, match=r"whole\.mkv: \d+ (of \d+ )?frames are (missing|damaged)"):
+            frames = list(VideoSampler(session).run(path, box=BOX, n=1))
+        assert frames[-1][0].time == pytest.approx(11.9, abs=0.05)
+        assert len(frames) < 120 or any(frame.damaged for frame, _ in frames)
+
+    def test_whole_videos_pass_without_a_word(self, tmp_path: Path) -> None:
+        for name, fps in (("a.mkv", 29.97), ("a.mp4", 60), ("a.mov", 10)):
+            source = open_source(write_video(tmp_path / name, noisy(31), fps=fps))
+            assert len(list(source.frames())) == 31
+            assert source.remarks == []
+
+    def test_a_video_of_uneven_times_has_no_holes(self, tmp_path: Path) -> None:
+        path = tmp_path / "screen.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 80, 48, "yuv420p"
+            at = 0
+            for i, image in enumerate(moving(20)):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts = at
+                at += 1 + i * 7 % 12
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        source = open_source(path)
+        assert len(list(source.frames())) == 20
+        assert source.remarks == []
+
+    def test_flipped_bits_are_told(self, tmp_path: Path) -> None:
+        path = write_video(tmp_path / "whole.mp4", noisy(60), fps=10)
+        whole = path.read_bytes()
+        rng = np.random.default_rng(0)
+        told = 0
+        for _ in range(12):
+            data = bytearray(whole)
+            for i in rng.integers(len(data) // 10, len(data) * 9 // 10, 20):
+                data[i] ^= int(rng.integers(1, 256))
+            path.write_bytes(data)
+            source = open_source(path)
+            try:
+                frames = list(source.frames())
+                told += bool(source.remarks)
+                assert bool(source.remarks) == (len(frames) < 60 or any(f.damaged for f in frames))
+            except ValueError:
+                told += 1
+        assert told >= 10
+
     def test_a_broken_frame_is_named(self, folder: Path) -> None:
         (folder / "frame5.png").write_bytes(b"no image")
         with pytest.raises(ValueError, match=r"frame5\.png"):
             list(open_source(folder).frames())
 
 
-class TestReadAhead:
-    def test_no_more_frames_are_decoded_than_asked_for(self) -> None:
+class TestAhead:
+    def test_no_more_items_are_made_than_asked_for(self) -> None:
         made = []
 
-        def counted() -> Iterator[np.ndarray]:
-            for i, frame in enumerate(moving(30)):
+        def counted() -> Iterator[int]:
+            for i in range(30):
                 made.append(i)
-                yield frame
+                yield i
 
-        reader = ReadAhead(open_source(counted()), depth=3)
-        stream = iter(reader)
+        ahead = Ahead(counted(), depth=3, name="asam-test")
+        stream = iter(ahead)
         next(stream)
         time.sleep(0.3)
         assert len(made) <= 1 + 3 + 1
-        reader.close()
-        assert decode_threads() == []
+        ahead.stop()
+        ahead.join()
+        assert own_threads() == []
+        assert list(ahead) == []
 
-    def test_realtime_keeps_the_newest(self) -> None:
-        def slow() -> Iterator[np.ndarray]:
-            for frame in moving(30):
-                yield frame
+    def test_everything_comes_in_order_and_ends_for_good(self) -> None:
+        ahead = Ahead(iter(range(50)), depth=2, name="asam-test")
+        assert list(ahead) == list(range(50))
+        assert list(ahead) == []
+        ahead.stop()
+        ahead.join()
+
+    def test_the_newest_is_kept(self) -> None:
+        def slow() -> Iterator[int]:
+            for i in range(30):
+                yield i
                 time.sleep(0.01)
 
-        reader = ReadAhead(open_source(slow()), realtime=True)
+        ahead = Ahead(slow(), newest=True, name="asam-test")
         seen = []
-        for frame in reader:
-            seen.append(frame.index)
+        for i in ahead:
+            seen.append(i)
             time.sleep(0.05)
-        reader.close()
         assert seen == sorted(set(seen))
         assert seen[-1] == 29
-        assert 0 < reader.dropped == 30 - len(seen)
+        assert 0 < ahead.dropped == 30 - len(seen)
 
-    def test_errors_arrive_where_frames_do(self) -> None:
-        def breaking() -> Iterator[Any]:
-            yield next(moving(1))
+    def test_errors_arrive_where_items_do(self) -> None:
+        def breaking() -> Iterator[int]:
+            yield 1
             raise OSError("the cable")
 
-        reader = ReadAhead(open_source(breaking()))
-        stream = iter(reader)
-        next(stream)
+        stream = iter(Ahead(breaking(), name="asam-test"))
+        assert next(stream) == 1
         with pytest.raises(OSError, match="cable"):
             next(stream)
-        reader.close()
+
+    @pytest.mark.parametrize("newest", [False, True])
+    def test_whoever_waits_is_woken_when_it_stops(self, newest: bool) -> None:
+        def endless() -> Iterator[int]:
+            for i in itertools.count():
+                time.sleep(0.001)
+                yield i
+
+        first = Ahead(endless(), depth=2, newest=newest, name="asam-test")
+        second = Ahead(iter(first), depth=1, name="asam-test")
+        next(iter(second))
+        for stage in (first, second):
+            stage.stop()
+        for stage in (first, second):
+            stage.join()
+        assert own_threads() == []
 
 
 class TestSampler:
@@ -205,7 +299,7 @@ class TestSampler:
             results.append([h.logits for _, h in VideoSampler(session).run(source, box=BOX, n=3, seed=2)])
         np.testing.assert_array_equal(results[0], results[1])
         np.testing.assert_array_equal(results[0], results[2])
-        assert decode_threads() == []
+        assert own_threads() == []
 
     def test_frames_carry_what_was_done(self, session: asam_trt.Session, clip: Path) -> None:
         for i, (frame, hyp) in enumerate(VideoSampler(session).run(clip, box=BOX, n=4)):
@@ -252,12 +346,71 @@ class TestSampler:
         assert all(0 <= f.confidence <= 1 for f in frames if f.confidence is not None)
         assert all(f.confidence is not None for f in frames)
 
+    def test_points_are_followed_by_the_box_of_what_they_found(self, session: asam_trt.Session) -> None:
+        points = {"point_coords": [[20.0, 24.0]], "point_labels": [1]}
+        frames = list(VideoSampler(session).run(moving(3), **points, n=4, follow=True))
+        (first, found), *others = frames
+        session.set_image(first.image)
+        np.testing.assert_array_equal(found.logits, session.sample(**points, n=4).logits)
+        assert found.consensus().any()
+        assert first.box is None
+        tight = np.array(mask_box(found.consensus()))
+        assert first.confidence is not None
+        assert first.confidence >= 0.2
+        for frame, hyp in others:
+            assert frame.box is not None
+            session.set_image(frame.image)
+            np.testing.assert_array_equal(hyp.logits, session.sample(box=frame.box, n=4).logits)
+        # Moved to the mask of the first frame, with its own room.
+        assert np.abs(np.array(others[0][0].box) - tight).max() < 0.06 * 80
+
+    def test_more_questions_about_a_frame(self, session: asam_trt.Session) -> None:
+        for frame, hyp in VideoSampler(session).run(moving(2), box=BOX, n=2):
+            again = session.sample(box=BOX, n=2, image=frame.encoded)
+            np.testing.assert_array_equal(again.logits, hyp.logits)
+
+    def test_decoding_encoding_and_use_overlap(
+        self, session: asam_trt.Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encode = session.encode
+        pause = 0.05
+
+        def slow(image: Any) -> Any:
+            time.sleep(pause)
+            return encode(image)
+
+        monkeypatch.setattr(session, "encode", slow)
+        start = time.perf_counter()
+        for frame, _ in VideoSampler(session).run(folder, box=BOX, n=1):
+            assert frame.encode_ms >= 1e3 * pause
+            time.sleep(pause)
+        # One after the other they would take 12 * 2 pauses.
+        assert time.perf_counter() - start < 12 * 2 * pause * 0.85
+
+    def test_little_is_encoded_ahead(
+        self, session: asam_trt.Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encode, done = session.encode, []
+
+        def counted(image: Any) -> Any:
+            done.append(1)
+            return encode(image)
+
+        monkeypatch.setattr(session, "encode", counted)
+        stream = VideoSampler(session).run(folder, box=BOX, n=1)
+        next(stream)
+        time.sleep(0.5)
+        # The one that was used, one that waits, and one in the hands of the thread.
+        assert len(done) <= 3
+        stream.close()  # type: ignore[attr-defined]
+
     def test_closing_early_ends_the_thread(self, session: asam_trt.Session, clip: Path) -> None:
         stream = VideoSampler(session).run(clip, box=BOX, n=1, read_ahead=1)
         next(stream)
-        assert decode_threads() == ["asam-decode"]
+        assert set(own_threads()) <= {"asam-decode", "asam-encode"}
+        assert own_threads() != []
         stream.close()  # type: ignore[attr-defined]
-        assert decode_threads() == []
+        assert own_threads() == []
 
     def test_an_error_while_sampling_ends_the_thread(self, session: asam_trt.Session, clip: Path) -> None:
         sampler = VideoSampler(session)
@@ -266,7 +419,7 @@ class TestSampler:
         sampler.set_prompt(box=(900, 900, 999, 999))
         with pytest.raises(ValueError, match="overlaps"):
             next(stream)
-        assert decode_threads() == []
+        assert own_threads() == []
 
     def test_memory_is_bounded(self, session: asam_trt.Session) -> None:
         alive: list[weakref.ref[Any]] = []
@@ -303,6 +456,61 @@ class TestSampler:
             VideoSampler(session).run(moving(2), **{"box": BOX, **arguments})
         with pytest.raises(ValueError, match="no such file"):
             VideoSampler(session).run("nowhere.mp4", box=BOX)
+
+
+class TestSeveralObjects:
+    OBJECTS: ClassVar[dict[Any, dict[str, Any]]] = {
+        "left": {"box": BOX},
+        7: {"point_coords": [[40.0, 20.0]], "point_labels": [1]},
+    }
+
+    def test_each_is_answered_as_if_alone(self, session: asam_trt.Session, folder: Path) -> None:
+        sampler = VideoSampler(session)
+        both = list(sampler.run(folder, objects=self.OBJECTS, n=3, seed=5, follow=True))
+        for name, prompt in self.OBJECTS.items():
+            alone = list(sampler.run(folder, **prompt, n=3, seed=5, follow=True))
+            for (frame, found), (own_frame, own) in zip(both, alone, strict=True):
+                np.testing.assert_array_equal(found[name].logits, own.logits)
+                assert frame.tracks[name] == own_frame.tracks[0]
+        assert len({id(hyp) for hyp in found.values()}) == 2
+        with pytest.raises(ValueError, match=r"came 2: see tracks"):
+            _ = both[0][0].box
+
+    def test_they_come_and_go(self, session: asam_trt.Session) -> None:
+        sampler = VideoSampler(session)
+        seen = []
+        for frame, found in sampler.run(moving(4), objects={"a": {"box": BOX}}, n=1):
+            seen.append(sorted(found))
+            assert list(frame.tracks) == list(found)
+            if frame.index == 0:
+                sampler.set_prompt(object="b", box=(1, 2, 30, 40))
+            if frame.index == 1:
+                sampler.remove("a")
+            if frame.index == 2:
+                sampler.set_prompt(object="b", box=BOX)
+        assert seen == [["a"], ["a", "b"], ["b"], ["b"]]
+        assert frame.box == BOX
+        for name, words in (("a", "one of the objects"), ("b", "to keep an object")):
+            with pytest.raises(ValueError, match=words):
+                sampler.remove(name)
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "words"),
+        [
+            ({"objects": {}}, ValueError, "at least one object"),
+            ({"objects": [BOX]}, TypeError, "mapping"),
+            ({"objects": {1: BOX}}, TypeError, r"objects\[1\] to be a dict"),
+            ({"objects": {1: {"boxes": BOX}}}, ValueError, "came 'boxes'"),
+            ({"objects": {1: {"box": BOX}}, "box": BOX}, ValueError, "came both"),
+            ({"objects": {1: {"box": BOX}, 2: {}}, "follow": True}, ValueError, "to follow"),
+            ({"box": (1, 2, 3), "follow": True}, ValueError, "box = "),
+        ],
+    )
+    def test_wrong_objects_are_refused(
+        self, session: asam_trt.Session, arguments: dict[str, Any], error: type[Exception], words: str
+    ) -> None:
+        with pytest.raises(error, match=words):
+            VideoSampler(session).run(moving(2), **arguments)
 
 
 class TestWriter:

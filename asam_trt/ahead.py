@@ -1,0 +1,144 @@
+"""Work in a thread of its own, ahead of whoever needs it or behind whoever gave it; what waits is bounded."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_PATIENCE = 20.0  # seconds that closing waits: longer than a silent camera's own limits
+
+
+class _End:
+    """No more items, or the error that ended them."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class Ahead(Generic[T]):
+    """Iterates over ``items`` in a thread, at most ``depth`` of them ahead; an error arrives in its place.
+
+    Args:
+        items: is used by that thread alone.
+        depth: items that may wait; one more is in the making.
+        newest: keep the newest item only; `dropped` counts the others.
+        name: of the thread.
+    """
+
+    def __init__(self, items: Iterator[T], *, depth: int = 4, newest: bool = False, name: str) -> None:
+        self.dropped = 0
+        self._newest = newest
+        self._queue: queue.Queue[T | _End] = queue.Queue(1 if newest else depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(items,), name=name, daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        while not self._stop.is_set():
+            item = self._queue.get()
+            if isinstance(item, _End):
+                self._put_newest(item)  # whoever asks again gets the same answer
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    def stop(self) -> None:
+        """Make no more items, and end whoever waits for one."""
+        self._stop.set()
+        self._put_newest(_End())
+
+    def join(self) -> None:
+        """Wait for the thread, after `stop`. One that a silent camera holds is left to the camera's time limit."""
+        self._thread.join(timeout=_PATIENCE)
+
+    def _work(self, items: Iterator[T]) -> None:
+        end = _End()
+        try:
+            for item in items:
+                if self._newest:
+                    self.dropped += self._put_newest(item)
+                else:
+                    self._put(item)
+                if self._stop.is_set():
+                    self._put_newest(end)  # where an item took the place of the one that `stop` put
+                    return
+        except BaseException as error:  # handed to the consumer, whose loop it belongs to
+            end = _End(error)
+        finally:
+            if isinstance(items, Generator):
+                items.close()
+        self._put(end)
+
+    def _put(self, item: T | _End) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.05)
+                return
+            except queue.Full:
+                continue
+
+    def _put_newest(self, item: T | _End) -> int:
+        """Put an item in place of those that wait, and return how many they were."""
+        replaced = 0
+        while True:
+            try:
+                self._queue.put_nowait(item)
+                return replaced
+            except queue.Full:
+                try:
+                    self._queue.get_nowait()
+                    replaced += 1
+                except queue.Empty:
+                    continue
+
+
+class Behind(Generic[T]):
+    """Calls ``work`` with each item in a thread, in order; leaving the ``with`` block waits for the last one.
+
+    An error of ``work`` is raised by the next `put`, or at the end; no item after it is worked on.
+
+    Args:
+        depth: items that may wait.
+        name: of the thread.
+    """
+
+    def __init__(self, work: Callable[[T], None], *, depth: int = 1, name: str) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        self._queue: queue.Queue[T | _End] = queue.Queue(depth)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Hand an item over; waits while ``depth`` of them wait."""
+        self._raise()
+        self._queue.put(item)
+
+    def __enter__(self) -> Behind[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.put(_End())
+        self._thread.join()
+        if error is None:
+            self._raise()
+
+    def _run(self) -> None:
+        while not isinstance(item := self._queue.get(), _End):
+            if self._error is None:
+                try:
+                    self._work(item)
+                except BaseException as error:  # handed to whoever gave the item
+                    self._error = error
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error

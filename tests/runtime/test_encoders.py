@@ -1,0 +1,164 @@
+"""Who encodes images: the choice, what both choices give, and engines whose native weights are bad."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
+
+import asam_trt
+from asam_trt import EngineError, _ops, bundle, encoders
+from asam_trt.bundle import EngineBundle
+from asam_trt.encoder_spec import EncoderConfig
+
+BOX = (10, 8, 60, 40)
+WEIGHTS = "image_encoder.safetensors"
+
+
+@pytest.fixture
+def folder(engine: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(engine, tmp_path / "copy.asam"))
+
+
+def rewrite(folder: Path, *, without: tuple[str, ...] = (), **files: bytes) -> None:
+    """Replace or remove files and make the manifest fit, as somebody hostile would."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in without:
+        (folder / name).unlink()
+        del manifest["files"][name]
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        manifest["files"][name] = {"bytes": len(data), "sha256": bundle.sha256_of(folder / name)}
+    manifest["digest"] = bundle.manifest_digest(manifest)
+    (folder / "manifest.json").write_bytes(bundle.manifest_bytes(manifest))
+
+
+def header(folder: Path) -> dict[str, str]:
+    with safe_open(folder / WEIGHTS, "numpy") as file:
+        found: dict[str, str] = file.metadata()
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_both_encoders_give_the_same(engine: Path, image: np.ndarray, precision: str) -> None:
+    found = {}
+    for encoder in ("native", "onnxruntime"):
+        with asam_trt.load(engine, encoder=encoder, precision=precision) as session:
+            assert (session.encoder, session.encoder_reason) == (encoder, "asked for")
+            session.set_image(image)
+            found[encoder] = session.sample(box=BOX, n=4)
+            exact = session.precision == "float32"
+    a, b = found["native"], found["onnxruntime"]
+    largest = float(np.abs(b.logits).max())
+    np.testing.assert_allclose(a.logits, b.logits, rtol=0, atol=(1e-4 if exact else 3e-2) * largest)
+    np.testing.assert_allclose(a.scores, b.scores, rtol=0, atol=1e-4 if exact else 3e-2)
+
+
+def test_auto_takes_the_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {"portable": "onnxruntime", "avx2": "onnxruntime", "avx512f": "native", "avx512bf16": "native"}
+    for isa, encoder in expected.items():
+        monkeypatch.setattr(_ops, "isa", lambda isa=isa: isa)
+        name, reason = encoders.choose("auto", has_native=True)
+        assert name == encoder
+        assert isa in reason
+        assert encoders.choose("auto", has_native=False)[0] == "onnxruntime"
+        assert encoders.choose("native", has_native=True) == ("native", "asked for")
+
+
+def test_unknown_encoders_are_refused(engine: Path) -> None:
+    with pytest.raises(ValueError, match="encoder to be one of auto, native, onnxruntime, came 'torch'"):
+        asam_trt.Session(engine, encoder="torch")
+
+
+def test_an_engine_without_native_weights(folder: Path, image: np.ndarray) -> None:
+    """As engines were before there was a native encoder."""
+    prior = [file.name for file in folder.glob("image_prior.onnx*")]
+    rewrite(folder, without=(WEIGHTS, *prior))
+    with asam_trt.Session(folder) as session:
+        assert session.encoder == "onnxruntime"
+        assert "no weights" in session.encoder_reason
+        session.set_image(image)
+        assert len(session.sample(box=BOX, n=2)) == 2
+    with pytest.raises(EngineError, match=r"without: build it again"):
+        asam_trt.Session(folder, encoder="native")
+
+
+HOSTILE: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
+    ("one missing", lambda w: w.pop("position")),
+    ("another shape", lambda w: w.update(position=w["position"][1:].copy())),
+    ("transposed", lambda w: w.update({"patch.weight": w["patch.weight"].T.copy()})),
+    ("NaN", lambda w: w["neck.2.weight"].__setitem__((0, 0), np.nan)),
+    ("float64", lambda w: w.update(position=w["position"].astype(np.float64))),
+    ("a stranger", lambda w: w.update(extra=np.zeros(3, np.float32))),
+    ("nothing", lambda w: w.clear()),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), HOSTILE, ids=[name for name, _ in HOSTILE])
+def test_bad_weights_with_fitting_hashes(folder: Path, name: str, change: Callable[..., Any]) -> None:
+    sizes = header(folder)
+    weights = load_file(folder / WEIGHTS)
+    change(weights)
+    rewrite(folder, **{WEIGHTS: save(weights, sizes)})
+    with pytest.raises(EngineError, match=r"image_encoder\.safetensors"):
+        asam_trt.Session(folder, encoder="native")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"side": 128},
+        {"side": 1 << 40},
+        {"side": "64"},
+        {"channels": 32},
+        {"heads": 3},
+        {"windows": []},
+        {"windows": [0] * 1000},
+        {"windows": [0, 1 << 30]},
+        {"windows": {"0": 1}},
+        {"depth": 3},
+    ],
+    ids=str,
+)
+def test_sizes_that_do_not_fit(folder: Path, change: dict[str, Any]) -> None:
+    sizes = {"encoder": json.dumps({**json.loads(header(folder)["encoder"]), **change})}
+    rewrite(folder, **{WEIGHTS: save(load_file(folder / WEIGHTS), sizes)})
+    with pytest.raises(EngineError, match=r"image_encoder\.safetensors: expected"):
+        asam_trt.Session(folder, encoder="native")
+
+
+@pytest.mark.parametrize("text", [None, "", "null", "[]", "{", "[" * 100_000, "{}"], ids=lambda t: str(t)[:8])
+def test_headers_that_are_none(folder: Path, text: str | None) -> None:
+    sizes = None if text is None else {"encoder": text}
+    rewrite(folder, **{WEIGHTS: save(load_file(folder / WEIGHTS), sizes)})
+    with pytest.raises(EngineError, match=r"image_encoder\.safetensors: expected the encoder's sizes"):
+        asam_trt.Session(folder, encoder="native")
+
+
+def test_a_file_that_is_no_safetensors(folder: Path) -> None:
+    rewrite(folder, **{WEIGHTS: b"no tensors"})
+    with pytest.raises(EngineError, match=r"image_encoder\.safetensors: expected a readable"):
+        asam_trt.Session(folder, encoder="native")
+
+
+def test_a_foreign_image_prior(folder: Path) -> None:
+    rewrite(folder, **{"image_prior.onnx": (folder / "prompt_prior.onnx").read_bytes()})
+    with pytest.raises(EngineError, match=r"image_prior\.onnx: expected inputs"):
+        asam_trt.Session(folder, encoder="native")
+
+
+def test_sizes_of_an_engine(engine: Path) -> None:
+    found = EngineBundle.open(engine)
+    config, weights = found.load_encoder()
+    assert found.has_native_encoder
+    assert isinstance(config, EncoderConfig)
+    assert (config.side, config.channels, config.grid) == (64, found.sampler.channels, 4)
+    assert weights["position"].shape == (16, config.width)

@@ -1,0 +1,95 @@
+"""Which precision a session takes, where it says so, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import asam_trt
+from asam_trt import _ops, build, precision
+from asam_trt.bundle import EngineBundle
+
+BOX = (10, 5, 60, 40)
+NARROW = _ops.isa() == "avx512bf16"
+needs_bf16 = pytest.mark.skipif(not NARROW, reason="bf16 needs AVX512-BF16")
+
+
+def under(isa: str, script: str, engine: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, asam_trt\n" + script, str(engine)],
+        env={**os.environ, "ASAM_FORCE_ISA": isa},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout + done.stderr
+
+
+def test_auto_takes_bf16_where_the_processor_has_it(engine: Path) -> None:
+    with asam_trt.Session(engine) as session:
+        assert session.precision == ("bf16" if NARROW else "float32")
+        assert "AVX512-BF16" in session.precision_reason
+        assert f"{session.precision}, {session.precision_reason}" in repr(session)
+    assert asam_trt.doctor(show=False)["precision"].detail.startswith(f"auto is {session.precision}: ")
+
+
+@needs_bf16
+def test_both_precisions_are_near_and_not_equal(engine: Path, image: np.ndarray) -> None:
+    found = {}
+    for name in ("float32", "bf16"):
+        with asam_trt.load(engine, precision=name) as session:
+            assert (session.precision, session.precision_reason) == (name, "asked for")
+            session.set_image(image)
+            found[name] = session.sample(box=BOX, n=8, seed=1).logits
+    error = np.abs(found["bf16"] - found["float32"]).max()
+    assert 1e-5 < error < 0.05 * np.abs(found["float32"]).max()
+
+
+def test_before_avx512bf16_auto_is_float32_and_bf16_is_refused(engine: Path) -> None:
+    said = under("portable", "print(asam_trt.Session(sys.argv[1]))", engine)
+    assert "float32, bf16 needs AVX512-BF16, and " in said
+    said = under("portable", "asam_trt.Session(sys.argv[1], precision='bf16')", engine)
+    assert "BackendUnavailable: precision 'bf16' cannot run: it needs AVX512-BF16, and " in said
+    if NARROW:
+        assert "ASAM_FORCE_ISA allows portable at most; use precision='float32' or 'auto'" in said
+
+
+@needs_bf16
+def test_an_engine_keeps_the_precision_that_it_was_built_for(
+    engine: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_write_parts", lambda model, folder, step: _copy_parts(engine, folder))
+    target = tmp_path / "a.asam"
+    asam_trt.build_engine(checkpoint, target, precision="float32", progress=False)
+    with asam_trt.Session(target) as session:
+        assert (session.precision, session.precision_reason) == ("float32", "asked for")
+    with asam_trt.Session(target, precision="bf16") as session:
+        assert session.precision == "bf16"
+    # The same checkpoint for another precision is another engine.
+    asam_trt.build_engine(checkpoint, target, precision="bf16", progress=False)
+    assert EngineBundle.open(target).precision == "bf16"
+
+
+def _copy_parts(engine: Path, folder: Path) -> dict[str, object]:
+    found = EngineBundle.open(engine)
+    for file in engine.iterdir():
+        if file.name != "manifest.json":
+            (folder / file.name).write_bytes(file.read_bytes())
+    settings = found.preprocessing
+    return {
+        "sampler": found.sampler.as_dict(),
+        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+    }
+
+
+@pytest.mark.parametrize("name", ["fp16", "", "BF16"])
+def test_unknown_precisions_are_refused(engine: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="expected precision to be one of auto, float32, bf16, came"):
+        asam_trt.Session(engine, precision=name)
+    with pytest.raises(ValueError, match="expected precision to be one of"):
+        precision.choose(name)
