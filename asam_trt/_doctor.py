@@ -85,7 +85,7 @@ def _machine() -> list[Check]:
 
 def _native() -> list[Check]:
     try:
-        from asam_trt import _ops, _runtime
+        from asam_trt import _ops, _runtime, precision
     except ImportError as error:
         return [
             Check("native code", "broken", str(error), "reinstall: pip install --force-reinstall --no-deps .")
@@ -96,6 +96,7 @@ def _native() -> list[Check]:
         forced = os.environ.get("ASAM_FORCE_ISA")
         used = f"{_ops.isa()}, forced by ASAM_FORCE_ISA (best here: {best})" if forced else _ops.isa()
         checks.append(Check("instruction set", "ok", used))
+        checks.append(Check("precision", "ok", "auto is {}: {}".format(*precision.choose("auto"))))
     except ValueError as error:
         checks.append(Check("instruction set", "broken", str(error), "unset ASAM_FORCE_ISA"))
     try:

@@ -22,6 +22,21 @@ class PromptState:
     @property
     def tokens(self) -> int: ...
 
+class ImageEncoder:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        weights: dict[str, NDArray[np.float32]],
+        *,
+        isa: str | None = None,
+        precision: str = "float32",
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    def encode(self, image: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
 class Sampler:
     def __init__(
         self,
@@ -29,10 +44,13 @@ class Sampler:
         weights: dict[str, NDArray[np.float32]],
         *,
         isa: str | None = None,
+        precision: str = "float32",
         block: int = 0,
     ) -> None: ...
     @property
     def isa(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
     def image_state(
         self,
         embedding: NDArray[np.float32],

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt import backends, bundle
+from asam_trt import precision as precisions
 from asam_trt._version import __version__
 from asam_trt.checks import as_path
 from asam_trt.errors import BackendUnavailable, EngineError
@@ -24,7 +25,6 @@ from asam_trt.staging import staged_folder
 if TYPE_CHECKING:
     from asam import ASAM
 
-PRECISIONS = ("auto", "float32")
 # Largest difference to PyTorch, as a share of the largest logit: two orders of float32 sums.
 _PARITY_TOLERANCE = 1e-4
 _PACKAGES = ("numpy", "torch", "segment-anything", "onnx", "onnxscript", "onnxruntime", "safetensors")
@@ -51,19 +51,20 @@ def build_engine(
         checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads.
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
         backend: "auto" and "cpu" make the engine of this version; others must be able to run here.
-        precision: of the sampler: "auto" and "float32".
+        precision: that a `Session` opens the engine in unless it is asked for another: "auto", "float32" or
+            "bf16". The files are the same for all three.
         force: build even where nothing changed.
         progress: show the steps on the terminal.
 
     Raises:
         ValueError: no such backend or precision, or a checkpoint that cannot be read.
-        BackendUnavailable: the backend cannot run here, or a package that building needs is not installed.
+        BackendUnavailable: the backend or the precision cannot run here, or a package that building needs is
+            not installed.
         EngineError: ``output`` is something else than an engine, or the engine differs from PyTorch.
         OSError: the disk refuses.
     """
     chosen, reason = backends.choose(backend)
-    if precision not in PRECISIONS:
-        raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, came {precision!r}")
+    precisions.choose(precision)
     source_file = as_path(checkpoint, "checkpoint")
     if not source_file.is_file():
         raise ValueError(f"expected a checkpoint file, came {source_file}: no such file")
@@ -73,7 +74,7 @@ def build_engine(
         step(f"reading {source_file} (backend {chosen}: {reason})")
         source = {"name": source_file.name, "sha256": bundle.sha256_of(source_file)}
         built_by = _versions()
-        if _is_current(target, source, built_by) and not force:
+        if _is_current(target, source, built_by, precision) and not force:
             step(f"unchanged: {target}")
             return target
         _check_replaceable(target)
@@ -82,7 +83,7 @@ def build_engine(
 
         model = load_checkpoint(source_file)
         with staged_folder(target) as folder:
-            settings = _write_parts(model, folder, step)
+            settings = {**_write_parts(model, folder, step), "precision": precision}
             bundle.write_manifest(folder, source=source, built_by=built_by, parity={}, **settings)
             step("comparing with PyTorch")
             parity = compare(model, folder)
@@ -92,7 +93,7 @@ def build_engine(
 
 
 def compare(model: ASAM, engine: Path) -> dict[str, Any]:
-    """Sample a fixed picture, box and seed with PyTorch and with an engine folder.
+    """Sample a fixed picture, box and seed in float32 with PyTorch and with an engine folder.
 
     Returns:
         ``max_logit_difference``, ``max_score_difference``, ``max_logit``, ``tolerance``, ``hypotheses``.
@@ -105,7 +106,7 @@ def compare(model: ASAM, engine: Path) -> dict[str, Any]:
     image, box = _picture()
     n = 4
     expected = model.sample(image, box=box, n=n, seed=0)
-    with Session(engine, backend="cpu") as session:
+    with Session(engine, backend="cpu", precision="float32") as session:
         session.set_image(image)
         found = session.sample(box=box, n=n, seed=0)
     difference = float(np.abs(expected.logits - found.logits).max())
@@ -133,19 +134,20 @@ def _write_parts(model: ASAM, folder: Path, step: _Step) -> dict[str, Any]:
 
     step("exporting the image encoder and the prompt prior")
     parts = export_parts(model, folder)
-    for name in (bundle.IMAGE_ENCODER, bundle.PROMPT_PRIOR):
+    for name in (bundle.IMAGE_ENCODER, bundle.IMAGE_PRIOR, bundle.PROMPT_PRIOR):
         strip_traces(folder / name)
     step("folding the sampler")
     (folder / bundle.SAMPLER).write_bytes(save(fold(parts.state, parts.sampler)))
     return {"sampler": parts.sampler, "preprocessing": parts.preprocessing}
 
 
-def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any]) -> bool:
+def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], precision: str) -> bool:
     try:
         found = bundle.EngineBundle.open(target)
     except EngineError:
         return False
-    return found.source.get("sha256") == source["sha256"] and found.built_by == built_by
+    same_source = found.source.get("sha256") == source["sha256"]
+    return same_source and found.built_by == built_by and found.precision == precision
 
 
 def _check_replaceable(target: Path) -> None:

@@ -3,6 +3,8 @@
 name.asam/
   manifest.json         format version, sizes, preprocessing, size and sha256 of every file, who built it
   image_encoder.onnx    image -> embedding, mu_image, sigma_image     (and .onnx.data, its weights)
+  image_encoder.safetensors, image_prior.onnx
+                        the same two steps for the native encoder; engines of before it have neither
   prompt_prior.onnx     embedding, tokens, dense -> mu_prompt, sigma_prompt
   sampler.safetensors   folded sampler weights, prompt encoder tables
   tensorrt/             plans for one GPU and TensorRT version: a cache, not part of the manifest
@@ -22,16 +24,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
+from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.errors import EngineError
+from asam_trt.precision import PRECISIONS
 from asam_trt.sampler_spec import SamplerConfig
 
 FORMAT = "asam-engine"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 IMAGE_ENCODER = "image_encoder.onnx"
+ENCODER_WEIGHTS = "image_encoder.safetensors"
+IMAGE_PRIOR = "image_prior.onnx"
 PROMPT_PRIOR = "prompt_prior.onnx"
 SAMPLER = "sampler.safetensors"
 REQUIRED_FILES = (IMAGE_ENCODER, PROMPT_PRIOR, SAMPLER)
@@ -42,6 +48,7 @@ _KEYS = {
     "format_version",
     "sampler",
     "preprocessing",
+    "precision",
     "files",
     "source",
     "built_by",
@@ -53,6 +60,7 @@ _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 1 << 36
 _MEAN_RANGE = (-1e4, 1e4)  # on the scale 0..255
 _STD_RANGE = (1e-2, 1e4)
+_BOX_SCALE_RANGE = (1e-2, 1e2)
 _MAX_SIZES = {
     "side": 1 << 14,
     "grid": 1 << 10,
@@ -69,11 +77,20 @@ _MAX_SIZES = {
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a user's image to the encoder: side S in pixels, mean and std of 0..255 RGB values."""
+    """From a user's image and prompt to the encoders.
+
+    Attributes:
+        side: S in pixels.
+        mean, std: of 0..255 RGB values.
+        box_scale: factor on boxes in model space.
+        boxes_only: whether the model answers boxes, and neither points nor masks.
+    """
 
     side: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    box_scale: float = 1.0
+    boxes_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,7 @@ class EngineBundle:
         path: the folder.
         sampler: sizes of the sampler.
         preprocessing: of the image.
+        precision: that it was built for, "auto" unless asked otherwise; a `Session` may choose another.
         source: sha256 and name of the checkpoint it was built from.
         built_by: package -> version.
         parity: figures of the comparison with PyTorch at build time.
@@ -93,6 +111,7 @@ class EngineBundle:
     path: Path
     sampler: SamplerConfig
     preprocessing: Preprocessing
+    precision: str
     source: dict[str, Any]
     built_by: dict[str, Any]
     parity: dict[str, Any]
@@ -117,6 +136,7 @@ class EngineBundle:
             path=folder,
             sampler=sampler,
             preprocessing=preprocessing,
+            precision=_precision(folder, manifest["precision"]),
             source=manifest["source"],
             built_by=manifest["built_by"],
             parity=manifest["parity"],
@@ -133,6 +153,35 @@ class EngineBundle:
         """The ONNX file that predicts the prompt latent."""
         return self.path / PROMPT_PRIOR
 
+    @property
+    def image_prior(self) -> Path:
+        """The ONNX file that predicts the image latent of an embedding."""
+        return self.path / IMAGE_PRIOR
+
+    @property
+    def has_native_encoder(self) -> bool:
+        """Whether it was built with weights for the native image encoder."""
+        return (self.path / ENCODER_WEIGHTS).exists() and self.image_prior.exists()
+
+    def load_encoder(self) -> tuple[EncoderConfig, dict[str, npt.NDArray[np.float32]]]:
+        """Sizes and float32 tensors of the native image encoder, whose shapes are the encoder's to check.
+
+        Raises:
+            EngineError: the file does not hold such, or sizes other than the sampler's.
+        """
+        file = self.path / ENCODER_WEIGHTS
+        weights = _load_float32(file)
+        try:
+            with safe_open(file, "numpy") as stored:
+                header = stored.metadata() or {}
+            config = EncoderConfig.from_json(header.get("encoder", "null"))
+        except (SafetensorError, OSError, TypeError, ValueError, RecursionError) as error:
+            raise EngineError(f"{file}: expected the encoder's sizes in its header, came: {error}") from error
+        wanted, came = (self.sampler.side, self.sampler.channels), (config.side, config.channels)
+        if came != wanted:
+            raise EngineError(f"{file}: expected side and channels {wanted} as the sampler's, came {came}")
+        return config, weights
+
     def load_weights(self) -> dict[str, npt.NDArray[np.float32]]:
         """Tensors of the sampler file, checked: float32 and finite. The sampler's shapes are
         the sampler's to check; those of the prompt encoder are checked here.
@@ -141,13 +190,8 @@ class EngineBundle:
             EngineError: the file does not hold such tensors.
         """
         file = self.path / SAMPLER
-        try:
-            weights = load_file(file)
-        except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
-            raise EngineError(f"{file}: expected a readable safetensors file, came: {error}") from error
+        weights = _load_float32(file)
         for name, value in weights.items():
-            if value.dtype != np.float32:
-                raise EngineError(f"{file}: expected {name} in float32, came {value.dtype}")
             if not np.isfinite(value).all():
                 raise EngineError(f"{file}: expected finite numbers in {name}, came NaN or infinity")
         for name, shape in _prompt_shapes(self.sampler.channels, weights).items():
@@ -155,6 +199,17 @@ class EngineBundle:
                 came = list(weights[name].shape) if name in weights else "no such tensor"
                 raise EngineError(f"{file}: expected {name} of shape {list(shape)}, came {came}")
         return weights
+
+
+def _load_float32(file: Path) -> dict[str, npt.NDArray[np.float32]]:
+    try:
+        weights = load_file(file)
+    except (SafetensorError, OSError, ValueError, KeyError, MemoryError) as error:
+        raise EngineError(f"{file}: expected a readable safetensors file, came: {error}") from error
+    for name, value in weights.items():
+        if value.dtype != np.float32:
+            raise EngineError(f"{file}: expected {name} in float32, came {value.dtype}")
+    return weights
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -205,6 +260,7 @@ def write_manifest(
     source: Mapping[str, Any],
     built_by: Mapping[str, Any],
     parity: Mapping[str, Any],
+    precision: str = "auto",
 ) -> None:
     """Hash every file of a folder under construction and write its manifest."""
     files = {}
@@ -216,6 +272,7 @@ def write_manifest(
         "format_version": FORMAT_VERSION,
         "sampler": dict(sampler),
         "preprocessing": dict(preprocessing),
+        "precision": precision,
         "files": files,
         "source": dict(source),
         "built_by": dict(built_by),
@@ -263,10 +320,21 @@ def _sampler_config(folder: Path, values: dict[str, Any]) -> SamplerConfig:
     return config
 
 
+def _precision(folder: Path, value: Any) -> str:
+    if not isinstance(value, str) or value not in PRECISIONS:
+        raise EngineError(
+            f"{folder / MANIFEST}: expected precision to be one of {', '.join(PRECISIONS)}, came {value!r}"
+        )
+    return value
+
+
 def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preprocessing:
     file = folder / MANIFEST
-    if set(values) != {"side", "mean", "std"}:
-        raise EngineError(f"{file}: expected preprocessing of side, mean and std, came {sorted(values)}")
+    if not {"side", "mean", "std"} <= set(values) <= {"side", "mean", "std", "box_scale", "boxes_only"}:
+        raise EngineError(
+            f"{file}: expected preprocessing of side, mean and std, perhaps box_scale and boxes_only, "
+            f"came {sorted(values)}"
+        )
     if values["side"] != side or isinstance(values["side"], bool):
         raise EngineError(
             f"{file}: expected preprocessing.side {side} as the sampler's, came {values['side']!r}"
@@ -283,7 +351,15 @@ def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preproces
                 f"{file}: expected preprocessing.{name} of three numbers from {low:g} to {high:g}, came "
                 f"{numbers!r}"
             )
-    return Preprocessing(side, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+    scale, boxes_only = values.get("box_scale", 1.0), values.get("boxes_only", False)
+    low, high = _BOX_SCALE_RANGE
+    if not isinstance(scale, (int, float)) or isinstance(scale, bool) or not low <= scale <= high:
+        raise EngineError(
+            f"{file}: expected preprocessing.box_scale from {low:g} to {high:g}, came {scale!r}"
+        )
+    if not isinstance(boxes_only, bool):
+        raise EngineError(f"{file}: expected preprocessing.boxes_only true or false, came {boxes_only!r}")
+    return Preprocessing(side, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), scale, boxes_only)
 
 
 def _file_table(folder: Path, table: dict[str, Any]) -> dict[str, tuple[int, str]]:

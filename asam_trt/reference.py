@@ -1,7 +1,7 @@
 """The sampler in NumPy: slow, readable, and what the native kernels are tested against.
 
 Numbers in comments name the identities of the fused sampler (docs/architecture.md):
-1 ensemble fold, 2 combiner split, 3 constant dense prompt, 4 shared prefix, 5 position terms,
+1 ensemble fold, 2 combiner split, 3 constant dense prompt, 5 position terms,
 6 upscaling without a map.
 """
 
@@ -41,15 +41,13 @@ class PromptState:
     Attributes:
         combined: [1, C] or [P, C], D W_f + b of the prompt combiner.
         tokens: [T, C], output tokens then prompt tokens.
-        queries: [T, C], the tokens after the first self-attention and its norm.
-        image_queries: [T, C/2], queries of the first token-to-image attention.
+        token_combined: [t, C], the prompt tokens' W_f + b of the prompt combiner; used where they are sampled.
         mu, sigma: [L], of the prompt latent.
     """
 
     combined: Array
     tokens: Array
-    queries: Array
-    image_queries: Array
+    token_combined: Array
     mu: Array
     sigma: Array
 
@@ -89,16 +87,11 @@ class ReferenceSampler:
         # 3: with no mask prompt D is one vector, and one row stands for all cells.
         prompt = np.asarray(dense, self.dtype)[None] if dense.ndim == 1 else self._rows(dense)
         combined = prompt @ self._w["combiner_prompt.feature"] + self._w["combiner_prompt.bias0"]
-        point = np.concatenate([self._w["output_tokens"], np.asarray(tokens, self.dtype)])
-        # 4: nothing sampled reaches the tokens before their first look at the image. SAM's first
-        # self-attention has neither positions nor a residual.
-        queries = self._norm("layers.0.norm1", self._attention("layers.0.self_attn", point, point, point))
-        image_queries = self._linear("layers.0.token_to_image.q", queries + point)
+        given = np.asarray(tokens, self.dtype)
         return PromptState(
             combined,
-            point,
-            queries,
-            image_queries,
+            np.concatenate([self._w["output_tokens"], given]),
+            given @ self._w["combiner_prompt.feature"] + self._w["combiner_prompt.bias0"],
             np.asarray(mu, self.dtype),
             np.asarray(sigma, self.dtype),
         )
@@ -122,7 +115,12 @@ class ReferenceSampler:
             z_image = image.mu + image.sigma * noise[1]
             dense = self._combine("combiner_prompt", prompt.combined, z_prompt)
             src = self._combine("combiner_image", image.combined, z_image) + dense
-            tokens, src = self._two_way(src, prompt)
+            point = prompt.tokens
+            if self.config.sampled_tokens:
+                fixed = len(point) - len(prompt.token_combined)
+                sampled = self._combine("combiner_prompt", prompt.token_combined, z_prompt)
+                point = np.concatenate([point[:fixed], sampled])
+            tokens, src = self._two_way(src, point)
             logits[s] = self._upscale(src, self._hyper(tokens))
             scores[s] = self._mlp("iou", tokens[:1], self.config.iou_layers)[0, 0]
         return logits, scores
@@ -184,17 +182,18 @@ class ReferenceSampler:
         keys, values = self._position(f"{name}.k", src), self._linear(f"{name}.v", src)
         return self._attend(name, projected, keys, values)
 
-    def _two_way(self, src: Array, prompt: PromptState) -> tuple[Array, Array]:
-        """SAM's two-way transformer: src [P, C] -> tokens [T, C], src [P, C]."""
-        point, queries = prompt.tokens, prompt.queries
+    def _two_way(self, src: Array, point: Array) -> tuple[Array, Array]:
+        """SAM's two-way transformer: src [P, C], point [T, C] -> tokens [T, C], src [P, C]."""
+        queries = point
         for i in range(self.config.depth):
             layer = f"layers.{i}"
-            projected = prompt.image_queries  # 4
-            if i > 0:
+            if i == 0:  # SAM's first self-attention has neither positions nor a residual
+                queries = self._attention(f"{layer}.self_attn", point, point, point)
+            else:
                 q = queries + point
                 queries = queries + self._attention(f"{layer}.self_attn", q, q, queries)
-                queries = self._norm(f"{layer}.norm1", queries)
-                projected = self._linear(f"{layer}.token_to_image.q", queries + point)
+            queries = self._norm(f"{layer}.norm1", queries)
+            projected = self._linear(f"{layer}.token_to_image.q", queries + point)
             queries = queries + self._tokens_to_image(f"{layer}.token_to_image", projected, src)
             queries = self._norm(f"{layer}.norm2", queries)
             queries = self._norm(f"{layer}.norm3", queries + self._mlp(f"{layer}.mlp", queries, 2))

@@ -23,6 +23,7 @@ class SamplerConfig:
         iou_layers: linear layers of the quality head.
         combiner_layers: 1x1 convolutions of each combiner.
         mlp_activation: activation of the transformer's MLP.
+        sampled_tokens: the prompt latent is mixed into the prompt tokens too, not into the dense embedding alone.
     """
 
     side: int
@@ -36,16 +37,21 @@ class SamplerConfig:
     iou_layers: int = 3
     combiner_layers: int = 4
     mlp_activation: str = "relu"
+    sampled_tokens: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "mlp_activation":
+            if field.name in ("mlp_activation", "sampled_tokens"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"config['{field.name}']: expected an int, got {type(value).__name__}")
             if value < 1:
                 raise ValueError(f"config['{field.name}']: expected a positive int, got {value}")
+        if not isinstance(self.sampled_tokens, bool):
+            raise TypeError(
+                f"config['sampled_tokens']: expected a bool, got {type(self.sampled_tokens).__name__}"
+            )
         if self.side != 16 * self.grid:
             raise ValueError(f"config: expected side = 16 * grid, got side {self.side} and grid {self.grid}")
         if self.channels % 8 or self.channels % (2 * self.heads):
@@ -66,7 +72,7 @@ class SamplerConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(config) - known):
             raise ValueError(f"config: unknown entries {unknown}; known are {sorted(known)}")
-        required = known - {"depth", "iou_layers", "combiner_layers", "mlp_activation"}
+        required = known - {"depth", "iou_layers", "combiner_layers", "mlp_activation", "sampled_tokens"}
         if missing := sorted(required - set(config)):
             raise ValueError(f"config: missing entries {missing}")
         return cls(**dict(config))

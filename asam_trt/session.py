@@ -12,9 +12,10 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from asam_trt import _ops, backends
+from asam_trt import backends, encoders
+from asam_trt import precision as precisions
 from asam_trt.bundle import EngineBundle
-from asam_trt.checks import as_path, unmasked
+from asam_trt.checks import as_array, as_path, unmasked
 from asam_trt.errors import EngineError
 from asam_trt.geometry import Frame, as_image, resize_image
 from asam_trt.hypotheses import Hypotheses
@@ -22,6 +23,7 @@ from asam_trt.noise import latent_noise, most_hypotheses
 from asam_trt.prompt import Prompt, PromptTables
 
 _DEFAULT_N = 32
+_MOST_BOXES = 1 << 16  # of a call
 # Hypotheses of one native call, during which Python cannot see an interrupt.
 _CALL_CELLS = 1 << 18  # cells of the embedding, all hypotheses together: a second or so
 _CALL_HYPOTHESES = 1 << 12
@@ -53,45 +55,70 @@ class Session:
         threads: of the encoder and, for the whole process, of the native loops; None keeps
             `asam_trt.get_num_threads()`. Results do not depend on it.
         backend: "auto" takes the best that works here; `backend` and `backend_reason` say which and why.
+        precision: of the native products: "float32"; "bf16" with float32 sums, about twice as fast, where the
+            processor has AVX512-BF16; or "auto": what the engine was built for, else bf16 where it can run.
+            `precision` and `precision_reason` say which and why.
+        encoder: of images on the CPU: "native", "onnxruntime" (float32 whatever the precision), or "auto", the
+            faster one here. `encoder` and `encoder_reason` say which and why.
 
     Raises:
         EngineError: the folder is missing, damaged, foreign or of another version.
-        BackendUnavailable: the backend asked for cannot run here.
+        BackendUnavailable: the backend or the precision asked for cannot run here.
         TypeError, ValueError: an argument is not as above, or ASAM_FORCE_ISA names no instruction set of
             this processor.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, threads: int | None = None, backend: str = "auto"
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        backend: str = "auto",
+        precision: str = "auto",
+        encoder: str = "auto",
     ) -> None:
         self.backend, self.backend_reason = backends.choose(backend)
-        _check_environment()
+        precisions.choose(precision)  # what cannot run is refused before a file is read
+        encoders.checked(encoder)
         self.engine = EngineBundle.open(as_path(path, "path"))
+        wanted = self.engine.precision if precision == "auto" else precision
+        self.precision, self.precision_reason = precisions.choose(wanted)
+        self.encoder, self.encoder_reason = encoders.choose(
+            encoder, has_native=self.engine.has_native_encoder
+        )
         weights = self.engine.load_weights()
-        self._tables = PromptTables(weights, side=self.engine.sampler.side)
-        self._backend: backends.Backend | None = backends.create(self.engine, weights, threads)
+        settings = self.engine.preprocessing
+        self._tables = PromptTables(weights, side=settings.side, box_scale=settings.box_scale)
+        self._backend: backends.Backend | None = backends.create(
+            self.engine, weights, threads, self.precision, self.encoder
+        )
         self._current: EncodedImage | None = None
-        self._lock = threading.RLock()
+        # Two locks, so that an image can be encoded while hypotheses of another are drawn.
+        self._encode_lock, self._lock = threading.Lock(), threading.RLock()
         self._process = os.getpid()
 
     def set_image(self, image: Any) -> EncodedImage:
         """Encode an image; ``sample`` uses it until the next one is set.
 
         Args:
-            image: uint8 RGB [H, W, 3] or grey [H, W], or floating point in [0, 1]; NumPy, PIL, PyTorch or any
-                DLPack object in host memory. Any size: resized as SAM does, masks come back in its pixels.
+            image: uint8 RGB [H, W, 3] or grey [H, W], or floating point in [0, 1]; NumPy, PIL, PyTorch, any
+                DLPack or ``__cuda_array_interface__`` object. Any size: resized as SAM does, masks come back
+                in its pixels.
 
         Raises:
             TypeError, ValueError: not such an image; see `asam_trt.geometry.as_image`.
         """
+        self._current = encoded = self.encode(image)
+        return encoded
+
+    def encode(self, image: Any) -> EncodedImage:
+        """`set_image` that leaves the image of ``sample`` as it is: for ``sample(image=...)``, now or later."""
         self._running()
         array = as_image(image)
         settings = self.engine.preprocessing
         pixels, frame = resize_image(array, settings.side, settings.mean, settings.std)
-        with self._lock:
-            state = self._running().encode(pixels)
-            self._current = EncodedImage(array, frame, state, self)
-            return self._current
+        with self._encode_lock:
+            return EncodedImage(array, frame, self._running().encode(pixels), self)
 
     @overload
     def sample(
@@ -106,6 +133,7 @@ class Session:
         seed: int = ...,
         eps: npt.ArrayLike | None = ...,
         temperature: float = ...,
+        latents: str = ...,
         image: EncodedImage | None = ...,
     ) -> Hypotheses: ...
 
@@ -118,6 +146,7 @@ class Session:
         seed: int = ...,
         eps: npt.ArrayLike | None = ...,
         temperature: float = ...,
+        latents: str = ...,
         image: EncodedImage | None = ...,
     ) -> list[Hypotheses]: ...
 
@@ -133,6 +162,7 @@ class Session:
         seed: int = 0,
         eps: npt.ArrayLike | None = None,
         temperature: float = 1.0,
+        latents: str = "iid",
         image: EncodedImage | None = None,
     ) -> Hypotheses | list[Hypotheses]:
         """Draw n masks that the prompt may mean; the same seed gives the same masks.
@@ -150,6 +180,9 @@ class Session:
             eps: float32 [n, 2, L], noise of the prompt and the image latent in place of the seed; zeros give
                 the prior means.
             temperature: factor on both standard deviations, >= 0.
+            latents: "iid", or noise that covers the same distribution more evenly: "antithetic" (hypothesis 2i + 1
+                mirrors 2i) or "sobol" (scrambled Sobol points; best with n a power of two). Hypothesis i of a
+                seed is the same for every n with each of them. See `asam_trt.latents`.
             image: what ``set_image`` returned; None is the last one set.
 
         Raises:
@@ -158,7 +191,7 @@ class Session:
         """
         self._running()
         if n is None:
-            n = _DEFAULT_N if eps is None else len(np.atleast_1d(np.asarray(eps)))
+            n = _DEFAULT_N if eps is None else len(np.atleast_1d(as_array(eps, "eps")))
         if boxes is not None:
             if not (box is None and point_coords is None and point_labels is None and mask_input is None):
                 raise ValueError(
@@ -172,6 +205,7 @@ class Session:
             seed=seed,
             eps=eps,
             temperature=temperature,
+            latents=latents,
             most=most_hypotheses(sizes.side, 1 if boxes is None else len(boxes)),
         )
         with self._lock:
@@ -190,7 +224,7 @@ class Session:
 
     def close(self) -> None:
         """Free the engine; later calls raise RuntimeError. Results already given stay valid."""
-        with self._lock:
+        with self._encode_lock, self._lock:
             self._backend = None
             self._current = None
 
@@ -203,7 +237,9 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._backend is None else f"{self.backend}, {self.backend_reason}"
+        state = f"{self.backend}, {self.backend_reason}; {self.precision}, {self.precision_reason}"
+        if self._backend is None:
+            state = "closed"
         return f"Session({str(self.engine.path)!r}, side {self.engine.sampler.side}, {state})"
 
     def _running(self) -> backends.Backend:
@@ -229,7 +265,8 @@ class Session:
         return image
 
     def _prompt(self, encoded: EncodedImage, **prompt: Any) -> Any:
-        checked = Prompt.checked(**prompt, frame=encoded.frame)
+        boxes_only = self.engine.preprocessing.boxes_only
+        checked = Prompt.checked(**prompt, frame=encoded.frame, boxes_only=boxes_only)
         return self._running().prompt(encoded._state, *self._tables.encode(checked, encoded.frame))
 
     def _draw(self, encoded: EncodedImage, prompt: Any, noise: npt.NDArray[np.float32]) -> Hypotheses:
@@ -251,30 +288,28 @@ class Session:
         return Hypotheses(logits, scores, encoded.frame, image=encoded.image)
 
 
-def _check_environment() -> None:
-    try:
-        _ops.isa()
-    except ValueError as error:
-        raise ValueError(
-            f"the environment variable ASAM_FORCE_ISA: {error}; unset it, or correct it"
-        ) from error
-
-
 def _several(boxes: Any) -> Sequence[Any] | npt.NDArray[Any]:
     unmasked(boxes, "boxes")
     if (
         isinstance(boxes, (str, bytes))
         or not isinstance(boxes, (Sequence, np.ndarray))
-        or np.ndim(boxes) == 0
+        or (isinstance(boxes, np.ndarray) and boxes.ndim == 0)
     ):
         raise TypeError(
             f"expected boxes to be a sequence of boxes (x0, y0, x1, y1), came {type(boxes).__name__}"
         )
-    if len(boxes) == 0:
-        raise ValueError("expected at least one box in boxes, came none")
+    if not 1 <= len(boxes) <= _MOST_BOXES:
+        raise ValueError(f"expected 1 to {_MOST_BOXES} boxes, came {len(boxes)}")
     return boxes
 
 
-def load(path: str | os.PathLike[str], *, threads: int | None = None, backend: str = "auto") -> Session:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    backend: str = "auto",
+    precision: str = "auto",
+    encoder: str = "auto",
+) -> Session:
     """Open an engine folder: the same as `Session`."""
-    return Session(path, threads=threads, backend=backend)
+    return Session(path, threads=threads, backend=backend, precision=precision, encoder=encoder)

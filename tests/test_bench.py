@@ -26,7 +26,14 @@ from asam.model.latent import Gaussian
 PEERS = ("torch-float32", "torch-bf16", "ort-float32", "loop")
 BROKEN = "torch-bf16-compiled"
 SETTINGS = bench.Settings(
-    backbone="nano", image_size=64, n=(1, 2), repeats=2, threads=1, peers=(*PEERS, BROKEN), loop_limit=1
+    backbone="nano",
+    image_size=64,
+    n=(1, 2),
+    repeats=2,
+    threads=1,
+    peers=(*PEERS, BROKEN),
+    precision="float32",
+    loop_limit=1,
 )
 
 

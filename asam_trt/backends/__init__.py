@@ -27,7 +27,10 @@ _MISSING = {
 
 
 class Backend(Protocol):
-    """Runs the parts of one engine. States are opaque, immutable and may be shared between threads."""
+    """Runs the parts of one engine. States are opaque, immutable and may be shared between threads.
+
+    One thread may be in `encode` while another is in `prompt` or `sample`; more come one after the other.
+    """
 
     name: str
 
@@ -48,7 +51,7 @@ def choose(name: str) -> tuple[str, str]:
         ValueError: no such backend.
         BackendUnavailable: it cannot run here; the message says what is missing.
     """
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"expected backend to be one of {', '.join(NAMES)}, came {name!r}")
     if name in _MISSING:
         raise BackendUnavailable(_MISSING[name])
@@ -57,8 +60,15 @@ def choose(name: str) -> tuple[str, str]:
     return "cpu", "the only backend of this version"
 
 
-def create(bundle: EngineBundle, weights: dict[str, Float32Array], threads: int | None) -> Backend:
-    """Load an engine on the backend that `choose` allows here."""
+def create(
+    bundle: EngineBundle,
+    weights: dict[str, Float32Array],
+    threads: int | None,
+    precision: str,
+    encoder: str = "auto",
+) -> Backend:
+    """Load an engine on the backend that `choose` allows here, in what `asam_trt.precision.choose` gave, images
+    encoded as `asam_trt.encoders.choose` says."""
     from asam_trt.backends.cpu import CpuBackend
 
-    return CpuBackend(bundle, weights, threads)
+    return CpuBackend(bundle, weights, threads, precision, encoder)

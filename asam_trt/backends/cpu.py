@@ -1,16 +1,16 @@
-"""The `cpu` backend: ONNX Runtime for the image encoder and the prompt prior, native code for the sampler."""
+"""The `cpu` backend: native image encoder and sampler, ONNX Runtime for the priors and where it encodes faster."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from asam_trt import _runtime
-from asam_trt.bundle import SAMPLER, EngineBundle
+from asam_trt import _runtime, encoders
+from asam_trt.bundle import ENCODER_WEIGHTS, SAMPLER, EngineBundle
 from asam_trt.errors import EngineError
 from asam_trt.threads import get_num_threads, set_num_threads
 
@@ -28,6 +28,11 @@ class ImageState:
         self.native = native
 
 
+class _Encoder(Protocol):
+    def __call__(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Model input [3, S, S] -> embedding [1, C, e, e], mu_image [1, L], sigma_image [1, L]."""
+
+
 class CpuBackend:
     """See `asam_trt.backends.Backend`.
 
@@ -35,6 +40,8 @@ class CpuBackend:
         weights: of the sampler, as `EngineBundle.load_weights` reads them.
         threads: of ONNX Runtime for this engine and of the native loops of the whole process; None keeps
             the native setting (`asam_trt.get_num_threads`) and uses it for both.
+        precision: of the native code, "float32" or "bf16".
+        encoder: of images, see `asam_trt.encoders`.
 
     Raises:
         EngineError: a part of the engine cannot be loaded or does not fit the manifest's sizes.
@@ -43,18 +50,21 @@ class CpuBackend:
     name = "cpu"
 
     def __init__(
-        self, bundle: EngineBundle, weights: dict[str, Float32Array], threads: int | None = None
+        self,
+        bundle: EngineBundle,
+        weights: dict[str, Float32Array],
+        threads: int | None = None,
+        precision: str = "float32",
+        encoder: str = "auto",
     ) -> None:
         if threads is not None:
             set_num_threads(threads)
         threads = get_num_threads()
         sizes = bundle.sampler
         grid, c, latent = sizes.grid, sizes.channels, sizes.latent
-        self._encoder = _open_onnx(
-            bundle.image_encoder,
-            threads,
-            inputs={"image": [1, 3, sizes.side, sizes.side]},
-            outputs={"embedding": [1, c, grid, grid], "mu_image": [1, latent], "sigma_image": [1, latent]},
+        kind, _ = encoders.choose(encoder, has_native=bundle.has_native_encoder)
+        self._encode: _Encoder = (
+            _NativeEncoder(bundle, threads, precision) if kind == "native" else _OnnxEncoder(bundle, threads)
         )
         self._prior = _open_onnx(
             bundle.prompt_prior,
@@ -63,16 +73,14 @@ class CpuBackend:
             outputs={"mu_prompt": [1, latent], "sigma_prompt": [1, latent]},
         )
         try:
-            self._sampler = _runtime.Sampler(sizes.as_dict(), weights)
+            self._sampler = _runtime.Sampler(sizes.as_dict(), weights, precision=precision)
         except (ValueError, TypeError) as error:
             raise EngineError(f"{bundle.path / SAMPLER}: {error}") from error
         self._dense_shape = (c, grid, grid)
 
     def encode(self, pixels: Float32Array) -> ImageState:
         """Model input [3, S, S] -> image state."""
-        embedding, mu, sigma = self._encoder.run(
-            ["embedding", "mu_image", "sigma_image"], {"image": np.ascontiguousarray(pixels[None])}
-        )
+        embedding, mu, sigma = self._encode(pixels)
         return ImageState(embedding, self._sampler.image_state(embedding[0], mu[0], sigma[0]))
 
     def prompt(self, image: ImageState, tokens: Float32Array, dense: Float32Array) -> Any:
@@ -92,6 +100,55 @@ class CpuBackend:
         """Noise [n, 2, L] -> logits [n, 4e, 4e] and scores [n]."""
         logits, scores = self._sampler.sample(image.native, prompt, eps)
         return logits, scores
+
+
+class _OnnxEncoder:
+    """Encoder and image prior in one ONNX graph."""
+
+    def __init__(self, bundle: EngineBundle, threads: int) -> None:
+        sizes = bundle.sampler
+        grid, c, latent = sizes.grid, sizes.channels, sizes.latent
+        self._session = _open_onnx(
+            bundle.image_encoder,
+            threads,
+            inputs={"image": [1, 3, sizes.side, sizes.side]},
+            outputs={"embedding": [1, c, grid, grid], "mu_image": [1, latent], "sigma_image": [1, latent]},
+        )
+
+    def __call__(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
+        embedding, mu, sigma = self._session.run(
+            ["embedding", "mu_image", "sigma_image"], {"image": np.ascontiguousarray(pixels[None])}
+        )
+        return embedding, mu, sigma
+
+
+class _NativeEncoder:
+    """Native encoder; the image prior, a small part of its time, in ONNX Runtime."""
+
+    def __init__(self, bundle: EngineBundle, threads: int, precision: str) -> None:
+        sizes = bundle.sampler
+        config, weights = bundle.load_encoder()
+        try:
+            self._encoder = _runtime.ImageEncoder(config.as_dict(), weights, precision=precision)
+        except (ValueError, TypeError) as error:
+            raise EngineError(f"{bundle.path / ENCODER_WEIGHTS}: {error}") from error
+        self._prior = _open_onnx(
+            bundle.image_prior,
+            threads,
+            inputs={
+                "image": [1, 3, sizes.side, sizes.side],
+                "embedding": [1, sizes.channels, sizes.grid, sizes.grid],
+            },
+            outputs={"mu_image": [1, sizes.latent], "sigma_image": [1, sizes.latent]},
+        )
+
+    def __call__(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
+        pixels = np.ascontiguousarray(pixels)
+        embedding = self._encoder.encode(pixels)[None]
+        mu, sigma = self._prior.run(
+            ["mu_image", "sigma_image"], {"image": pixels[None], "embedding": embedding}
+        )
+        return embedding, mu, sigma
 
 
 def _open_onnx(path: Path, threads: int, *, inputs: Shapes, outputs: Shapes) -> ort.InferenceSession:

@@ -1,45 +1,21 @@
-// The sampler's operations one by one, for tests and measurements.
-//
-// version: "reference" (readable scalar code) or the name of an instruction set this processor runs.
+// The float32 operations one by one, for tests and measurements.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
 #include <optional>
-#include <string>
 
 #include "bindings/array.h"
 #include "bindings/ops.h"
-#include "core/isa.h"
-#include "ops/kernels.h"
-#include "ops/upscale.h"
+#include "bindings/versions.h"
 
 namespace nb = nanobind;
 
 namespace asam {
 namespace {
 
-template <size_t Rank>
-using Input = nb::ndarray<const float, nb::numpy, nb::ndim<Rank>, nb::c_contig, nb::device::cpu>;
-
-template <size_t Rank>
-Tensor<const float, Rank> tensor_of(const Input<Rank>& array) {
-  Shape<Rank> shape;
-  for (size_t axis = 0; axis < Rank; ++axis) shape[axis] = static_cast<int64_t>(array.shape(axis));
-  return {array.data(), shape};
-}
-
-Kernels kernels_of(const std::string& version) {
-  if (version == "reference") return Kernels::reference();
-  const Isa isa = isa_from_name(version);
-  const auto& here = supported_isas();
-  require(std::find(here.begin(), here.end(), isa) != here.end(), "version: this processor does not run '",
-          version, "'");
-  return Kernels::of(isa);
-}
-
 auto matmul(Input<2> a, Input<2> weight, std::optional<Input<2>> bias, std::optional<Input<2>> residual,
-            bool relu, const std::string& version) {
+            bool relu, bool gelu, const std::string& version) {
   const Kernels kernels = kernels_of(version);
   const auto x = tensor_of<2>(a), w = tensor_of<2>(weight);
   const int64_t rows = x.extent(0), in = x.extent(1), out = w.extent(1);
@@ -51,7 +27,8 @@ auto matmul(Input<2> a, Input<2> weight, std::optional<Input<2>> bias, std::opti
   const Epilogue epilogue{.bias = bias ? bias->data() : nullptr,
                           .bias_rows = bias ? static_cast<int64_t>(bias->shape(0)) : 1,
                           .residual = residual ? residual->data() : nullptr,
-                          .relu = relu};
+                          .relu = relu,
+                          .gelu = gelu};
   auto c = new_array<float, 2>({rows, out});
   kernels.matmul(x.data(), in, rows, packed, epilogue, c.data(), out);
   return c;
@@ -112,11 +89,12 @@ auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, bool few_keys, co
 void bind_kernels(nb::module_& module) {
   using nb::arg;
   const auto best = isa_name(supported_isas().back());
-  module.def(
-      "matmul", &matmul, arg("a").noconvert(), arg("weight").noconvert(),
-      arg("bias").noconvert().none() = nb::none(), arg("residual").noconvert().none() = nb::none(),
-      arg("relu") = false, arg("version") = best,
-      "a [m, k] @ weight [k, n] + bias [r, n] (row i takes bias row i mod r) + residual [m, n], then ReLU.");
+  module.def("matmul", &matmul, arg("a").noconvert(), arg("weight").noconvert(),
+             arg("bias").noconvert().none() = nb::none(), arg("residual").noconvert().none() = nb::none(),
+             arg("relu") = false, arg("gelu") = false, arg("version") = best,
+             "a [m, k] @ weight [k, n] + bias [r, n] (row i takes bias row i mod r) + residual [m, n], then "
+             "ReLU or\n"
+             "GELU.");
   module.def("layer_norm", &layer_norm, arg("x").noconvert(), arg("weight").noconvert(),
              arg("bias").noconvert(), arg("eps"), arg("version") = best,
              "Normalises the rows of x [rows, n]; weight and bias [n].");

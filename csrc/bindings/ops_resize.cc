@@ -6,6 +6,7 @@
 #include "bindings/array.h"
 #include "bindings/ops.h"
 #include "core/errors.h"
+#include "ops/mask_pairs.h"
 #include "ops/resize_masks.h"
 
 namespace nb = nanobind;
@@ -44,6 +45,17 @@ auto masks(Logits array, std::int64_t side, Size input, Size output, float thres
   return out;
 }
 
+auto packed(Logits array, std::int64_t side, Size input, Size output, float threshold) {
+  const Tensor<const float, 3> logits = logits_view(array);
+  const ResizeGeometry geometry = checked_geometry(logits, side, input, output);
+  auto out = new_array<std::uint64_t, 2>({logits.extent(0), packed_words(output.first * output.second)});
+  {
+    const nb::gil_scoped_release release;
+    packed_masks_from_logits(logits.data(), logits.extent(0), geometry, threshold, out.data());
+  }
+  return out;
+}
+
 auto statistics(Logits array, std::int64_t side, Size input, Size output, float threshold) {
   const Tensor<const float, 3> logits = logits_view(array);
   const ResizeGeometry geometry = checked_geometry(logits, side, input, output);
@@ -75,6 +87,9 @@ void bind_resize(nb::module_& module) {
       nb::arg("output"), nb::arg("threshold") = 0.0f,
       "SAM's postprocess_masks with its threshold: logits float32 [n, m, m] of model side S, the image\n"
       "filling input = (h, w) of S x S, to output = (H, W): bool [n, H, W].");
+  module.def("packed_masks_from_logits", &packed, nb::arg("logits").noconvert(), nb::arg("side"),
+             nb::arg("input"), nb::arg("output"), nb::arg("threshold") = 0.0f,
+             "pack_masks of the masks of masks_from_logits, without storing these: uint64 [n, words].");
   module.def(
       "mask_statistics", &statistics, nb::arg("logits").noconvert(), nb::arg("side"), nb::arg("input"),
       nb::arg("output"), nb::arg("threshold") = 0.0f,

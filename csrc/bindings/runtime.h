@@ -8,6 +8,7 @@ namespace asam {
 void bind_errors(pybind11::module_& module);   // runtime_errors.cc
 void bind_threads(pybind11::module_& module);  // runtime_threads.cc
 void bind_sampler(pybind11::module_& module);  // runtime_sampler.cc
+void bind_encoder(pybind11::module_& module);  // runtime_encoder.cc
 void bind_cuda(pybind11::module_& module);     // runtime_cuda.cc
 
 }  // namespace asam

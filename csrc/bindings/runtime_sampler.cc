@@ -1,12 +1,9 @@
 // _runtime.Sampler: NumPy arrays in, NumPy arrays out, nothing converted on the way.
-#include <pybind11/numpy.h>
-#include <pybind11/stl.h>
-
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "bindings/numpy.h"
 #include "bindings/runtime.h"
 #include "core/isa.h"
 #include "core/philox.h"
@@ -17,38 +14,6 @@ namespace py = pybind11;
 
 namespace asam {
 namespace {
-
-using FloatArray = py::array_t<float, py::array::c_style>;
-
-std::vector<int64_t> shape_of(const py::array& array) {
-  return {array.shape(), array.shape() + array.ndim()};
-}
-
-// A float32 C-contiguous array, as it is. TypeError or ValueError says what came instead.
-FloatArray as_float32(const std::string& name, py::handle value) {
-  if (!py::isinstance<py::array>(value)) {
-    throw py::type_error(concat(name, ": expected a float32 NumPy array, got ",
-                                py::str(py::type::of(value).attr("__name__")).cast<std::string>()));
-  }
-  const auto array = py::reinterpret_borrow<py::array>(value);
-  if (!array.dtype().equal(py::dtype::of<float>())) {
-    throw py::type_error(
-        concat(name, ": expected dtype float32, got ", py::str(array.dtype()).cast<std::string>()));
-  }
-  constexpr int kNeeded = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  require((array.flags() & kNeeded) == kNeeded, name,
-          ": expected an aligned C-contiguous array, got another layout; pass numpy.ascontiguousarray of it");
-  return py::reinterpret_borrow<FloatArray>(value);
-}
-
-template <size_t Rank>
-Tensor<const float, Rank> view(const std::string& name, const FloatArray& array) {
-  require(array.ndim() == static_cast<py::ssize_t>(Rank), name, ": expected ", Rank, " axes, got shape ",
-          shape_text(shape_of(array)));
-  Shape<Rank> shape;
-  for (size_t axis = 0; axis < Rank; ++axis) shape[axis] = array.shape(static_cast<py::ssize_t>(axis));
-  return {array.data(), shape};
-}
 
 SamplerConfig config_of(const py::dict& entries) {
   SamplerConfig config;
@@ -64,35 +29,28 @@ SamplerConfig config_of(const py::dict& entries) {
                                                     {"combiner_layers", &config.combiner_layers}};
   for (const auto& [name, to] : sizes) {
     require(entries.contains(name), "config: expected an entry '", name, "', found none");
-    const py::object value = entries[name];
-    if (!py::isinstance<py::int_>(value) || py::isinstance<py::bool_>(value)) {
-      throw py::type_error(concat("config['", name, "']: expected an int, got ",
-                                  py::str(py::type::of(value).attr("__name__")).cast<std::string>()));
-    }
-    *to = value.cast<int64_t>();
+    *to = int_of(concat("config['", name, "']"), entries[name]);
   }
   require(entries.contains("mlp_activation"), "config: expected an entry 'mlp_activation', found none");
   const auto activation = py::str(entries["mlp_activation"]).cast<std::string>();
   require(activation == "relu", "config['mlp_activation']: expected 'relu', got '", activation, "'");
+  if (entries.contains("sampled_tokens")) {
+    const py::object sampled = entries["sampled_tokens"];
+    require(py::isinstance<py::bool_>(sampled), "config['sampled_tokens']: expected a bool");
+    config.sampled_tokens = sampled.cast<bool>();
+  }
   return config;
 }
 
 std::unique_ptr<Sampler> make_sampler(const py::dict& config, const py::dict& weights,
-                                      const std::optional<std::string>& isa, int64_t block) {
+                                      const std::optional<std::string>& isa, const std::string& precision,
+                                      int64_t block) {
   const SamplerConfig sizes = config_of(config);
-  TensorMap tensors;
-  for (const auto& [key, value] : weights) {
-    if (!py::isinstance<py::str>(key)) throw py::type_error("weights: expected names of type str");
-    const auto name = key.cast<std::string>();
-    const FloatArray array = as_float32("weights['" + name + "']", value);
-    tensors[name] = {array.data(), shape_of(array)};
-  }
-  const Isa chosen = isa ? isa_from_name(*isa) : active_isa();
-  const auto& here = supported_isas();
-  require(std::find(here.begin(), here.end(), chosen) != here.end(), "isa: this processor does not run '",
-          isa_name(chosen), "'");
+  const TensorMap tensors = tensors_of(weights);
+  const Isa chosen = isa_of(isa);
+  const Precision type = precision_from_name(precision);
   const py::gil_scoped_release release;
-  return std::make_unique<Sampler>(sizes, tensors, chosen, block);
+  return std::make_unique<Sampler>(sizes, tensors, chosen, type, block);
 }
 
 std::shared_ptr<const ImageState> image_state(const Sampler& self, const py::object& embedding,
@@ -181,14 +139,18 @@ void bind_sampler(py::module_& module) {
       "shape, NaN or Inf a ValueError, each naming what was expected and what came. Calls release the\n"
       "GIL and may run at once. Results do not depend on threads, n or block, bit for bit.")
       .def(py::init(&make_sampler), py::arg("config"), py::arg("weights"), py::kw_only(),
-           py::arg("isa") = py::none(), py::arg("block") = 0,
+           py::arg("isa") = py::none(), py::arg("precision") = "float32", py::arg("block") = 0,
            "config: sizes (asam_trt.sampler_spec.SamplerConfig.as_dict()). weights: folded tensors by name\n"
-           "(asam_trt.fold). isa: instruction set, by default the best here. block: hypotheses that pass "
-           "through\n"
-           "together, 0 chooses.")
+           "(asam_trt.fold). isa: instruction set, by default the best here. precision: \"float32\" or\n"
+           "\"bf16\", the type that products take their numbers in; without AVX512-BF16 the latter is the "
+           "slow\n"
+           "reference. block: hypotheses that pass through together, 0 chooses.")
       .def_property_readonly(
           "isa", [](const Sampler& self) { return std::string(isa_name(self.isa())); },
           "The instruction set its kernels use.")
+      .def_property_readonly(
+          "precision", [](const Sampler& self) { return std::string(precision_name(self.precision())); },
+          "\"float32\" or \"bf16\".")
       .def("image_state", &image_state, py::arg("embedding"), py::arg("mu_image"), py::arg("sigma_image"),
            "embedding [C, e, e]; mean and scale [L] of the image latent.")
       .def("prompt_state", &prompt_state, py::arg("image_state"), py::arg("tokens"), py::arg("dense"),

@@ -46,9 +46,16 @@ Isa choose() {
   const char* forced = std::getenv("ASAM_FORCE_ISA");
   const std::vector<Isa>& isas = supported_isas();
   if (forced == nullptr || *forced == '\0') return isas.back();
-  const Isa isa = isa_from_name(forced);
-  require(std::find(isas.begin(), isas.end(), isa) != isas.end(), "ASAM_FORCE_ISA=", forced,
-          ": this processor runs ", names_of(isas));
+  constexpr const char* kRemedy = "; unset it, or correct it";
+  Isa isa;
+  try {
+    isa = isa_from_name(forced);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(concat("the environment variable ASAM_FORCE_ISA: ", error.what(), kRemedy));
+  }
+  require(std::find(isas.begin(), isas.end(), isa) != isas.end(),
+          "the environment variable ASAM_FORCE_ISA: '", forced,
+          "' does not run on this processor, which has ", names_of(isas), kRemedy);
   return isa;
 }
 

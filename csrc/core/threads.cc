@@ -20,6 +20,15 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
+// Inside a loop that spins: leaves the core to its other thread for a moment.
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // Set on threads that are inside a range: a nested loop runs in place.
 thread_local bool inside_range = false;
 
@@ -62,9 +71,12 @@ struct Job {
   std::int64_t ranges;
   detail::ChunkFunction function;
   void* body;
-  std::vector<std::exception_ptr> errors;  // one a range, so that no lock guards them
+  std::vector<std::exception_ptr> errors;  // one a range on the pool, so that no lock guards them
 
-  void run(std::int64_t range) {
+  void run(std::int64_t range) { run(range, errors[static_cast<std::size_t>(range)]); }
+
+  // Keeps the first error.
+  void run(std::int64_t range, std::exception_ptr& error) {
     const std::int64_t share = n / ranges, longer = n % ranges;
     const std::int64_t begin = range * share + std::min(range, longer);
     const std::int64_t end = begin + share + (range < longer ? 1 : 0);
@@ -72,7 +84,7 @@ struct Job {
     try {
       function(body, begin, end);
     } catch (...) {
-      errors[static_cast<std::size_t>(range)] = std::current_exception();
+      if (!error) error = std::current_exception();
     }
   }
 };
@@ -189,34 +201,76 @@ void set_num_threads(int count) {
   if (own.pool && own.pool->threads() != count) own.pool.reset();
 }
 
+void Barrier::wait() noexcept {
+  constexpr int kSpins = 2000;
+  const std::uint32_t round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+    return;
+  }
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (round_.load(std::memory_order_acquire) != round) return;
+    relax();
+  }
+  while (round_.load(std::memory_order_acquire) == round) round_.wait(round, std::memory_order_acquire);
+}
+
 namespace detail {
+namespace {
+
+// False where the pool is not to be had: inside another loop, or while another thread's loop holds it.
+bool run_on_pool(Job& job) {
+  if (job.ranges < 2 || inside_range) return false;
+  State& own = state();
+  const std::unique_lock lock(own.mutex, std::try_to_lock);
+  if (!lock.owns_lock()) return false;
+  if (!own.pool || own.pool->threads() < job.ranges) own.pool = std::make_unique<Pool>(num_threads());
+  if (own.pool->threads() < job.ranges) return false;
+  own.pool->run(job);
+  return true;
+}
+
+}  // namespace
 
 void parallel_for(std::int64_t n, std::int64_t grain, ChunkFunction function, void* body) {
   require(n >= 0, "parallel_for: expected n >= 0, got ", n);
   require(grain >= 1, "parallel_for: expected grain >= 1, got ", grain);
   if (n == 0) return;
   const std::int64_t ranges = std::min<std::int64_t>(num_threads(), (n - 1) / grain + 1);
-  Job job{n, ranges, function, body, std::vector<std::exception_ptr>(static_cast<std::size_t>(ranges))};
-
-  std::unique_lock<std::mutex> lock;
-  if (ranges > 1 && !inside_range) {
-    State& own = state();
-    lock = std::unique_lock(own.mutex, std::try_to_lock);
-    if (lock.owns_lock()) {
-      if (!own.pool || own.pool->threads() < ranges) own.pool = std::make_unique<Pool>(num_threads());
-      if (own.pool->threads() >= ranges) {
-        own.pool->run(job);
-      } else {
-        lock.unlock();
-      }
-    }
-  }
-  if (!lock.owns_lock()) {
-    for (std::int64_t range = 0; range < ranges; ++range) job.run(range);
+  Job job{n, ranges, function, body, {}};
+  // A nested loop allocates nothing.
+  if (ranges > 1 && !inside_range) job.errors.resize(static_cast<std::size_t>(ranges));
+  std::exception_ptr first;
+  if (!run_on_pool(job)) {
+    for (std::int64_t range = 0; range < ranges; ++range) job.run(range, first);
   }
   for (const std::exception_ptr& error : job.errors) {
-    if (error) std::rethrow_exception(error);
+    if (error && !first) first = error;
   }
+  if (first) std::rethrow_exception(first);
+}
+
+void parallel_team(int most, TeamFunction function, void* body) {
+  require(most >= 1, "parallel_team: expected most >= 1, got ", most);
+  const int size = std::min(num_threads(), most);
+  Barrier barrier(size);
+  struct Call {
+    TeamFunction function;
+    void* body;
+    Barrier& barrier;
+    int size;
+  } call{function, body, barrier, size};
+  Job job{size, size,
+          [](void* opaque, std::int64_t begin, std::int64_t) {
+            const Call& own = *static_cast<Call*>(opaque);
+            own.function(own.body, {static_cast<int>(begin), own.size, own.barrier});
+          },
+          &call, std::vector<std::exception_ptr>(static_cast<std::size_t>(size))};
+  if (run_on_pool(job)) return;
+  Barrier alone(1);
+  function(body, {0, 1, alone});
 }
 
 }  // namespace detail

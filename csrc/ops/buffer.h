@@ -1,34 +1,40 @@
-// Cache-line aligned storage of floats, allocated once and zeroed.
+// Cache-line aligned storage of numbers, allocated once and zeroed.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <new>
 
+#include "ops/bf16.h"
+
 namespace asam {
 
-class Buffer {
+template <class T>
+class BufferOf {
  public:
-  Buffer() = default;
-  explicit Buffer(int64_t size) : data_(allocate(size)), size_(size) {}
+  BufferOf() = default;
+  explicit BufferOf(int64_t size) : data_(allocate(size)), size_(size) {}
 
-  float* data() { return data_.get(); }
-  const float* data() const { return data_.get(); }
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
   int64_t size() const { return size_; }
 
  private:
   static constexpr std::align_val_t kAlignment{64};
 
   struct Free {
-    void operator()(float* p) const { ::operator delete[](p, kAlignment); }
+    void operator()(T* p) const { ::operator delete[](p, kAlignment); }
   };
 
-  static std::unique_ptr<float[], Free> allocate(int64_t size) {
-    return std::unique_ptr<float[], Free>(new (kAlignment) float[static_cast<size_t>(size)]());
+  static std::unique_ptr<T[], Free> allocate(int64_t size) {
+    return std::unique_ptr<T[], Free>(new (kAlignment) T[static_cast<size_t>(size)]());
   }
 
-  std::unique_ptr<float[], Free> data_;
+  std::unique_ptr<T[], Free> data_;
   int64_t size_ = 0;
 };
+
+using Buffer = BufferOf<float>;
+using Bf16Buffer = BufferOf<Bf16>;
 
 }  // namespace asam

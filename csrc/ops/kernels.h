@@ -2,11 +2,17 @@
 #pragma once
 
 #include "core/isa.h"
+#include "ops/add_rows_bf16.h"
 #include "ops/attention.h"
+#include "ops/attention_bf16.h"
+#include "ops/bf16.h"
 #include "ops/dot_rows.h"
 #include "ops/gelu.h"
 #include "ops/layer_norm.h"
+#include "ops/layer_norm_bf16.h"
 #include "ops/matmul.h"
+#include "ops/matmul_bf16.h"
+#include "ops/relative_attention.h"
 
 namespace asam {
 
@@ -17,14 +23,44 @@ struct Kernels {
   AttendFn attend_few_queries;
   AttendFn attend_few_keys;
   DotRowsFn dot_rows;
+  MatmulBf16Fn matmul_bf16;
+  LayerNormBf16Fn layer_norm_bf16;
+  AddRowsBf16Fn add_rows_bf16;
+  AttendBf16Fn attend_few_queries_bf16;
+  AttendBf16Fn attend_few_keys_bf16;
+  ToBf16Fn to_bf16;
+  RelativeAttendFn relative_attend;
 
   static Kernels of(Isa isa) {
-    return {matmul_for(isa),          layer_norm_for(isa), gelu_for(isa), attend_few_queries_for(isa),
-            attend_few_keys_for(isa), dot_rows_for(isa)};
+    return {.matmul = matmul_for(isa),
+            .layer_norm = layer_norm_for(isa),
+            .gelu = gelu_for(isa),
+            .attend_few_queries = attend_few_queries_for(isa),
+            .attend_few_keys = attend_few_keys_for(isa),
+            .dot_rows = dot_rows_for(isa),
+            .matmul_bf16 = matmul_bf16_for(isa),
+            .layer_norm_bf16 = layer_norm_bf16_for(isa),
+            .add_rows_bf16 = add_rows_bf16_for(isa),
+            .attend_few_queries_bf16 = attend_few_queries_bf16_for(isa),
+            .attend_few_keys_bf16 = attend_few_keys_bf16_for(isa),
+            .to_bf16 = to_bf16_for(isa),
+            .relative_attend = relative_attend_for(isa)};
   }
   // The readable scalar versions.
   static Kernels reference() {
-    return {matmul_ref, layer_norm_ref, gelu_ref, attend_ref, attend_ref, dot_rows_ref};
+    return {.matmul = matmul_ref,
+            .layer_norm = layer_norm_ref,
+            .gelu = gelu_ref,
+            .attend_few_queries = attend_ref,
+            .attend_few_keys = attend_ref,
+            .dot_rows = dot_rows_ref,
+            .matmul_bf16 = matmul_bf16_ref,
+            .layer_norm_bf16 = layer_norm_bf16_ref,
+            .add_rows_bf16 = add_rows_bf16_ref,
+            .attend_few_queries_bf16 = attend_bf16_ref,
+            .attend_few_keys_bf16 = attend_bf16_ref,
+            .to_bf16 = to_bf16_ref,
+            .relative_attend = relative_attend_ref};
   }
 };
 

@@ -8,15 +8,15 @@
 namespace asam {
 
 #if defined(__x86_64__)
-void matmul_avx2(const float* a, int64_t a_stride, int64_t rows, const PackedMatrix& w,
+void matmul_avx2(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                  const Epilogue& epilogue, float* c, int64_t c_stride);
-void matmul_avx512f(const float* a, int64_t a_stride, int64_t rows, const PackedMatrix& w,
+void matmul_avx512f(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                     const Epilogue& epilogue, float* c, int64_t c_stride);
 #endif
 
 namespace {
 
-void matmul_portable(const float* a, int64_t a_stride, int64_t rows, const PackedMatrix& w,
+void matmul_portable(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                      const Epilogue& epilogue, float* c, int64_t c_stride) {
   simd::matmul_kernel<4, 6, 2>(a, a_stride, rows, w, epilogue, c, c_stride);
 }

@@ -1,6 +1,7 @@
 // Matrix product with packed weights and a fused epilogue.
 //
-//   c[r, j] = f( sum_i a[r, i] w[i, j] + bias[r mod bias_rows, j] + residual[r, j] ),   f = identity or ReLU
+//   c[r, j] = f( sum_i a[r, i] w[i, j] + bias[r mod bias_rows, j] + residual[r, j] ),   f = identity, ReLU or
+//   GELU
 //
 // Row r of the result depends on row r of a alone and is summed in one order, i = 0, 1, ...: the same bits
 // wherever the row stands in a batch.
@@ -13,6 +14,26 @@
 #include "ops/buffer.h"
 
 namespace asam {
+
+// Whole panels of a packed matrix: what one product multiplies by. It owns nothing.
+template <class T>
+class PackedView {
+ public:
+  PackedView(int64_t in, int64_t out, const T* data, const T* end)
+      : in_(in), out_(out), data_(data), end_(end) {}
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+  const T* data() const { return data_; }
+  // What follows the panel that ends at `next`, to be fetched ahead; `next` lies within the matrix or at its
+  // end.
+  const T* ahead(const T* next) const { return next < end_ ? next : data_; }
+
+ private:
+  int64_t in_, out_;
+  const T* data_;
+  const T* end_;  // of the whole matrix
+};
 
 // A weight matrix [in, out] of floats as the kernels read it: panels of kPanel columns, each row by row.
 // The last panel is as wide as the remaining columns, rounded up to kPanelStep and filled with zeros.
@@ -32,7 +53,13 @@ class PackedMatrix {
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
-  const float* data() const { return data_.data(); }
+
+  // Columns first .. first + count - 1: first a multiple of kPanel, count too unless they reach to the last
+  // one.
+  PackedView<float> columns(int64_t first, int64_t count) const {
+    return {in_, count, data_.data() + first * in_, data_.data() + data_.size()};
+  }
+  operator PackedView<float>() const { return columns(0, out_); }
 
  private:
   int64_t in_ = 0, out_ = 0;
@@ -43,7 +70,8 @@ struct Epilogue {
   const float* bias = nullptr;  // [bias_rows, out], or null
   int64_t bias_rows = 1;
   const float* residual = nullptr;  // [rows, out] with c's stride, may be c itself, or null
-  bool relu = false;
+  bool relu = false;                // at most one of the two
+  bool gelu = false;                // exact, as in ops/gelu.h
 };
 
 // inputs
@@ -51,10 +79,10 @@ struct Epilogue {
 //   w    [w.in, w.out]
 // outputs
 //   c    [rows, w.out], rows c_stride apart; must not overlap a
-using MatmulFn = void (*)(const float* a, int64_t a_stride, int64_t rows, const PackedMatrix& w,
+using MatmulFn = void (*)(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                           const Epilogue& epilogue, float* c, int64_t c_stride);
 
-void matmul_ref(const float* a, int64_t a_stride, int64_t rows, const PackedMatrix& w,
+void matmul_ref(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                 const Epilogue& epilogue, float* c, int64_t c_stride);
 
 // The version for an instruction set, or the best below it.

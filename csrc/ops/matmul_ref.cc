@@ -1,10 +1,12 @@
+#include <cmath>
+
 #include "ops/matmul.h"
 
 namespace asam {
 namespace {
 
 // Element [i, j] of a packed matrix.
-float weight_at(const PackedMatrix& w, int64_t i, int64_t j) {
+float weight_at(const PackedView<float>& w, int64_t i, int64_t j) {
   const int64_t start = j / PackedMatrix::kPanel * PackedMatrix::kPanel;
   const bool narrow = w.out() - start <= PackedMatrix::kPanelStep;
   const int64_t stride = narrow ? PackedMatrix::kPanelStep : PackedMatrix::kPanel;
@@ -13,7 +15,7 @@ float weight_at(const PackedMatrix& w, int64_t i, int64_t j) {
 
 }  // namespace
 
-void matmul_ref(const float* a, int64_t a_stride, int64_t rows, const PackedMatrix& w,
+void matmul_ref(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                 const Epilogue& epilogue, float* c, int64_t c_stride) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < w.out(); ++j) {
@@ -22,6 +24,7 @@ void matmul_ref(const float* a, int64_t a_stride, int64_t rows, const PackedMatr
       if (epilogue.bias) sum += epilogue.bias[r % epilogue.bias_rows * w.out() + j];
       if (epilogue.residual) sum += epilogue.residual[r * c_stride + j];
       if (epilogue.relu && sum < 0.0f) sum = 0.0f;
+      if (epilogue.gelu) sum = static_cast<float>(0.5 * sum * std::erfc(-sum * std::sqrt(0.5)));
       c[r * c_stride + j] = sum;
     }
   }

@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/threads.h"
+#include "ops/mask_pairs.h"
 
 namespace asam {
 namespace {
@@ -126,6 +127,36 @@ void masks_from_logits(const float* logits, int64_t n, const ResizeGeometry& geo
             uint8_t* out = masks + (s * geometry.out_h + row) * geometry.out_w + t.col0;
             for (int64_t c = 0; c < width; ++c) out[c] = w0 * r0[c] + w1 * r1[c] + w2 * r2[c] > threshold;
           });
+    }
+  });
+}
+
+void packed_masks_from_logits(const float* logits, int64_t n, const ResizeGeometry& geometry, float threshold,
+                              uint64_t* packed) {
+  static_assert(kTileRows == 64, "a band of tiles is then a whole number of words, whatever its width");
+  const Operator op(geometry);
+  const MaskPairKernel& kernel = mask_pair_kernel();
+  const int64_t width = geometry.out_w, across = op.tiles_x();
+  const int64_t words = packed_words(geometry.out_h * width);
+  parallel_for(n * op.tiles_y(), 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch;
+    std::vector<uint8_t> bytes(static_cast<size_t>(kTileRows * width));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t s = task / op.tiles_y(), band = task % op.tiles_y();
+      int64_t rows = 0;
+      for (int64_t x = 0; x < across; ++x) {
+        const Tile t = op.tile(band * across + x);
+        rows = t.row1 - t.row0;
+        op.for_each_row(logits + s * geometry.low * geometry.low, t, scratch,
+                        [&](int64_t row, const float* r0, const float* r1, const float* r2, float w0,
+                            float w1, float w2) {
+                          uint8_t* out = bytes.data() + (row - t.row0) * width + t.col0;
+                          for (int64_t c = 0; c < t.col1 - t.col0; ++c) {
+                            out[c] = w0 * r0[c] + w1 * r1[c] + w2 * r2[c] > threshold;
+                          }
+                        });
+      }
+      kernel.pack(bytes.data(), rows * width, packed + s * words + band * width);
     }
   });
 }

@@ -41,6 +41,13 @@ ResizeTaps compose_taps(int64_t low, int64_t side, int64_t input, int64_t out);
 void masks_from_logits(const float* logits, int64_t n, const ResizeGeometry& geometry, float threshold,
                        uint8_t* masks);
 
+// The same masks a bit a pixel, as ops/mask_pairs.h lays them out, without the bytes of a whole one.
+//
+// outputs
+//   packed    [n, words]
+void packed_masks_from_logits(const float* logits, int64_t n, const ResizeGeometry& geometry, float threshold,
+                              uint64_t* packed);
+
 // outputs
 //   counts    [H, W]  how many of the n masks hold the pixel
 //   areas     [n]     pixels in each mask

@@ -2,198 +2,313 @@
 
 #include <algorithm>
 
+#include "ops/upscale.h"
+#include "sampler/prefix.h"
+
 namespace asam {
 namespace {
 
 constexpr float kNormEps = 1e-5f;       // nn.LayerNorm
 constexpr int64_t kFirstMaskToken = 2;  // after the quality token and SAM's single mask
 
-// out[r] = rows[r] + row, row by row; ReLU where asked.
-void add_row(const float* rows, const float* row, int64_t count, int64_t n, bool relu, float* out) {
-  for (int64_t r = 0; r < count; ++r) {
-    for (int64_t i = 0; i < n; ++i) {
-      const float sum = rows[r * n + i] + row[i];
-      out[r * n + i] = relu ? std::max(sum, 0.0f) : sum;
-    }
-  }
-}
-
+// Members share rows (cells or tokens), attention heads and mask tokens; what one step reads of another
+// member's rows is waited for.
+template <class Act>
 class Pass {
  public:
   Pass(const Kernels& kernels, const SamplerWeights& weights, const PromptState& prompt, int64_t count,
-       Workspace& workspace)
-      : k_(kernels), w_(weights), prompt_(prompt), count_(count), ws_(workspace) {}
+       Workspace<Act>& workspace, const TeamMember& team)
+      : kernels_(kernels),
+        ops_(kernels),
+        wide_(kernels),
+        w_(weights),
+        prompt_(prompt),
+        count_(count),
+        ws_(workspace),
+        team_(team),
+        own_(workspace.members[static_cast<size_t>(team.index)]) {}
 
   void run(const ImageState& image, const float* eps, float* logits, float* scores) {
-    sample_latents(image, eps);
-    if (prompt_.combined_rows == 1) combine_prompt_vector();
-    for (int64_t s = 0; s < count_; ++s) combine(image, s);
+    if (team_.index == 0) {
+      sample_latents(image, eps);
+      if (prompt_.combined_rows == 1) combine_prompt_vector();
+      for (int64_t s = 0; s < count_; ++s) {
+        if (prompt_.sampled > 0) {
+          sample_tokens(s);
+        } else {
+          std::copy_n(prompt_.queries.data(), tokens_ * c_, ws_.queries.wide() + s * tokens_ * c_);
+        }
+      }
+    }
+    wait();
     for (int64_t s = 0; s < count_; ++s) {
-      std::copy_n(prompt_.queries.data(), tokens_ * c_, ws_.queries.data() + s * tokens_ * c_);
+      update_cells([&](int64_t start, int64_t rows) { combine(image, s, start, rows); },
+                   w_.layers[0].image_kv, s);
+      look_at_image(s, prompt_.sampled > 0 ? ws_.image_q.data() + s * tokens_ * half_ : shared_queries());
     }
     for (size_t i = 0; i < w_.layers.size(); ++i) {
       const TwoWayLayer& layer = w_.layers[i];
-      if (i > 0) {
-        add_point();
-        attend_self(layer, true);
-        add_point();
-        linear(layer.token_q, ws_.with_point, ws_.token_qk);
+      const bool last = i + 1 == w_.layers.size();
+      update_tokens(layer, last ? nullptr : &w_.layers[i + 1]);
+      const CellLinear& next = last ? w_.final_kv : w_.layers[i + 1].image_kv;
+      for (int64_t s = 0; s < count_; ++s) {
+        update_cells([&](int64_t start, int64_t rows) { look_at_tokens(layer, s, start, rows); }, next, s);
+        look_at_image(s, ws_.image_q.data() + s * tokens_ * half_);
       }
-      look_at_image(layer.image_kv, i == 0);
-      linear_onto_queries(layer.token_out, ws_.token_mixed, half_);
-      norm(layer.norm2, ws_.queries, rows_);
-      k_.matmul(ws_.queries.data(), c_, rows_, layer.mlp0.weight, layer.mlp0.epilogue(true),
-                ws_.hidden.data(), w_.config.mlp_dim);
-      linear_onto_queries(layer.mlp1, ws_.hidden, w_.config.mlp_dim);
-      norm(layer.norm3, ws_.queries, rows_);
-      look_at_tokens(layer);
     }
-    add_point();
-    linear(w_.final_q, ws_.with_point, ws_.token_qk);
-    look_at_image(w_.final_kv, false);
-    linear_onto_queries(w_.final_out, ws_.token_mixed, half_);
-    norm(w_.final_norm, ws_.queries, rows_);
-    make_hyper();
-    make_scores(scores);
+    share_rows(rows_, [&](int64_t row, int64_t rows) {
+      onto_queries(w_.final_out, ws_.token_mixed.data() + row * half_, row, rows);
+      norm_queries(w_.final_norm, row, rows);
+    });
+    wait();
+    make_heads(scores);
     for (int64_t s = 0; s < count_; ++s) {
-      upscale_cells(k_, w_.upscale, w_.config.grid, src(s), ws_.hyper.data() + s * (c_ / 8),
-                    logits + s * w_.config.logits_size(), ws_.upscale.data());
+      team_.share(cells_, [&](int64_t begin, int64_t end) {
+        upscale_cells(wide_, w_.upscale, w_.config.grid, src(s), begin, end, ws_.hyper.data() + s * (c_ / 8),
+                      logits + s * w_.config.logits_size(), own_.upscale.data());
+      });
     }
-  }
-
-  // with_point holds queries + point, or the point alone for the first layer.
-  void attend_self(const TwoWayLayer& layer, bool residual) {
-    linear(layer.self_qk, ws_.with_point, ws_.token_qk);
-    linear(layer.self_v, residual ? ws_.queries : ws_.with_point, ws_.token_v);
-    const AttentionShape shape{.queries = tokens_,
-                               .keys = tokens_,
-                               .heads = w_.config.heads,
-                               .dim = c_ / w_.config.heads,
-                               .q_stride = 2 * c_,
-                               .k_stride = 2 * c_,
-                               .v_stride = c_,
-                               .out_stride = c_};
-    for (int64_t s = 0; s < count_; ++s) {
-      const float* qk = ws_.token_qk.data() + s * tokens_ * 2 * c_;
-      k_.attend_few_queries(shape, qk, qk + c_, ws_.token_v.data() + s * tokens_ * c_,
-                            ws_.token_mixed.data() + s * tokens_ * c_, ws_.attention.data());
-    }
-    if (residual) {
-      linear_onto_queries(layer.self_out, ws_.token_mixed, c_);
-    } else {
-      linear(layer.self_out, ws_.token_mixed, ws_.queries);
-    }
-    norm(layer.norm1, ws_.queries, rows_);
-  }
-
-  // with_point = queries + point.
-  void add_point() {
-    for (int64_t s = 0; s < count_; ++s) {
-      const float* from = ws_.queries.data() + s * tokens_ * c_;
-      float* to = ws_.with_point.data() + s * tokens_ * c_;
-      for (int64_t i = 0; i < tokens_ * c_; ++i) to[i] = from[i] + prompt_.point.data()[i];
-    }
-  }
-
-  // [B * T, in] -> [B * T, out]
-  void linear(const Linear& layer, const Buffer& from, Buffer& to) {
-    k_.matmul(from.data(), layer.weight.in(), rows_, layer.weight, layer.epilogue(), to.data(),
-              layer.weight.out());
+    wait();
   }
 
  private:
-  float* src(int64_t s) { return ws_.src.data() + s * cells_ * c_; }
+  float* src(int64_t s) { return ws_.src.wide() + s * cells_ * c_; }
+  Act* src_act(int64_t s) { return ws_.src.act() + s * cells_ * c_; }
 
-  void norm(const Norm& norm, Buffer& x, int64_t rows) {
-    k_.layer_norm(x.data(), rows, c_, norm.weight.data(), norm.bias.data(), kNormEps, x.data());
+  const Act* shared_queries() const {
+    if constexpr (std::is_same_v<Act, float>) {
+      return prompt_.image_queries.data();
+    } else {
+      return prompt_.narrow_queries.data();
+    }
   }
 
-  void linear_onto_queries(const Linear& layer, const Buffer& from, int64_t stride) {
-    k_.matmul(from.data(), stride, rows_, layer.weight, layer.onto(ws_.queries.data()), ws_.queries.data(),
-              c_);
+  void wait() const {
+    if (team_.size > 1) team_.wait();
+  }
+
+  // Calls body(first, rows) for this member's rows of n, kChunk at most and nearly equal ones at a time.
+  template <class Body>
+  void share_rows(int64_t n, const Body& body) const {
+    team_.share(n, [&](int64_t begin, int64_t end) {
+      const int64_t chunks = (end - begin + ws_.kChunk - 1) / ws_.kChunk;
+      for (int64_t i = 0; i < chunks; ++i) {
+        const int64_t first = begin + (end - begin) * i / chunks;
+        body(first, begin + (end - begin) * (i + 1) / chunks - first);
+      }
+    });
+  }
+
+  // to[row ..] = from W + b, for rows of the tokens.
+  void linear(const Linear& layer, const BufferOf<Act>& from, int64_t row, int64_t rows, BufferOf<Act>& to) {
+    const int64_t in = layer.weight.in(), out = layer.weight.out();
+    ops_.matmul(from.data() + row * in, in, rows, layer.weight, layer.epilogue(),
+                {.act = to.data() + row * out, .act_stride = out});
+  }
+
+  void onto_queries(const Linear& layer, const Act* from, int64_t row, int64_t rows) {
+    float* to = ws_.queries.wide() + row * c_;
+    ops_.matmul(from, layer.weight.in(), rows, layer.weight, layer.onto(to), {.wide = to, .wide_stride = c_});
+  }
+
+  void norm_queries(const Norm& norm, int64_t row, int64_t rows) {
+    float* x = ws_.queries.wide() + row * c_;
+    ops_.norm(x, rows, c_, norm.weight.data(), norm.bias.data(), kNormEps,
+              {.wide = x, .act = ws_.queries.act() + row * c_});
+  }
+
+  // The same, and with_point = queries + point. The rows of point come again with every hypothesis.
+  void norm_queries_with_point(const Norm& norm, int64_t row, int64_t rows) {
+    for (int64_t r = row, end = row + rows; r < end;) {
+      const int64_t token = r % tokens_, here = std::min(end - r, tokens_ - token);
+      float* x = ws_.queries.wide() + r * c_;
+      ops_.norm(x, here, c_, norm.weight.data(), norm.bias.data(), kNormEps,
+                {.wide = x,
+                 .act = ws_.queries.act() + r * c_,
+                 .plus = (prompt_.sampled > 0 ? ws_.point.data() + (r - token) * c_ : prompt_.point.data()) +
+                         token * c_,
+                 .plus_rows = here,
+                 .act_plus = ws_.with_point.data() + r * c_});
+      r += here;
+    }
   }
 
   // z = mu + sigma eps, and its half of the first combiner layers: one vector a hypothesis (identity 2).
   void sample_latents(const ImageState& image, const float* eps) {
     const int64_t latent = w_.config.latent;
+    float *z_prompt = ws_.z_prompt.data(), *z_image = ws_.z_image.data();
     for (int64_t s = 0; s < count_; ++s) {
       const float* noise = eps + s * 2 * latent;
       for (int64_t i = 0; i < latent; ++i) {
-        ws_.z_prompt.data()[s * latent + i] = prompt_.mu.data()[i] + prompt_.sigma.data()[i] * noise[i];
-        ws_.z_image.data()[s * latent + i] = image.mu.data()[i] + image.sigma.data()[i] * noise[latent + i];
+        z_prompt[s * latent + i] = prompt_.mu.data()[i] + prompt_.sigma.data()[i] * noise[i];
+        z_image[s * latent + i] = image.mu.data()[i] + image.sigma.data()[i] * noise[latent + i];
       }
     }
-    k_.matmul(ws_.z_prompt.data(), latent, count_, w_.combiner_prompt.latent, {}, ws_.latent_prompt.data(),
-              c_);
-    k_.matmul(ws_.z_image.data(), latent, count_, w_.combiner_image.latent, {}, ws_.latent_image.data(), c_);
+    wide_.matmul(z_prompt, latent, count_, w_.combiner_prompt.latent, {},
+                 {.wide = ws_.latent_prompt.data(), .wide_stride = c_});
+    wide_.matmul(z_image, latent, count_, w_.combiner_image.latent, {},
+                 {.wide = ws_.latent_image.data(), .wide_stride = c_});
   }
 
-  // Layers 1 .. last of a combiner over rows that wait in chain_a after ReLU.
-  void run_chain(const Combiner& combiner, int64_t rows, const Epilogue& last, float* out) {
-    const float* from = ws_.chain_a.data();
-    float* to = ws_.chain_b.data();
-    for (size_t i = 0; i + 1 < combiner.layers.size(); ++i) {
-      k_.matmul(from, c_, rows, combiner.layers[i].weight, combiner.layers[i].epilogue(true), to, c_);
-      from = to;
-      to = to == ws_.chain_b.data() ? ws_.chain_a.data() : ws_.chain_b.data();
+  // One hypothesis' own tokens combiner_P(T, z_P), and what the shared prefix gives for tokens that are not
+  // sampled.
+  void sample_tokens(int64_t s) {
+    const int64_t fixed = tokens_ - prompt_.sampled;
+    float* point = ws_.point.data() + s * tokens_ * c_;
+    std::copy_n(prompt_.point.data(), fixed * c_, point);
+    wide_.add_rows(prompt_.token_combined.data(), prompt_.sampled, c_, ws_.latent_prompt.data() + s * c_, 1,
+                   true, ws_.token_a.data());
+    run_chain(wide_, w_.combiner_prompt, prompt_.sampled, ws_.token_a, ws_.token_b,
+              w_.combiner_prompt.layers.back().epilogue(), {.wide = point + fixed * c_, .wide_stride = c_});
+    run_prefix(kernels_, w_, tokens_, point, ws_.prefix, ws_.queries.wide() + s * tokens_ * c_,
+               ws_.prefix_queries.data());
+    Act* queries = ws_.image_q.data() + s * tokens_ * half_;
+    if constexpr (std::is_same_v<Act, float>) {
+      std::copy_n(ws_.prefix_queries.data(), tokens_ * half_, queries);
+    } else {
+      kernels_.to_bf16(ws_.prefix_queries.data(), tokens_ * half_, queries);
     }
-    k_.matmul(from, c_, rows, combiner.layers.back().weight, last, out, c_);
   }
 
-  // Identity 3: without a mask prompt combiner_P gives one vector a hypothesis.
+  // Layers 1 .. last of a combiner over rows that wait in a after ReLU; b is room.
+  template <class T>
+  void run_chain(const Arithmetic<T>& ops, const Combiner& combiner, int64_t rows, BufferOf<T>& a,
+                 BufferOf<T>& b, const Epilogue& last, const Result<T>& out) {
+    const T* from = a.data();
+    T* to = b.data();
+    for (size_t i = 0; i + 1 < combiner.layers.size(); ++i) {
+      ops.matmul(from, c_, rows, combiner.layers[i].weight, combiner.layers[i].epilogue(true),
+                 {.act = to, .act_stride = c_});
+      from = to;
+      to = to == b.data() ? a.data() : b.data();
+    }
+    ops.matmul(from, c_, rows, combiner.layers.back().weight, last, out);
+  }
+
+  // Identity 3: without a mask prompt combiner_P gives one vector a hypothesis. The last bias of combiner_I
+  // is added to it already.
   void combine_prompt_vector() {
-    add_row(ws_.latent_prompt.data(), prompt_.combined.data(), count_, c_, true, ws_.chain_a.data());
-    run_chain(w_.combiner_prompt, count_, w_.combiner_prompt.layers.back().epilogue(), ws_.dense.data());
+    wide_.add_rows(ws_.latent_prompt.data(), count_, c_, prompt_.combined.data(), 1, true,
+                   ws_.dense_a.data());
+    float* dense = ws_.dense.data();
+    run_chain(wide_, w_.combiner_prompt, count_, ws_.dense_a, ws_.dense_b,
+              w_.combiner_prompt.layers.back().epilogue(), {.wide = dense, .wide_stride = c_});
+    const float* bias = w_.combiner_image.layers.back().bias.data();
+    for (int64_t s = 0; s < count_; ++s) {
+      for (int64_t i = 0; i < c_; ++i) dense[s * c_ + i] += bias[i];
+    }
   }
 
-  // src of one hypothesis: combiner_I(F, z_I) + combiner_P(D, z_P), some cells at a time.
-  void combine(const ImageState& image, int64_t s) {
+  // Some cells of one hypothesis' src: combiner_I(F, z_I) + combiner_P(D, z_P).
+  void combine(const ImageState& image, int64_t s, int64_t start, int64_t rows) {
     const bool map = prompt_.combined_rows != 1;
     const Linear& last = w_.combiner_image.layers.back();
-    const float* bias = last.bias.data();
+    float* out = src(s) + start * c_;
+    const Result<Act> both{out, c_, src_act(s) + start * c_, c_};
+    ops_.add_rows(image.combined.data() + start * c_, rows, c_, ws_.latent_image.data() + s * c_, 1, true,
+                  own_.chain_a.data());
     if (!map) {
-      add_row(ws_.dense.data() + s * c_, bias, 1, c_, false, ws_.last_bias.data());
-      bias = ws_.last_bias.data();
+      run_chain(ops_, w_.combiner_image, rows, own_.chain_a, own_.chain_b,
+                {.bias = ws_.dense.data() + s * c_}, both);
+      return;
     }
-    for (int64_t start = 0; start < cells_; start += Workspace::kChunk) {
-      const int64_t rows = std::min(Workspace::kChunk, cells_ - start);
-      float* out = src(s) + start * c_;
-      add_row(image.combined.data() + start * c_, ws_.latent_image.data() + s * c_, rows, c_, true,
-              ws_.chain_a.data());
-      run_chain(w_.combiner_image, rows, {.bias = bias}, out);
-      if (map) {
-        add_row(prompt_.combined.data() + start * c_, ws_.latent_prompt.data() + s * c_, rows, c_, true,
-                ws_.chain_a.data());
-        run_chain(w_.combiner_prompt, rows, w_.combiner_prompt.layers.back().onto(out), out);
+    run_chain(ops_, w_.combiner_image, rows, own_.chain_a, own_.chain_b, last.epilogue(),
+              {.wide = out, .wide_stride = c_});
+    ops_.add_rows(prompt_.combined.data() + start * c_, rows, c_, ws_.latent_prompt.data() + s * c_, 1, true,
+                  own_.chain_a.data());
+    run_chain(ops_, w_.combiner_prompt, rows, own_.chain_a, own_.chain_b,
+              w_.combiner_prompt.layers.back().onto(out), both);
+  }
+
+  // Changes one hypothesis' cells, some at a time, and makes the keys and values that its tokens look at
+  // next.
+  template <class Change>
+  void update_cells(const Change& change, const CellLinear& keys_values, int64_t s) {
+    share_rows(cells_, [&](int64_t start, int64_t rows) {
+      change(start, rows);
+      ops_.matmul(src_act(s) + start * c_, c_, rows, keys_values.weight, keys_values.epilogue(start, rows),
+                  {.act = ws_.cell_kv.data() + start * c_, .act_stride = c_});
+    });
+    wait();
+  }
+
+  // Token queries [T, C/2] against one hypothesis' cells -> token_mixed, rows [T, C/2].
+  void look_at_image(int64_t s, const Act* q) {
+    const int64_t dim = half_ / w_.config.heads;
+    team_.share(w_.config.heads, [&](int64_t begin, int64_t end) {
+      const AttentionShape shape{.queries = tokens_,
+                                 .keys = cells_,
+                                 .heads = end - begin,
+                                 .dim = dim,
+                                 .q_stride = half_,
+                                 .k_stride = c_,
+                                 .v_stride = c_,
+                                 .out_stride = half_};
+      const Act* keys = ws_.cell_kv.data() + begin * dim;
+      ops_.attend_few_queries(shape, q + begin * dim, keys, keys + half_,
+                              ws_.token_mixed.data() + s * tokens_ * half_ + begin * dim,
+                              own_.attention.data());
+    });
+    wait();
+  }
+
+  // The tokens of all hypotheses from this layer's look at the image to the next one's queries for it.
+  void update_tokens(const TwoWayLayer& layer, const TwoWayLayer* next) {
+    share_rows(rows_, [&](int64_t row, int64_t rows) {
+      onto_queries(layer.token_out, ws_.token_mixed.data() + row * half_, row, rows);
+      norm_queries(layer.norm2, row, rows);
+      ops_.matmul(ws_.queries.act() + row * c_, c_, rows, layer.mlp0.weight, layer.mlp0.epilogue(true),
+                  {.act = own_.hidden.data(), .act_stride = w_.config.mlp_dim});
+      onto_queries(layer.mlp1, own_.hidden.data(), row, rows);
+      norm_queries_with_point(layer.norm3, row, rows);
+      linear(layer.token_k, ws_.with_point, row, rows, ws_.token_k);
+      ops_.matmul(ws_.queries.act() + row * c_, c_, rows, layer.token_v.weight, layer.token_v.epilogue(),
+                  {.act = ws_.token_v.data() + row * half_, .act_stride = half_});
+      if (next == nullptr) {
+        linear(w_.final_q, ws_.with_point, row, rows, ws_.image_q);
+        return;
       }
+      linear(next->self_qk, ws_.with_point, row, rows, ws_.self_qk);
+      ops_.matmul(ws_.queries.act() + row * c_, c_, rows, next->self_v.weight, next->self_v.epilogue(),
+                  {.act = ws_.self_v.data() + row * c_, .act_stride = c_});
+    });
+    wait();
+    if (next != nullptr) {
+      attend_self();
+      share_rows(rows_, [&](int64_t row, int64_t rows) {
+        onto_queries(next->self_out, ws_.token_mixed.data() + row * c_, row, rows);
+        norm_queries_with_point(next->norm1, row, rows);
+        linear(next->token_q, ws_.with_point, row, rows, ws_.image_q);
+      });
+      wait();
     }
   }
 
-  // Token queries against each hypothesis' cells -> token_mixed [B * T, C/2].
-  void look_at_image(const CellLinear& keys_values, bool shared_queries) {
-    const AttentionShape shape{.queries = tokens_,
-                               .keys = cells_,
-                               .heads = w_.config.heads,
-                               .dim = half_ / w_.config.heads,
-                               .q_stride = half_,
-                               .k_stride = c_,
-                               .v_stride = c_,
-                               .out_stride = half_};
-    for (int64_t s = 0; s < count_; ++s) {
-      k_.matmul(src(s), c_, cells_, keys_values.weight, keys_values.epilogue(cells_), ws_.cell_kv.data(), c_);
-      const float* q =
-          shared_queries ? prompt_.image_queries.data() : ws_.token_qk.data() + s * tokens_ * half_;
-      k_.attend_few_queries(shape, q, ws_.cell_kv.data(), ws_.cell_kv.data() + half_,
-                            ws_.token_mixed.data() + s * tokens_ * half_, ws_.attention.data());
-    }
+  // self_qk, self_v -> token_mixed, rows [T, C].
+  void attend_self() {
+    const int64_t dim = c_ / w_.config.heads;
+    team_.share(w_.config.heads, [&](int64_t begin, int64_t end) {
+      const AttentionShape shape{.queries = tokens_,
+                                 .keys = tokens_,
+                                 .heads = end - begin,
+                                 .dim = dim,
+                                 .q_stride = 2 * c_,
+                                 .k_stride = 2 * c_,
+                                 .v_stride = c_,
+                                 .out_stride = c_};
+      for (int64_t s = 0; s < count_; ++s) {
+        const Act* qk = ws_.self_qk.data() + s * tokens_ * 2 * c_ + begin * dim;
+        ops_.attend_few_queries(shape, qk, qk + c_, ws_.self_v.data() + s * tokens_ * c_ + begin * dim,
+                                ws_.token_mixed.data() + s * tokens_ * c_ + begin * dim,
+                                own_.attention.data());
+      }
+    });
+    wait();
   }
 
-  // Each hypothesis' cells against its tokens, onto src.
-  void look_at_tokens(const TwoWayLayer& layer) {
-    add_point();
-    linear(layer.token_k, ws_.with_point, ws_.token_qk);
-    linear(layer.token_v, ws_.queries, ws_.token_v);
-    const AttentionShape shape{.queries = cells_,
+  // Some cells of one hypothesis against its tokens, onto src.
+  void look_at_tokens(const TwoWayLayer& layer, int64_t s, int64_t start, int64_t rows) {
+    const AttentionShape shape{.queries = rows,
                                .keys = tokens_,
                                .heads = w_.config.heads,
                                .dim = half_ / w_.config.heads,
@@ -201,71 +316,83 @@ class Pass {
                                .k_stride = half_,
                                .v_stride = half_,
                                .out_stride = half_};
-    for (int64_t s = 0; s < count_; ++s) {
-      float* cells = src(s);
-      k_.matmul(cells, c_, cells_, layer.image_q.weight, layer.image_q.epilogue(cells_), ws_.cell_q.data(),
-                half_);
-      k_.attend_few_keys(shape, ws_.cell_q.data(), ws_.token_qk.data() + s * tokens_ * half_,
-                         ws_.token_v.data() + s * tokens_ * half_, ws_.cell_mixed.data(),
-                         ws_.attention.data());
-      k_.matmul(ws_.cell_mixed.data(), half_, cells_, layer.image_out.weight, layer.image_out.onto(cells),
-                cells, c_);
-      k_.layer_norm(cells, cells_, c_, layer.norm4.weight.data(), layer.norm4.bias.data(), kNormEps, cells);
-    }
+    float* cells = src(s) + start * c_;
+    Act* act = src_act(s) + start * c_;
+    ops_.matmul(act, c_, rows, layer.image_q.weight, layer.image_q.epilogue(start, rows),
+                {.act = own_.cell_q.data(), .act_stride = half_});
+    ops_.attend_few_keys(shape, own_.cell_q.data(), ws_.token_k.data() + s * tokens_ * half_,
+                         ws_.token_v.data() + s * tokens_ * half_, own_.cell_mixed.data(),
+                         own_.attention.data());
+    ops_.matmul(own_.cell_mixed.data(), half_, rows, layer.image_out.weight, layer.image_out.onto(cells),
+                {.wide = cells, .wide_stride = c_});
+    ops_.norm(cells, rows, c_, layer.norm4.weight.data(), layer.norm4.bias.data(), kNormEps,
+              {.wide = cells, .act = act});
   }
 
-  // Identity 1: sum_k w_k h_k, the weights w being inside the last layers.
-  void make_hyper() {
-    float* hyper = ws_.hyper.data();
-    for (size_t k = 0; k < w_.hyper.size(); ++k) {
-      const std::vector<Linear>& mlp = w_.hyper[k];
-      const float* token = ws_.queries.data() + (kFirstMaskToken + static_cast<int64_t>(k)) * c_;
-      k_.matmul(token, tokens_ * c_, count_, mlp[0].weight, mlp[0].epilogue(true), ws_.head_a.data(), c_);
-      k_.matmul(ws_.head_a.data(), c_, count_, mlp[1].weight, mlp[1].epilogue(true), ws_.head_b.data(), c_);
-      k_.matmul(ws_.head_b.data(), c_, count_, mlp[2].weight, mlp[2].onto(k > 0 ? hyper : nullptr), hyper,
-                c_ / 8);
+  // hyper = sum_k w_k h_k, the weights w being inside the last layers (identity 1), and the scores.
+  void make_heads(float* scores) {
+    team_.share(static_cast<int64_t>(w_.hyper.size()), [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        const std::vector<Linear>& mlp = w_.hyper[static_cast<size_t>(k)];
+        Act *a = ws_.head_a.data() + k * count_ * c_, *b = ws_.head_b.data() + k * count_ * c_;
+        ops_.matmul(ws_.queries.act() + (kFirstMaskToken + k) * c_, tokens_ * c_, count_, mlp[0].weight,
+                    mlp[0].epilogue(true), {.act = a, .act_stride = c_});
+        ops_.matmul(a, c_, count_, mlp[1].weight, mlp[1].epilogue(true), {.act = b, .act_stride = c_});
+      }
+    });
+    wait();
+    if (team_.index == 0) {
+      float* hyper = ws_.hyper.data();
+      for (size_t k = 0; k < w_.hyper.size(); ++k) {
+        const Linear& layer = w_.hyper[k][2];
+        ops_.matmul(ws_.head_b.data() + static_cast<int64_t>(k) * count_ * c_, c_, count_, layer.weight,
+                    layer.onto(k > 0 ? hyper : nullptr), {.wide = hyper, .wide_stride = c_ / 8});
+      }
     }
+    if (team_.index == team_.size - 1) make_scores(scores);
+    wait();
   }
 
   void make_scores(float* scores) {
-    const float* from = ws_.queries.data();
+    const Act* from = ws_.queries.act();
     int64_t stride = tokens_ * c_;
-    for (size_t i = 0; i < w_.iou.size(); ++i) {
+    for (size_t i = 0; i + 1 < w_.iou.size(); ++i) {
       const Linear& layer = w_.iou[i];
-      const bool last = i + 1 == w_.iou.size();
-      float* to = last ? scores : (i % 2 == 0 ? ws_.head_a.data() : ws_.head_b.data());
-      k_.matmul(from, stride, count_, layer.weight, layer.epilogue(!last), to, layer.weight.out());
+      Act* to = i % 2 == 0 ? ws_.iou_a.data() : ws_.iou_b.data();
+      ops_.matmul(from, stride, count_, layer.weight, layer.epilogue(true),
+                  {.act = to, .act_stride = layer.weight.out()});
       from = to;
       stride = layer.weight.out();
     }
+    const Linear& last = w_.iou.back();
+    ops_.matmul(from, stride, count_, last.weight, last.epilogue(), {.wide = scores, .wide_stride = 1});
   }
 
-  const Kernels& k_;
+  const Kernels& kernels_;
+  const Arithmetic<Act> ops_;
+  const Arithmetic<float> wide_;
   const SamplerWeights& w_;
   const PromptState& prompt_;
   const int64_t count_;
-  Workspace& ws_;
+  Workspace<Act>& ws_;
+  const TeamMember& team_;
+  typename Workspace<Act>::Member& own_;
   const int64_t c_ = w_.config.channels, half_ = c_ / 2, cells_ = w_.config.cells();
   const int64_t tokens_ = prompt_.tokens, rows_ = count_ * tokens_;
 };
 
 }  // namespace
 
+template <class Act>
 void sample_block(const Kernels& kernels, const ImageState& image, const PromptState& prompt,
-                  const float* eps, int64_t count, Workspace& workspace, float* logits, float* scores) {
-  Pass(kernels, *prompt.weights, prompt, count, workspace).run(image, eps, logits, scores);
+                  const float* eps, int64_t count, Workspace<Act>& workspace, const TeamMember& member,
+                  float* logits, float* scores) {
+  Pass<Act>(kernels, *prompt.weights, prompt, count, workspace, member).run(image, eps, logits, scores);
 }
 
-void run_shared_prefix(const Kernels& kernels, PromptState& prompt, Workspace& workspace) {
-  const SamplerWeights& weights = *prompt.weights;
-  const TwoWayLayer& layer = weights.layers.front();
-  const int64_t size = prompt.tokens * weights.config.channels;
-  Pass pass(kernels, weights, prompt, 1, workspace);
-  std::copy_n(prompt.point.data(), size, workspace.with_point.data());
-  pass.attend_self(layer, false);  // SAM's first self-attention has neither positions nor a residual
-  std::copy_n(workspace.queries.data(), size, prompt.queries.data());
-  pass.add_point();
-  pass.linear(layer.token_q, workspace.with_point, prompt.image_queries);
-}
+template void sample_block(const Kernels&, const ImageState&, const PromptState&, const float*, int64_t,
+                           Workspace<float>&, const TeamMember&, float*, float*);
+template void sample_block(const Kernels&, const ImageState&, const PromptState&, const float*, int64_t,
+                           Workspace<Bf16>&, const TeamMember&, float*, float*);
 
 }  // namespace asam

@@ -1,24 +1,26 @@
-// The sampler's pass for one block of hypotheses on one thread (docs/architecture.md, "The sampler").
+// The sampler's pass for one block of hypotheses (docs/architecture.md, "The sampler").
 #pragma once
 
 #include <cstdint>
 
+#include "core/threads.h"
 #include "ops/kernels.h"
 #include "sampler/state.h"
 #include "sampler/workspace.h"
 
 namespace asam {
 
+// Called by every member of a team at once with the same arguments; a team of one is one thread.
+//
 // inputs
 //   eps      [count, 2, L]  prompt latent, image latent; count <= workspace.block
 // outputs
 //   logits   [count, 4e, 4e]
 //   scores   [count]
-// Every hypothesis is computed alone as far as its arithmetic goes: the same bits in any block.
+// Every number is computed by one thread and in one order: the same bits in any block and any team.
+template <class Act>
 void sample_block(const Kernels& kernels, const ImageState& image, const PromptState& prompt,
-                  const float* eps, int64_t count, Workspace& workspace, float* logits, float* scores);
-
-// Identity 4, once a prompt: fills queries and image_queries of a state whose tokens and point are set.
-void run_shared_prefix(const Kernels& kernels, PromptState& prompt, Workspace& workspace);
+                  const float* eps, int64_t count, Workspace<Act>& workspace, const TeamMember& member,
+                  float* logits, float* scores);
 
 }  // namespace asam

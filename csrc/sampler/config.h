@@ -18,6 +18,7 @@ struct SamplerConfig {
   int64_t mlp_dim = 0;          // M
   int64_t iou_layers = 0;       // linear layers of the quality head
   int64_t combiner_layers = 0;  // 1x1 convolutions of each combiner
+  bool sampled_tokens = false;  // the prompt latent is mixed into the prompt tokens too
 
   int64_t cells() const { return grid * grid; }              // P
   int64_t output_tokens() const { return mask_tokens + 2; }  // quality, SAM's single mask, K masks

@@ -9,12 +9,15 @@
 #include "core/philox.h"
 #include "core/threads.h"
 #include "sampler/block.h"
+#include "sampler/prefix.h"
 
 namespace asam {
 namespace {
 
 // Cells of one block: enough tokens for the weights that their products stream, and src near the caches.
-constexpr int64_t kBlockCells = 1024;
+constexpr int64_t kBlockCells = 512;
+// Cells that are worth a thread where one hypothesis is shared by several.
+constexpr int64_t kCellsPerMember = 32;
 
 template <size_t Rank>
 void expect(const std::string& name, Tensor<const float, Rank> value, const Shape<Rank>& shape) {
@@ -52,8 +55,9 @@ Buffer rows_of(Tensor<const float, 3> value) {
 
 }  // namespace
 
-Sampler::Sampler(const SamplerConfig& config, const TensorMap& tensors, Isa isa, int64_t block)
-    : weights_(std::make_shared<const SamplerWeights>(SamplerWeights::load(config, tensors))),
+Sampler::Sampler(const SamplerConfig& config, const TensorMap& tensors, Isa isa, Precision precision,
+                 int64_t block)
+    : weights_(std::make_shared<const SamplerWeights>(SamplerWeights::load(config, tensors, precision))),
       isa_(isa),
       kernels_(Kernels::of(isa)),
       block_(block) {
@@ -70,8 +74,8 @@ std::shared_ptr<const ImageState> Sampler::image_state(Tensor<const float, 3> em
   state->weights = weights_;
   state->combined = Buffer(config().cells() * c);
   const Linear& feature = weights_->combiner_image.feature;
-  kernels_.matmul(rows_of(embedding).data(), c, config().cells(), feature.weight, feature.epilogue(),
-                  state->combined.data(), c);
+  Arithmetic<float>(kernels_).matmul(rows_of(embedding).data(), c, config().cells(), feature.weight,
+                                     feature.epilogue(), {.wide = state->combined.data(), .wide_stride = c});
   state->mu = copy_of(mu);
   state->sigma = copy_of(sigma);
   return state;
@@ -95,18 +99,29 @@ std::shared_ptr<const PromptState> Sampler::prompt_state(const ImageState& image
   state->combined_rows = side * side;
   state->combined = Buffer(state->combined_rows * c);
   const Linear& feature = weights_->combiner_prompt.feature;
-  kernels_.matmul(rows_of(dense).data(), c, state->combined_rows, feature.weight, feature.epilogue(),
-                  state->combined.data(), c);
+  Arithmetic<float>(kernels_).matmul(rows_of(dense).data(), c, state->combined_rows, feature.weight,
+                                     feature.epilogue(), {.wide = state->combined.data(), .wide_stride = c});
   state->point = Buffer(state->tokens * c);
   std::copy_n(weights_->output_tokens.data(), output * c, state->point.data());
   std::copy_n(tokens.data(), tokens.size(), state->point.data() + output * c);
-  state->queries = Buffer(state->tokens * c);
-  state->image_queries = Buffer(state->tokens * (c / 2));
   state->mu = copy_of(mu);
   state->sigma = copy_of(sigma);
-  auto workspace = borrow(1, state->tokens);
-  run_shared_prefix(kernels_, *state, *workspace);
-  give_back(std::move(workspace));
+  if (config().sampled_tokens && tokens.extent(0) > 0) {
+    state->sampled = tokens.extent(0);
+    state->token_combined = Buffer(state->sampled * c);
+    Arithmetic<float>(kernels_).matmul(tokens.data(), c, state->sampled, feature.weight, feature.epilogue(),
+                                       {.wide = state->token_combined.data(), .wide_stride = c});
+    return state;
+  }
+  state->queries = Buffer(state->tokens * c);
+  state->image_queries = Buffer(state->tokens * (c / 2));
+  PrefixScratch scratch(config(), state->tokens);
+  run_prefix(kernels_, *weights_, state->tokens, state->point.data(), scratch, state->queries.data(),
+             state->image_queries.data());
+  if (precision() == Precision::bf16) {
+    state->narrow_queries = Bf16Buffer(state->image_queries.size());
+    kernels_.to_bf16(state->image_queries.data(), state->image_queries.size(), state->narrow_queries.data());
+  }
   return state;
 }
 
@@ -115,7 +130,7 @@ void Sampler::sample(const ImageState& image, const PromptState& prompt, Tensor<
   expect<3>("eps", eps, {scores.extent(0), kStreams, config().latent});
   const int64_t stride = kStreams * config().latent;
   run(
-      image, prompt, [=](int64_t first, int64_t, Workspace&) { return eps.data() + first * stride; }, logits,
+      image, prompt, [=](int64_t first, int64_t, float*) { return eps.data() + first * stride; }, logits,
       scores);
 }
 
@@ -126,9 +141,9 @@ void Sampler::sample_seeded(const ImageState& image, const PromptState& prompt, 
   philox_check(scores.extent(0), latent, start);
   run(
       image, prompt,
-      [=](int64_t first, int64_t count, Workspace& workspace) -> const float* {
-        philox_normal(seed, count, latent, start + first, workspace.eps.data());
-        return workspace.eps.data();
+      [=](int64_t first, int64_t count, float* room) -> const float* {
+        philox_normal(seed, count, latent, start + first, room);
+        return room;
       },
       logits, scores);
 }
@@ -138,49 +153,56 @@ void Sampler::check_states(const ImageState& image, const PromptState& prompt) c
   require(prompt.weights == weights_, "prompt_state: expected one of this sampler, got one of another");
 }
 
+template <class Noise>
 void Sampler::run(const ImageState& image, const PromptState& prompt, const Noise& noise,
                   const Tensor<float, 3>& logits, const Tensor<float, 1>& scores) const {
   check_states(image, prompt);
   const int64_t n = scores.extent(0);
   scores.expect_shape("scores", {n});
   logits.expect_shape("logits", {n, config().logits_side(), config().logits_side()});
+  if (precision() == Precision::bf16) {
+    run_as(narrow_pool_, image, prompt, noise, n, logits.data(), scores.data());
+  } else {
+    run_as(wide_pool_, image, prompt, noise, n, logits.data(), scores.data());
+  }
+}
+
+template <class Act, class Noise>
+void Sampler::run_as(WorkspacePool<Act>& pool, const ImageState& image, const PromptState& prompt,
+                     const Noise& noise, int64_t n, float* logits, float* scores) const {
+  const int64_t size = config().logits_size();
+  // Few hypotheses: threads share each of them. Else a hypothesis belongs to one thread.
+  const int64_t team = std::min<int64_t>(num_threads(), config().cells() / kCellsPerMember);
+  if (n < team) {
+    auto workspace = pool.borrow(*weights_, 1, prompt.tokens, static_cast<int>(team));
+    const float* eps = nullptr;
+    parallel_team(static_cast<int>(team), [&](const TeamMember& member) {
+      for (int64_t s = 0; s < n; ++s) {
+        if (member.index == 0) eps = noise(s, 1, workspace->eps.data());
+        member.wait();
+        sample_block(kernels_, image, prompt, eps, 1, *workspace, member, logits + s * size, scores + s);
+      }
+    });
+    pool.give_back(std::move(workspace));
+    return;
+  }
   const int64_t block = block_for(n);
   parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-    auto workspace = borrow(block, prompt.tokens);
+    auto workspace = pool.borrow(*weights_, block, prompt.tokens, 1);
+    Barrier alone(1);
+    const TeamMember member{0, 1, alone};
     for (int64_t first = begin; first < end; first += block) {
       const int64_t count = std::min(block, end - first);
-      sample_block(kernels_, image, prompt, noise(first, count, *workspace), count, *workspace,
-                   logits.data() + first * config().logits_size(), scores.data() + first);
+      sample_block(kernels_, image, prompt, noise(first, count, workspace->eps.data()), count, *workspace,
+                   member, logits + first * size, scores + first);
     }
-    give_back(std::move(workspace));
+    pool.give_back(std::move(workspace));
   });
 }
 
 int64_t Sampler::block_for(int64_t n) const {
   const int64_t fits = block_ > 0 ? block_ : std::max<int64_t>(1, kBlockCells / config().cells());
   return std::clamp<int64_t>(n, 1, fits);
-}
-
-std::unique_ptr<Workspace> Sampler::borrow(int64_t block, int64_t tokens) const {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto fits = std::find_if(idle_.begin(), idle_.end(), [&](const auto& workspace) {
-      return workspace->block >= block && workspace->tokens >= tokens;
-    });
-    if (fits != idle_.end()) {
-      auto workspace = std::move(*fits);
-      idle_.erase(fits);
-      return workspace;
-    }
-    // One that is too small would only be kept beside a larger one.
-    if (!idle_.empty()) idle_.pop_back();
-  }
-  return std::make_unique<Workspace>(*weights_, block, tokens);
-}
-
-void Sampler::give_back(std::unique_ptr<Workspace> workspace) const {
-  const std::lock_guard lock(mutex_);
-  idle_.push_back(std::move(workspace));
 }
 
 }  // namespace asam

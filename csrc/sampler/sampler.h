@@ -2,16 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <mutex>
-#include <vector>
 
 #include "core/isa.h"
+#include "core/precision.h"
 #include "core/tensor.h"
 #include "ops/kernels.h"
 #include "sampler/state.h"
-#include "sampler/workspace.h"
+#include "sampler/workspace_pool.h"
 
 namespace asam {
 
@@ -19,10 +17,13 @@ namespace asam {
 class Sampler {
  public:
   // block: hypotheses that pass through together, 0 chooses; no result depends on it.
-  Sampler(const SamplerConfig& config, const TensorMap& tensors, Isa isa, int64_t block = 0);
+  // bf16 runs on every instruction set, but before AVX512-BF16 as the slow reference.
+  Sampler(const SamplerConfig& config, const TensorMap& tensors, Isa isa, Precision precision,
+          int64_t block = 0);
 
   const SamplerConfig& config() const { return weights_->config; }
   Isa isa() const { return isa_; }
+  Precision precision() const { return weights_->precision; }
 
   // inputs:  embedding [C, e, e]; mean and scale [L] of the image latent
   std::shared_ptr<const ImageState> image_state(Tensor<const float, 3> embedding, Tensor<const float, 1> mu,
@@ -45,22 +46,24 @@ class Sampler {
                      const Tensor<float, 1>& scores) const;
 
  private:
-  // Returns the noise [count, 2, L] of hypotheses first .. first + count - 1, in the workspace or elsewhere.
-  using Noise = std::function<const float*(std::int64_t first, std::int64_t count, Workspace& workspace)>;
-
   void check_states(const ImageState& image, const PromptState& prompt) const;
+
+  // noise(first, count, room) returns the noise [count, 2, L] of hypotheses first .. first + count - 1, in
+  // the room or elsewhere, and throws nothing.
+  template <class Noise>
   void run(const ImageState& image, const PromptState& prompt, const Noise& noise,
            const Tensor<float, 3>& logits, const Tensor<float, 1>& scores) const;
+  template <class Act, class Noise>
+  void run_as(WorkspacePool<Act>& pool, const ImageState& image, const PromptState& prompt,
+              const Noise& noise, std::int64_t n, float* logits, float* scores) const;
   std::int64_t block_for(std::int64_t n) const;
-  std::unique_ptr<Workspace> borrow(std::int64_t block, std::int64_t tokens) const;
-  void give_back(std::unique_ptr<Workspace> workspace) const;
 
   std::shared_ptr<const SamplerWeights> weights_;
   Isa isa_;
   Kernels kernels_;
   std::int64_t block_;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Workspace>> idle_;  // kept between calls: the loop allocates nothing
+  mutable WorkspacePool<float> wide_pool_;
+  mutable WorkspacePool<Bf16> narrow_pool_;
 };
 
 }  // namespace asam

@@ -1,9 +1,7 @@
 #include "sampler/weights.h"
 
 #include <algorithm>
-#include <cmath>
-#include <set>
-#include <utility>
+#include <string>
 
 #include "core/errors.h"
 #include "core/tensor.h"
@@ -13,39 +11,16 @@ namespace {
 
 using Extents = std::vector<int64_t>;
 
-// Reads tensors by name and remembers which were read.
-class Reader {
+class Reader : public TensorReader {
  public:
-  Reader(const SamplerConfig& config, const TensorMap& tensors) : config_(config), tensors_(tensors) {}
-
-  // Checked data of a tensor; -1 in the shape takes any extent.
-  const NamedTensor& read(const std::string& name, const Extents& shape) {
-    const auto found = tensors_.find(name);
-    require(found != tensors_.end(), "weights: expected '", name, "' of shape ", shape_text(shape),
-            ", found no such tensor");
-    const NamedTensor& tensor = found->second;
-    bool same = tensor.shape.size() == shape.size();
-    for (size_t axis = 0; same && axis < shape.size(); ++axis) {
-      same = shape[axis] < 0 ? tensor.shape[axis] > 0 : shape[axis] == tensor.shape[axis];
-    }
-    require(same, "weights: expected '", name, "' of shape ", shape_text(shape), ", got ",
-            shape_text(tensor.shape));
-    require(std::all_of(tensor.data, tensor.data + size(tensor), [](float x) { return std::isfinite(x); }),
-            "weights: expected finite values in '", name, "', got NaN or Inf");
-    read_.insert(name);
-    return tensor;
-  }
-
-  void expect_all_read() const {
-    for (const auto& [name, tensor] : tensors_) {
-      require(read_.count(name) > 0 || name.rfind("prompt.", 0) == 0, "weights: unknown tensor '", name,
-              "' of shape ", shape_text(tensor.shape));
-    }
-  }
+  Reader(const SamplerConfig& config, const TensorMap& tensors, Precision precision)
+      : TensorReader(tensors),
+        config_(config),
+        packing_(precision == Precision::bf16 ? Packing::bf16 : Packing::float32) {}
 
   Buffer buffer(const std::string& name, const Extents& shape) {
     const NamedTensor& tensor = read(name, shape);
-    Buffer out(size(tensor));
+    Buffer out(tensor.size());
     std::copy_n(tensor.data, out.size(), out.data());
     return out;
   }
@@ -58,25 +33,29 @@ class Reader {
     return out;
   }
 
-  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out) {
-    return PackedMatrix(in, {{read(name, {in, out}).data, out}});
+  Weight matrix(const std::string& name, int64_t in, int64_t out, Packing packing) {
+    return Weight(in, {{read(name, {in, out}).data, out}}, packing);
   }
+  Weight matrix(const std::string& name, int64_t in, int64_t out) { return matrix(name, in, out, packing_); }
 
-  Linear linear(const std::string& name, int64_t in, int64_t out) {
-    return {matrix(name + ".weight", in, out), buffer(name + ".bias", {out})};
+  Linear linear(const std::string& name, int64_t in, int64_t out, Packing packing) {
+    return {matrix(name + ".weight", in, out, packing), buffer(name + ".bias", {out})};
   }
+  Linear linear(const std::string& name, int64_t in, int64_t out) { return linear(name, in, out, packing_); }
 
   Norm norm(const std::string& name, int64_t n) {
     return {buffer(name + ".weight", {n}), buffer(name + ".bias", {n})};
   }
 
-  Combiner combiner(const std::string& name) {
+  // vector: its layers also take the one vector of a constant dense prompt.
+  Combiner combiner(const std::string& name, bool vector) {
     const int64_t c = config_.channels;
-    Combiner out{{matrix(name + ".feature", c, c), buffer(name + ".bias0", {c})},
-                 matrix(name + ".latent", config_.latent, c),
+    Combiner out{{matrix(name + ".feature", c, c, Packing::float32), buffer(name + ".bias0", {c})},
+                 matrix(name + ".latent", config_.latent, c, Packing::float32),
                  {}};
     for (int64_t i = 1; i < config_.combiner_layers; ++i) {
-      out.layers.push_back(linear(name + ".layers." + std::to_string(i), c, c));
+      const Packing packing = vector && packing_ == Packing::bf16 ? Packing::both : packing_;
+      out.layers.push_back(linear(name + ".layers." + std::to_string(i), c, c, packing));
     }
     return out;
   }
@@ -89,7 +68,7 @@ class Reader {
     read(name + ".k.bias", {half});  // part of k.pe
     const float* position = read(name + ".k.pe", {cells, half}).data;
     const float* bias = read(name + ".v.bias", {half}).data;
-    CellLinear out{PackedMatrix(c, {{keys, half}, {values, half}}), Buffer(cells * c)};
+    CellLinear out{Weight(c, {{keys, half}, {values, half}}, packing_), Buffer(cells * c)};
     for (int64_t cell = 0; cell < cells; ++cell) {
       std::copy_n(position + cell * half, half, out.bias.data() + cell * c);
       std::copy_n(bias, half, out.bias.data() + cell * c + half);
@@ -103,29 +82,31 @@ class Reader {
     return {matrix(name + ".weight", c, half), buffer(name + ".pe", {config_.cells(), half})};
   }
 
-  Linear queries_keys(const std::string& name) {
+  Linear queries_keys(const std::string& name, Packing packing) {
     const int64_t c = config_.channels;
     const float* queries = read(name + ".q.weight", {c, c}).data;
     const float* keys = read(name + ".k.weight", {c, c}).data;
     const float* query_bias = read(name + ".q.bias", {c}).data;
     const float* key_bias = read(name + ".k.bias", {c}).data;
-    Linear out{PackedMatrix(c, {{queries, c}, {keys, c}}), Buffer(2 * c)};
+    Linear out{Weight(c, {{queries, c}, {keys, c}}, packing), Buffer(2 * c)};
     std::copy_n(query_bias, c, out.bias.data());
     std::copy_n(key_bias, c, out.bias.data() + c);
     return out;
   }
 
-  TwoWayLayer layer(const std::string& name) {
+  TwoWayLayer layer(int64_t i) {
     const int64_t c = config_.channels, half = c / 2;
+    const std::string name = "layers." + std::to_string(i);
+    const Packing prefix = i == 0 ? Packing::float32 : packing_;
     TwoWayLayer out;
-    out.self_qk = queries_keys(name + ".self_attn");
-    out.self_v = linear(name + ".self_attn.v", c, c);
-    out.self_out = linear(name + ".self_attn.out", c, c);
+    out.self_qk = queries_keys(name + ".self_attn", prefix);
+    out.self_v = linear(name + ".self_attn.v", c, c, prefix);
+    out.self_out = linear(name + ".self_attn.out", c, c, prefix);
     out.norm1 = norm(name + ".norm1", c);
     out.norm2 = norm(name + ".norm2", c);
     out.norm3 = norm(name + ".norm3", c);
     out.norm4 = norm(name + ".norm4", c);
-    out.token_q = linear(name + ".token_to_image.q", c, half);
+    out.token_q = linear(name + ".token_to_image.q", c, half, prefix);
     out.image_kv = keys_values(name + ".token_to_image");
     out.token_out = linear(name + ".token_to_image.out", half, c);
     out.mlp0 = linear(name + ".mlp.0", c, config_.mlp_dim);
@@ -139,9 +120,12 @@ class Reader {
 
   UpscaleWeights upscale() {
     const int64_t c = config_.channels;
-    return {matrix("upscale.0.weight", c, c),       matrix("upscale.1.weight", c / 4, c / 2),
-            repeated("upscale.0.bias", c / 4, 4),   repeated("upscale.1.bias", c / 8, 4),
-            buffer("upscale.norm.weight", {c / 4}), buffer("upscale.norm.bias", {c / 4})};
+    return {matrix("upscale.0.weight", c, c, Packing::float32),
+            matrix("upscale.1.weight", c / 4, c / 2, Packing::float32),
+            repeated("upscale.0.bias", c / 4, 4),
+            repeated("upscale.1.bias", c / 8, 4),
+            buffer("upscale.norm.weight", {c / 4}),
+            buffer("upscale.norm.bias", {c / 4})};
   }
 
   std::vector<Linear> hyper(const std::string& name) {
@@ -167,15 +151,8 @@ class Reader {
   }
 
  private:
-  static int64_t size(const NamedTensor& tensor) {
-    int64_t count = 1;
-    for (int64_t extent : tensor.shape) count *= extent;
-    return count;
-  }
-
   const SamplerConfig& config_;
-  const TensorMap& tensors_;
-  std::set<std::string> read_;
+  const Packing packing_;
 };
 
 }  // namespace
@@ -186,18 +163,19 @@ int64_t SamplerWeights::widest_iou() const {
   return widest;
 }
 
-SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap& tensors) {
+SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap& tensors,
+                                    Precision precision) {
   config.check();
-  Reader reader(config, tensors);
+  Reader reader(config, tensors, precision);
   const int64_t c = config.channels, half = c / 2;
   SamplerWeights out;
   out.config = config;
-  out.combiner_image = reader.combiner("combiner_image");
-  out.combiner_prompt = reader.combiner("combiner_prompt");
+  out.precision = precision;
+  out.combiner_image = reader.combiner("combiner_image", false);
+  out.combiner_prompt = reader.combiner("combiner_prompt", true);
   reader.read("pe", {config.cells(), c});  // already inside the position terms
   out.output_tokens = reader.buffer("output_tokens", {config.output_tokens(), c});
-  for (int64_t i = 0; i < config.depth; ++i)
-    out.layers.push_back(reader.layer("layers." + std::to_string(i)));
+  for (int64_t i = 0; i < config.depth; ++i) out.layers.push_back(reader.layer(i));
   out.final_q = reader.linear("final.q", c, half);
   out.final_kv = reader.keys_values("final");
   out.final_out = reader.linear("final.out", half, c);
@@ -206,7 +184,7 @@ SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap
   for (int64_t k = 0; k < config.mask_tokens; ++k)
     out.hyper.push_back(reader.hyper("hyper." + std::to_string(k)));
   out.iou = reader.iou();
-  reader.expect_all_read();
+  reader.expect_all_read("prompt.");
   return out;
 }
 

@@ -5,25 +5,19 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <string>
 #include <vector>
 
+#include "core/named_tensors.h"
+#include "core/precision.h"
+#include "ops/arithmetic.h"
 #include "ops/buffer.h"
-#include "ops/matmul.h"
 #include "ops/upscale.h"
 #include "sampler/config.h"
 
 namespace asam {
 
-struct NamedTensor {
-  const float* data = nullptr;
-  std::vector<int64_t> shape;
-};
-using TensorMap = std::map<std::string, NamedTensor>;
-
 struct Linear {
-  PackedMatrix weight;
+  Weight weight;
   Buffer bias;
 
   Epilogue epilogue(bool relu = false) const { return {.bias = bias.data(), .relu = relu}; }
@@ -32,10 +26,13 @@ struct Linear {
 
 // A product over cells whose position terms are folded into a bias a cell (identity 5).
 struct CellLinear {
-  PackedMatrix weight;
+  Weight weight;
   Buffer bias;  // [P, out]
 
-  Epilogue epilogue(int64_t cells) const { return {.bias = bias.data(), .bias_rows = cells}; }
+  // For cells that begin with `start`.
+  Epilogue epilogue(int64_t start, int64_t cells) const {
+    return {.bias = bias.data() + start * weight.out(), .bias_rows = cells};
+  }
 };
 
 struct Norm {
@@ -44,7 +41,7 @@ struct Norm {
 
 struct Combiner {
   Linear feature;              // [C, C], first layer's half for the embedding, with its bias
-  PackedMatrix latent;         // [L, C], its half for the latent (identity 2)
+  Weight latent;               // [L, C], its half for the latent (identity 2)
   std::vector<Linear> layers;  // 1 .. combiner_layers - 1
 };
 
@@ -62,6 +59,7 @@ struct TwoWayLayer {
 
 struct SamplerWeights {
   SamplerConfig config;
+  Precision precision = Precision::float32;
   Combiner combiner_image, combiner_prompt;
   Buffer output_tokens;  // [K + 2, C]
   std::vector<TwoWayLayer> layers;
@@ -77,7 +75,10 @@ struct SamplerWeights {
 
   // Copies what it needs. Tensors named prompt.* belong to the prompt encoder and are passed over.
   // Throws std::invalid_argument naming the tensor: missing, unknown, another shape, NaN or Inf.
-  static SamplerWeights load(const SamplerConfig& config, const TensorMap& tensors);
+  // Whatever the precision, what is not computed once a cell or once a token stays in float32: the combiners'
+  // halves for features and latents, the combined vector of a constant dense prompt, and the first layer up
+  // to its token queries. There it costs nothing, and its errors would reach every cell.
+  static SamplerWeights load(const SamplerConfig& config, const TensorMap& tensors, Precision precision);
 };
 
 }  // namespace asam

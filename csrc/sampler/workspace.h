@@ -1,15 +1,18 @@
-// Scratch of one executor thread, sized once for a block of hypotheses.
+// Scratch of one executor, sized once for a block of hypotheses. Act: what products take, float or Bf16.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
-#include "ops/buffer.h"
+#include "ops/arithmetic.h"
+#include "sampler/prefix.h"
 #include "sampler/weights.h"
 
 namespace asam {
 
+template <class Act>
 struct Workspace {
-  Workspace(const SamplerWeights& weights, int64_t block, int64_t tokens);
+  Workspace(const SamplerWeights& weights, int64_t block, int64_t tokens, int members);
 
   int64_t block;   // B, hypotheses at a time
   int64_t tokens;  // T it has room for
@@ -17,21 +20,36 @@ struct Workspace {
   Buffer eps;                          // [B, 2, L]
   Buffer z_prompt, z_image;            // [B, L]
   Buffer latent_prompt, latent_image;  // [B, C], latent half of the first combiner layers
-  Buffer dense;                        // [B, C], combined prompt where it is one vector
-  Buffer last_bias;                    // [C], last image combiner bias plus that vector
-  Buffer chain_a, chain_b;             // [max(B, kChunk), C], between combiner layers
-  Buffer src;                          // [B * P, C]
-  Buffer cell_kv;                      // [P, C]
-  Buffer cell_q, cell_mixed;           // [P, C/2]
-  Buffer queries, with_point;          // [B * T, C]
-  Buffer token_qk;                     // [B * T, 2C]
-  Buffer token_v, token_mixed;         // [B * T, C]
-  Buffer hidden;                       // [B * T, M]
-  Buffer head_a, head_b;               // [B, widest layer of the heads]
+  Buffer dense;                        // [B, C], combined prompt where it is one vector, and the last bias
+  Buffer dense_a, dense_b;             // [B, C], between its layers
+  Dual<Act> src;                       // [B * P, C]
+  BufferOf<Act> cell_kv;               // [P, C]
+  Dual<Act> queries;                   // [B * T, C]
+  BufferOf<Act> with_point;            // [B * T, C], queries + point
+  BufferOf<Act> self_qk;               // [B * T, 2C]
+  BufferOf<Act> self_v, token_mixed;   // [B * T, C]
+  BufferOf<Act> image_q;               // [B * T, C/2], token queries for the image
+  BufferOf<Act> token_k, token_v;      // [B * T, C/2], what the image looks at
+  BufferOf<Act> head_a, head_b;        // [K, B, C]
+  BufferOf<Act> iou_a, iou_b;          // [B, widest layer]
   Buffer hyper;                        // [B, C/8]
-  Buffer attention, upscale;           // scratch of the operations
 
-  static constexpr int64_t kChunk = 72;  // cells that pass through the combiner together
+  // Where the model samples prompt tokens; else empty.
+  Buffer point;             // [B * T, C], output tokens then prompt tokens
+  Buffer token_a, token_b;  // [T, C], between combiner layers
+  Buffer prefix_queries;    // [T, C/2], of the first token-to-image attention
+  PrefixScratch prefix;     // of one hypothesis
+
+  // Of one thread.
+  struct Member {
+    BufferOf<Act> chain_a, chain_b;    // [kChunk, C], between combiner layers
+    BufferOf<Act> cell_q, cell_mixed;  // [kChunk, C/2]
+    BufferOf<Act> hidden;              // [kChunk, M]
+    Buffer attention, upscale;         // scratch of the operations
+  };
+  std::vector<Member> members;
+
+  static constexpr int64_t kChunk = 72;  // rows that pass through products together: six tiles
 };
 
 }  // namespace asam

@@ -97,6 +97,7 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         "iou_layers": 3,
         "combiner_layers": len(model.combiner_image.layers),
         "mlp_activation": "relu",
+        "sampled_tokens": config.prompt_latent_on != "dense",
     }
     preprocessing = {
         "side": side,

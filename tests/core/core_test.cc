@@ -244,6 +244,58 @@ void philox_split() {
       [&] { asam::philox_normal(0, 2, 4, (std::int64_t{1} << 32) - 1, part.data()); }, "start");
 }
 
+// Members add up what they left for each other in the step before; a barrier that lets one through early
+// shows.
+void team_waits() {
+  constexpr int kSteps = 3000;
+  for (int threads : {1, 2, 5}) {
+    asam::set_num_threads(threads);
+    std::vector<std::int64_t> left(static_cast<std::size_t>(threads), 1), next(left);
+    std::atomic<int> members{0};
+    asam::parallel_team(threads, [&](const asam::TeamMember& member) {
+      ++members;
+      const auto own = static_cast<std::size_t>(member.index);
+      for (int step = 0; step < kSteps; ++step) {
+        next[own] = std::accumulate(left.begin(), left.end(), std::int64_t{0}) % 1000003 + member.index;
+        member.wait();
+        left[own] = next[own];
+        member.wait();
+      }
+    });
+    std::vector<std::int64_t> want(static_cast<std::size_t>(threads), 1);
+    for (int step = 0; step < kSteps; ++step) {
+      const std::int64_t sum = std::accumulate(want.begin(), want.end(), std::int64_t{0}) % 1000003;
+      for (std::size_t i = 0; i < want.size(); ++i) want[i] = sum + static_cast<std::int64_t>(i);
+    }
+    expect(members == threads && left == want, "every member saw every step");
+  }
+}
+
+void team_sizes() {
+  asam::set_num_threads(3);
+  const auto size_of = [](int most) {
+    std::atomic<int> size{0};
+    asam::parallel_team(most, [&](const asam::TeamMember& member) { size = member.size; });
+    return size.load();
+  };
+  expect(size_of(8) == 3 && size_of(2) == 2 && size_of(1) == 1, "as many as there are and as asked for");
+  expect_throws<std::invalid_argument>([&] { size_of(0); }, "most >= 1");
+  parallel_for(3, 1, [&](std::int64_t, std::int64_t) {
+    const int nested = size_of(8);
+    expect(nested == 1, "alone inside a loop");
+  });
+  // All of 0 .. n, once each, whatever the team.
+  for (int n : {0, 1, 2, 7}) {
+    std::vector<std::atomic<int>> seen(static_cast<std::size_t>(n));
+    asam::parallel_team(3, [&](const asam::TeamMember& member) {
+      member.share(n, [&](std::int64_t begin, std::int64_t end) {
+        for (; begin < end; ++begin) ++seen[static_cast<std::size_t>(begin)];
+      });
+    });
+    expect(std::all_of(seen.begin(), seen.end(), [](const auto& times) { return times == 1; }), "shares");
+  }
+}
+
 void tensor() {
   std::vector<float> values(24);
   std::iota(values.begin(), values.end(), 0.0f);
@@ -269,6 +321,8 @@ const std::map<std::string, void (*)()> kCases{
     {"ranges", ranges},
     {"ranges_run_at_once", ranges_run_at_once},
     {"set_num_threads", set_num_threads},
+    {"team_sizes", team_sizes},
+    {"team_waits", team_waits},
     {"tensor", tensor},
 };
 

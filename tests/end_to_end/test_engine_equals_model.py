@@ -33,11 +33,13 @@ def spread_out(model: ASAM) -> ASAM:
     return model.eval()
 
 
-@pytest.fixture(scope="module", params=[("nano", 64), ("nano", 80)], ids=["nano-64", "nano-80"])
+@pytest.fixture(
+    scope="module", params=[("asam", 64), ("asam", 80), ("paper", 64)], ids=lambda p: f"{p[0]}-{p[1]}"
+)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[ASAM, Path]:
-    backbone, size = request.param
+    preset, size = request.param
     torch.manual_seed(2)
-    model = spread_out(ASAM.from_preset(backbone=backbone, image_size=size))
+    model = spread_out(ASAM.from_preset(preset, backbone="nano", image_size=size))
     folder = tmp_path_factory.mktemp("engine")
     model.save(folder / "model.safetensors")
     return model, asam_trt.build_engine(folder / "model.safetensors", progress=False)
@@ -47,7 +49,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_same_logits(pair: tuple[ASAM, Path], prompt: dict[str, Any]) -> None:
     model, engine = pair
     expected = model.sample(IMAGE, **prompt, n=8, seed=11)
-    with asam_trt.Session(engine) as session:
+    with asam_trt.Session(engine, precision="float32") as session:
         session.set_image(IMAGE)
         found = session.sample(**prompt, n=8, seed=11)
     assert np.abs(expected.logits - expected.logits[:1]).max() > 1e-2, "hypotheses must differ"
@@ -62,7 +64,7 @@ def test_same_logits_for_a_mask_prompt(pair: tuple[ASAM, Path]) -> None:
     side = model.config.image_size // 4
     mask = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32) * 4
     expected = model.sample(IMAGE, box=(20, 15, 80, 70), mask_input=mask, n=3, seed=1)
-    with asam_trt.Session(engine) as session:
+    with asam_trt.Session(engine, precision="float32") as session:
         session.set_image(IMAGE)
         found = session.sample(box=(20, 15, 80, 70), mask_input=mask, n=3, seed=1)
     np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
@@ -76,7 +78,7 @@ def test_same_logits_at_the_size_of_sam(tmp_path: Path) -> None:
     model.save(tmp_path / "model.safetensors")
     engine = asam_trt.build_engine(tmp_path / "model.safetensors", progress=False)
     expected = model.sample(IMAGE, box=(20, 15, 80, 70), n=8, seed=11)
-    with asam_trt.Session(engine) as session:
+    with asam_trt.Session(engine, precision="float32") as session:
         session.set_image(IMAGE)
         found = session.sample(box=(20, 15, 80, 70), n=8, seed=11)
     largest = np.abs(expected.logits).max()

@@ -45,6 +45,14 @@ def test_matmul_without_epilogue(version: str) -> None:
     np.testing.assert_allclose(_ops.matmul(a, w, version=version), np.matmul(*wide(a, w)), atol=1e-4)
 
 
+@pytest.mark.parametrize("n", EDGES)
+def test_matmul_with_gelu(version: str, n: int) -> None:
+    a, w = draw(9, 20), draw(20, n)
+    product = np.matmul(*wide(a, w))
+    want = 0.5 * product * (1 + erf(product / math.sqrt(2)))
+    np.testing.assert_allclose(_ops.matmul(a, w, gelu=True, version=version), want, atol=1e-5)
+
+
 def test_matmul_rows_do_not_depend_on_the_batch(version: str) -> None:
     a, w = draw(40, 70), draw(70, 50)
     together = _ops.matmul(a, w, version=version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -171,11 +171,18 @@ class Case:
         image = tensor(inputs.embedding).expand(n, -1, -1, -1)
         src = model.combiner_image(image, z_image) + model.combiner_prompt(prompt, z_prompt)
 
-        centre = (torch.arange(e, dtype=dtype) + 0.5) / e
+        # Positions do not fit bfloat16: they are computed in float32 at least, then rounded.
+        at_least = torch.promote_types(dtype, torch.float32)
+        positions = copy.deepcopy(self.model.prompt_encoder.pe_layer).to(at_least)
+        centre = (torch.arange(e, dtype=at_least) + 0.5) / e
         y, x = torch.meshgrid(centre, centre, indexing="ij")
-        pe = model.prompt_encoder.pe_layer._pe_encoding(torch.stack([x, y], dim=-1)).permute(2, 0, 1)
+        pe = positions._pe_encoding(torch.stack([x, y], dim=-1)).permute(2, 0, 1).to(dtype)
         output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        point = torch.cat([output, tensor(tokens)]).expand(n, -1, -1)
+        own = tensor(tokens).expand(n, -1, -1)
+        if self.config.sampled_tokens and len(tokens):
+            cells = own.transpose(1, 2)[..., None]
+            own = model.combiner_prompt(cells, z_prompt)[..., 0].transpose(1, 2)
+        point = torch.cat([output.expand(n, -1, -1), own], dim=1)
         hs, cells = decoder.transformer(src, pe.expand(n, -1, -1, -1), point)
 
         upscaled = decoder.output_upscaling(cells.transpose(1, 2).reshape(n, -1, e, e))
@@ -184,7 +191,8 @@ class Case:
             hyper = decoder.output_hypernetworks_mlps[k](hs[:, 1 + k])
             logits += w * torch.einsum("nc,nchw->nhw", hyper, upscaled)
         scores = decoder.iou_prediction_head(hs[:, 0])[:, 1:] @ model.ensemble
-        return logits.numpy(), scores.numpy()
+        exact = torch.promote_types(dtype, torch.float32)
+        return logits.to(exact).numpy(), scores.to(exact).numpy()
 
 
 def _config(
@@ -202,6 +210,9 @@ def _config(
 
 
 _CONFIGS = {
+    "sampled": replace(
+        _config(channels=24, grid=5, mask_tokens=2, heads=3, mlp_dim=37, latent=12), sampled_tokens=True
+    ),
     "tiny": _config(channels=32, grid=4, mask_tokens=3, heads=2, mlp_dim=64, latent=16),
     "odd": _config(channels=24, grid=5, mask_tokens=1, heads=3, mlp_dim=37, latent=12),
     "small": _config(channels=64, grid=8, mask_tokens=8, heads=4, mlp_dim=128, latent=32),
@@ -211,7 +222,8 @@ _CONFIGS = {
 
 @pytest.fixture(scope="session")
 def case_of() -> Callable[[str], Case]:
-    """Cases by name: tiny, odd (an odd grid, sizes beside lane edges), small, full (A-SAM's own sizes)."""
+    """Cases by name: tiny, odd (an odd grid, sizes beside lane edges), small, full (A-SAM's own sizes), and sampled,
+    whose prompt tokens are mixed with the prompt latent."""
     return cache(lambda name: Case(_CONFIGS[name]))
 
 

@@ -14,6 +14,9 @@ from asam_trt import _ops, _runtime, philox
 from asam_trt.reference import ReferenceSampler
 
 ISAS = _ops.supported_isas()
+# Every way to compute: an instruction set and a precision. Without AVX512-BF16 its reference stands in.
+MODES = [*((isa, "float32") for isa in ISAS), (ISAS[-1], "bf16")]
+mode = pytest.mark.parametrize(("isa", "precision"), MODES)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +39,7 @@ def rms(error: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("name", ["tiny", "odd", "small", "full"])
+@pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled"])
 @pytest.mark.parametrize("kind", ["box", "points1", "points5", "none", "mask", "mixed"])
 def test_native_equals_the_literal_equations(
     case_of: Callable[[str], Any], name: str, kind: str, isa: str
@@ -61,6 +64,24 @@ def test_native_equals_the_literal_equations(
         assert np.abs(got - want).max() <= 2e-5
 
 
+@pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled"])
+@pytest.mark.parametrize("kind", ["box", "points5", "none", "mixed"])
+def test_bf16_is_as_near_as_pytorch_bf16(case_of: Callable[[str], Any], name: str, kind: str) -> None:
+    case = case_of(name)
+    inputs = case.inputs(9)
+    sampler = _runtime.Sampler(case.config.as_dict(), case.weights, precision="bf16")
+    assert sampler.precision == "bf16"
+    results = sampler.sample(*states(case, sampler, kind, inputs), inputs.eps)
+    tokens, dense = case.encode(kind)
+    exact = case.literal(inputs, tokens, dense, torch.float64)
+    peer = case.literal(inputs, tokens, dense, torch.bfloat16)
+    for got, want, torch16 in zip(results, exact, peer, strict=True):
+        assert got.dtype == np.float32
+        error = rms(got - want)
+        assert error <= 2 * rms(torch16 - want)
+        assert error > 1e-5, "float32 would be this near: nothing was rounded"
+
+
 def test_native_equals_reference(case_of: Callable[[str], Any]) -> None:
     case = case_of("small")
     inputs = case.inputs(3)
@@ -72,15 +93,15 @@ def test_native_equals_reference(case_of: Callable[[str], Any]) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@mode
 @pytest.mark.parametrize("kind", ["points1", "mixed"])
-@pytest.mark.parametrize("name", ["odd", "small"])
+@pytest.mark.parametrize("name", ["odd", "small", "sampled"])
 def test_same_bits_for_threads_blocks_and_batches(
-    case_of: Callable[[str], Any], name: str, kind: str, isa: str
+    case_of: Callable[[str], Any], name: str, kind: str, isa: str, precision: str
 ) -> None:
     case = case_of(name)
     inputs = case.inputs(13)
-    sampler = _runtime.Sampler(case.config.as_dict(), case.weights, isa=isa)
+    sampler = _runtime.Sampler(case.config.as_dict(), case.weights, isa=isa, precision=precision)
     _runtime.set_num_threads(1)
     image, prompt = states(case, sampler, kind, inputs)
     logits, scores = sampler.sample(image, prompt, inputs.eps)
@@ -92,13 +113,17 @@ def test_same_bits_for_threads_blocks_and_batches(
         np.testing.assert_array_equal(again[0], logits)
         np.testing.assert_array_equal(again[1], scores)
     for block in (1, 2, 5, 13):
-        other = _runtime.Sampler(case.config.as_dict(), case.weights, isa=isa, block=block)
+        other = _runtime.Sampler(
+            case.config.as_dict(), case.weights, isa=isa, precision=precision, block=block
+        )
         again = other.sample(*states(case, other, kind, inputs), inputs.eps)
         np.testing.assert_array_equal(again[0], logits)
         np.testing.assert_array_equal(again[1], scores)
-    one, score = sampler.sample(image, prompt, inputs.eps[7:8])
-    np.testing.assert_array_equal(one[0], logits[7])
-    assert score[0] == scores[7]
+    for threads in (1, 2, 3):  # which share a single hypothesis where the grid is large enough
+        _runtime.set_num_threads(threads)
+        one, score = sampler.sample(image, prompt, inputs.eps[7:8])
+        np.testing.assert_array_equal(one[0], logits[7])
+        assert score[0] == scores[7]
 
 
 def test_seeded_equals_given_philox_noise(tiny: Any) -> None:

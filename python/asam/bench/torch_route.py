@@ -129,5 +129,6 @@ def decode_noise(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One image's states and noise [n, 2, L] -> logits [n, 4e, 4e] and scores [n]."""
     latent_prompt, latent_image = prompt.sample(eps[None, :, 0]), image.sample(eps[None, :, 1])
-    logits, scores = model.decode(embedding, tokens, dense, latent_prompt, latent_image)
+    kind = eps.dtype  # the model may have computed a latent in a wider type
+    logits, scores = model.decode(embedding, tokens, dense, latent_prompt.to(kind), latent_image.to(kind))
     return logits[0], scores[0]

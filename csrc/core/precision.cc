@@ -1,0 +1,17 @@
+#include "core/precision.h"
+
+#include "core/errors.h"
+
+namespace asam {
+
+const char* precision_name(Precision precision) {
+  return precision == Precision::bf16 ? "bf16" : "float32";
+}
+
+Precision precision_from_name(const std::string& name) {
+  if (name == "float32") return Precision::float32;
+  if (name == "bf16") return Precision::bf16;
+  throw std::invalid_argument(concat("unknown precision '", name, "'; expected one of float32, bf16"));
+}
+
+}  // namespace asam

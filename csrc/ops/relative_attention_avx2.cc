@@ -1,0 +1,14 @@
+#include "ops/relative_attention_kernel.h"
+
+#if defined(__x86_64__)
+
+namespace asam {
+
+void relative_attend_avx2(const RelativeAttentionShape& shape, const RelativePositions& positions,
+                          const float* q, const float* k, const float* v, float* out, float* scratch) {
+  simd::relative_attend_kernel<8, 6>(shape, positions, q, k, v, out, scratch);
+}
+
+}  // namespace asam
+
+#endif

@@ -1,0 +1,99 @@
+// The image encoder without Python: what it allocates, and a team of threads for the sanitizers to watch. One
+// case a run, named on the command line; the exit status says whether it holds.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/threads.h"
+#include "encoder/encoder.h"
+#include "harness.h"
+
+namespace {
+
+using asam::Precision;
+using harness::Count;
+using harness::count_of;
+using harness::expect;
+using harness::Weights;
+
+// Windows that fit, that are padded on one side and on both, and the whole grid; heads beside lane edges.
+const asam::EncoderConfig kConfig{
+    .side = 112, .width = 30, .heads = 2, .mlp_dim = 50, .channels = 20, .windows = {3, 0, 9}};
+
+asam::ImageEncoder make_encoder(asam::Isa isa, Precision precision) {
+  const std::int64_t d = kConfig.width, c = kConfig.channels;
+  Weights w;
+  w.linear("patch", kConfig.patch_size(), d);
+  w.add("position", {kConfig.cells(), d});
+  for (std::size_t i = 0; i < kConfig.windows.size(); ++i) {
+    const std::string name = "blocks." + std::to_string(i);
+    const std::int64_t reach = 2 * kConfig.window(i) - 1;
+    w.norm(name + ".norm1", d);
+    w.norm(name + ".norm2", d);
+    w.linear(name + ".qkv", d, 3 * d);
+    w.add(name + ".relative_h", {reach, kConfig.head_dim()});
+    w.add(name + ".relative_w", {reach, kConfig.head_dim()});
+    w.linear(name + ".out", d, d);
+    w.linear(name + ".mlp.0", d, kConfig.mlp_dim);
+    w.linear(name + ".mlp.1", kConfig.mlp_dim, d);
+  }
+  w.add("neck.0.weight", {d, c});
+  w.norm("neck.1", c);
+  w.add("neck.2.weight", {9 * c, c});
+  w.norm("neck.3", c);
+  return asam::ImageEncoder(kConfig, w.tensors(), isa, precision);
+}
+
+std::vector<float> encode(const asam::ImageEncoder& encoder) {
+  const std::int64_t side = kConfig.side, e = kConfig.grid();
+  std::vector<float> image(static_cast<std::size_t>(3 * side * side));
+  for (std::size_t i = 0; i < image.size(); ++i)
+    image[i] = static_cast<float>(i * 2654435761u % 1000) * 0.002f - 1.0f;
+  std::vector<float> embedding(static_cast<std::size_t>(kConfig.channels * e * e));
+  encoder.encode({image.data(), {3, side, side}}, {embedding.data(), {kConfig.channels, e, e}});
+  return embedding;
+}
+
+// On every instruction set, so that the sanitizers see each of them.
+void encoder_team_equals_one_thread() {
+  for (const asam::Isa isa : asam::supported_isas()) {
+    for (const Precision precision : {Precision::float32, Precision::bf16}) {
+      const asam::ImageEncoder encoder = make_encoder(isa, precision);
+      asam::set_num_threads(1);
+      const std::vector<float> expected = encode(encoder);
+      for (const int threads : {2, 3}) {
+        asam::set_num_threads(threads);
+        for (int i = 0; i < 5; ++i) expect(encode(encoder) == expected, "the same bits from a team");
+      }
+    }
+  }
+}
+
+// Once warm, an image allocates a few words to run the threads, and no scratch.
+void encoder_scratch_is_allocated_once() {
+  for (const Precision precision : {Precision::float32, Precision::bf16}) {
+    for (const int threads : {1, 2}) {
+      asam::set_num_threads(threads);
+      const asam::ImageEncoder encoder = make_encoder(asam::active_isa(), precision);
+      const Count cold = count_of([&] { encode(encoder); });
+      const Count warm = count_of([&] { encode(encoder); });
+      // What `encode` above makes itself: the image and the embedding.
+      const std::int64_t own = 4 * (3 * kConfig.side * kConfig.side + kConfig.channels * kConfig.cells());
+      expect(cold.bytes > own + 50'000, "the counter sees the scratch of the first image");
+      expect(warm.calls <= 6 && warm.bytes <= own + 512, "no scratch in a later image, got " +
+                                                             std::to_string(warm.calls) + " allocations of " +
+                                                             std::to_string(warm.bytes) + " bytes");
+    }
+  }
+}
+
+const std::map<std::string, void (*)()> kCases{
+    {"encoder_scratch_is_allocated_once", encoder_scratch_is_allocated_once},
+    {"encoder_team_equals_one_thread", encoder_team_equals_one_thread},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return harness::run(argc, argv, kCases);
+}

@@ -1,0 +1,80 @@
+"""What bf16 changes for a user: the network that ships, in float32 PyTorch and as an engine in bf16, same seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import asam_trt
+from asam import metrics
+from asam.assets import NANO
+from asam.bench.accuracy import mean_iou
+from asam.data import Dataset, LidcCrops, Synthetic
+from asam.model import load_checkpoint
+from asam_trt import _ops
+from asam_trt.modes import iou_distances
+
+N = 32  # hypotheses a picture
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(_ops.isa() != "avx512bf16", reason="bf16 needs AVX512-BF16"),
+]
+
+
+@dataclass(frozen=True)
+class Change:
+    """From float32 PyTorch to the engine in bf16.
+
+    Attributes:
+        iou: of the masks of equal hypotheses, mean.
+        ged: difference of the mean energy distance to the raters.
+        spread: relative difference of the mean distance between hypotheses.
+    """
+
+    iou: float
+    ged: float
+    spread: float
+
+
+def change(engine: Path, data: Dataset, pictures: int, encoder: str) -> Change:
+    model = load_checkpoint(NANO)
+    ious, geds, spreads = [], [], []
+    with asam_trt.Session(engine, precision="bf16", encoder=encoder) as session:
+        assert session.precision == "bf16"
+        for i in range(pictures):
+            sample = data[i * (len(data) // pictures)]
+            session.set_image(sample.image)
+            found = session.sample(box=sample.box, n=N, seed=i).masks
+            expected = model.sample(sample.image, box=sample.box, n=N, seed=i).masks
+            ious.append(mean_iou(found, expected))
+            geds.append([metrics.ged(masks, sample.masks) for masks in (found, expected)])
+            spreads.append([iou_distances(masks).mean() for masks in (found, expected)])
+    ged, spread = np.mean(geds, axis=0), np.mean(spreads, axis=0)
+    return Change(float(np.mean(ious)), float(ged[0] - ged[1]), float(spread[0] / spread[1] - 1))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asam_trt.build_engine(NANO, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
+
+
+@pytest.mark.parametrize(("encoder", "iou"), [("onnxruntime", 0.995), ("native", 0.994)])
+def test_synthetic_pictures(engine: Path, encoder: str, iou: float) -> None:
+    """The sampler in bf16 behind a float32 encoder, and both in bf16."""
+    found = change(engine, Synthetic("mix", size=192, seed=7, length=40), 40, encoder)
+    assert found.iou >= iou
+    assert abs(found.ged) <= 0.002
+    assert abs(found.spread) <= 0.01
+
+
+@pytest.mark.data
+def test_lung_nodules(engine: Path, data_root: Path) -> None:
+    """Pictures unlike those it was trained on, and smaller masks, of which a pixel is a larger share."""
+    found = change(engine, LidcCrops(data_root / "lidc", "validate"), 40, "native")
+    assert found.iou >= 0.99
+    assert abs(found.ged) <= 0.002
+    assert abs(found.spread) <= 0.01
