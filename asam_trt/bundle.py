@@ -33,7 +33,7 @@ from asam_trt.precision import PRECISIONS
 from asam_trt.sampler_spec import SamplerConfig
 
 FORMAT = "asam-engine"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 IMAGE_ENCODER = "image_encoder.onnx"
 ENCODER_WEIGHTS = "image_encoder.safetensors"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import nn
 
-from asam.export_attention import GridEncoder
 from asam.export_encoder import encoder_config, encoder_tensors
 from asam.model.adaptation import merged
+from asam.model.grid_encoder import GridEncoder
 from asam.model.network import ASAM
 
 IMAGE_ENCODER = "image_encoder.onnx"

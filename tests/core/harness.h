@@ -29,12 +29,30 @@ inline void* counted(std::size_t size, std::size_t alignment) {
 
 }  // namespace harness
 
-// The array forms and those without exceptions call these.
+// The forms without exceptions call these. Array forms too, but not under a sanitizer, which has its own.
 void* operator new(std::size_t size) {
   return harness::counted(size, alignof(std::max_align_t));
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return harness::counted(size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size) {
+  return harness::counted(size, alignof(std::max_align_t));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return harness::counted(size, static_cast<std::size_t>(alignment));
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
 }
 void operator delete(void* memory) noexcept {
   std::free(memory);

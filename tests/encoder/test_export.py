@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from asam.export_attention import GridEncoder, Stripe, stripes
 from asam.export_encoder import encoder_config, encoder_tensors
 from asam.model.backbone import image_encoder
 from asam.model.config import ModelConfig
+from asam.model.grid_encoder import GridEncoder, Stripe, stripes
 
 from .conftest import CASES, embed, make_case, small_encoder
 

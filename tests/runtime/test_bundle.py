@@ -141,8 +141,8 @@ def test_manifests_that_are_none(folder: Path, text: bytes) -> None:
 
 
 HOSTILE: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
-    ("version", lambda m: m.update(format_version=2)),
-    ("version as text", lambda m: m.update(format_version="1")),
+    ("version", lambda m: m.update(format_version=1)),
+    ("version as text", lambda m: m.update(format_version="2")),
     ("version True", lambda m: m.update(format_version=True)),
     ("unknown entry", lambda m: m.update(extra=1)),
     ("no files", lambda m: m.update(files={})),

@@ -45,7 +45,10 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out]."""
-        out = super().forward(input)
+        return self.adapted(super().forward(input), input)
+
+    def adapted(self, out: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
+        """W x + b, which is changed in place, and x -> y."""
         for name, (start, stop) in self.spans.items():
             change = functional.linear(functional.linear(input, self.down[name]), self.up[name])
             out.narrow(-1, start, stop - start).add_(change, alpha=self.scale)

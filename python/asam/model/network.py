@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from asam.export_attention import GridEncoder
 from asam.model import backbone, checkpoint
 from asam.model.adaptation import prepare
 from asam.model.combiner import Combiner
 from asam.model.config import ModelConfig
+from asam.model.grid_encoder import GridEncoder
 from asam.model.latent import Gaussian, kl_terms
 from asam.model.parts import image_latent_net, prompt_latent_net
 from asam.model.presets import PRESETS

@@ -22,6 +22,8 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import nn
 
+from asam.model.projection import project
+
 
 class Stripe(NamedTuple):
     """``windows`` windows one after the other along one axis, from cell ``start``, ``size`` real cells in each."""
@@ -56,7 +58,8 @@ class GridEncoder(nn.Module):
             x = x + self.encoder.pos_embed
         for block, attention in zip(self.encoder.blocks, self.attention, strict=True):
             x = x + attention(block.norm1(x))
-            x = x + block.mlp(block.norm2(x))
+            mlp = block.mlp
+            x = x + project(mlp.lin2, mlp.act(project(mlp.lin1, block.norm2(x))))
         embedding: torch.Tensor = self.encoder.neck(x.permute(0, 3, 1, 2))
         return embedding
 
@@ -79,14 +82,13 @@ class GridAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows, grid, _, channels = x.shape
         heads = self.source.num_heads
-        q, k, v = self.source.qkv(x).unflatten(-1, (3, heads, channels // heads)).unbind(3)
+        q, k, v = project(self.source.qkv, x).unflatten(-1, (3, heads, channels // heads)).unbind(3)
         lines = []
         for down in self.stripes:
             tiles = [self._windows(q, k, v, down, right) for right in self.stripes]
             lines.append(torch.cat(tiles, dim=2))
         mixed = torch.cat(lines, dim=1).reshape(rows, grid, grid, channels)
-        out: torch.Tensor = self.source.proj(mixed)
-        return out
+        return project(self.source.proj, mixed)
 
     def _windows(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, down: Stripe, right: Stripe
