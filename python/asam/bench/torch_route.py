@@ -82,6 +82,11 @@ class PublishedLoop(TorchRoute):
     def __init__(self, name: str, subject: Subject, *, limit: int) -> None:
         super().__init__(name, subject, torch.float32)
         self.limit = limit
+        self._encode = self._encode_padded
+
+    def _encode_padded(self, images: torch.Tensor) -> ImageState:
+        """By SAM's encoder as it is, padded windows and all."""
+        return self.model.image_state(images, self.model.image_encoder(images))
 
     def prepare(self, n: int) -> None:
         if n > self.limit:
