@@ -7,7 +7,8 @@ from asam_trt.errors import EngineError
 
 ENCODERS = ("auto", "native", "onnxruntime")
 
-# Instruction sets on which the native encoder measured faster than ONNX Runtime, in either precision; see "The image encoder" in docs/architecture.md.
+# Instruction sets on which the native encoder measured faster than ONNX Runtime, in either precision; see "The
+# image encoder" in docs/architecture.md.
 _FASTER_ON = ("avx512f", "avx512bf16")
 
 

@@ -184,7 +184,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "foreign.safetensors")
     with pytest.raises(CheckpointError, match="as asam writes it"):
         load(tmp_path / "foreign.safetensors")
-    with pytest.raises(CheckpointError, match="expected a checkpoint file, got: .*No such file"):
+    with pytest.raises(CheckpointError, match=r"expected a checkpoint file, got: .*No such file"):
         load(tmp_path / "none.safetensors")
 
 
