@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class RawFrame:
     damaged: bool = False
 
 
-class Source:
+class Source(ABC):
     """Frames in order.
 
     Attributes:
@@ -57,11 +58,11 @@ class Source:
         self.reads_ahead = reads_ahead
         self.remarks: list[str] = []
 
+    @abstractmethod
     def frames(self) -> Iterator[RawFrame]:
         """Yield the frames; callable once."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most sources hold nothing)
         """Free what the source holds."""
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 import torch
 
 from asam.bench.machine import look
-from asam.bench.published import PublishedNetwork, StepInput, training_loss
+from asam.bench.published import PublishedNetwork, StepInput, batch_of, training_loss
 from asam.model import PRESETS
+from asam.model.config import SAM_SIDE
 from asam.model.published_file import network_of
 from asam.training import TrainConfig
 from asam.training.batches import Batch
@@ -92,23 +93,9 @@ def batches(rows: int) -> tuple[Batch, StepInput]:
         mask[y + 4 : y + 36, x + 4 : x + 36] = 1
     eps = torch.randn(rows, 2, 256, generator=generator)
     images, rater = grey.expand(-1, 3, -1, -1), boxes + torch.tensor([2.0, 2.0, -2.0, -2.0])
-    ours = Batch(
-        images=images,
-        points=boxes.unflatten(1, (2, 2)),
-        labels=torch.tensor([[2, 3]]).expand(rows, -1),
-        mask_inputs=torch.zeros(rows, 1, SIDE // 4, SIDE // 4),
-        has_mask=torch.zeros(rows, dtype=torch.bool),
-        target=masks,
-        target_box=rater,
-        valid=torch.ones_like(masks),
-        raters=masks[:, None],
-        weights=torch.ones(rows, 1),
-        eps=eps,
-        prior_eps=torch.zeros(rows, 0, 2, 256),
-        seeds=torch.zeros(rows, dtype=torch.long),
-    )
-    scale = 1024 / SIDE
-    return ours, StepInput(images, grey, boxes * scale, rater * scale, masks.long(), eps)
+    scale = SAM_SIDE / SIDE
+    theirs = StepInput(images, grey, boxes * scale, rater * scale, masks.long(), eps)
+    return batch_of(theirs), theirs
 
 
 if __name__ == "__main__":

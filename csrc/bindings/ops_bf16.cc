@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "bindings/array.h"
+#include "bindings/attention_shape.h"
 #include "bindings/ops.h"
 #include "bindings/versions.h"
 
@@ -80,19 +81,9 @@ auto attend(InputOf<Bf16, 2> q, InputOf<Bf16, 2> k, InputOf<Bf16, 2> v, int64_t 
             const std::string& version) {
   const int64_t queries = static_cast<int64_t>(q.shape(0)), width = static_cast<int64_t>(q.shape(1)),
                 keys = static_cast<int64_t>(k.shape(0));
-  require(heads >= 1 && width >= heads && width % heads == 0, "heads: expected a divisor of ", width,
-          ", got ", heads);
-  require(keys >= 1, "k: expected at least one key, got none");
+  const AttentionShape shape = attention_shape(queries, keys, width, heads);
   tensor_of<2>(k).expect_shape("k", {keys, width});
   tensor_of<2>(v).expect_shape("v", {keys, width});
-  const AttentionShape shape{.queries = queries,
-                             .keys = keys,
-                             .heads = heads,
-                             .dim = width / heads,
-                             .q_stride = width,
-                             .k_stride = width,
-                             .v_stride = width,
-                             .out_stride = width};
   Buffer scratch(attention_bf16_scratch(shape));
   auto out = new_array<Bf16, 2>({queries, width});
   const Kernels kernels = kernels_of(version);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bindings/array.h"
+#include "bindings/attention_shape.h"
 #include "bindings/ops.h"
 #include "bindings/versions.h"
 
@@ -63,19 +64,9 @@ auto dot_rows(Input<2> x, Input<1> h, const std::string& version) {
 auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, bool few_keys, const std::string& version) {
   const int64_t queries = tensor_of<2>(q).extent(0), width = tensor_of<2>(q).extent(1),
                 keys = tensor_of<2>(k).extent(0);
-  require(heads >= 1 && width >= heads && width % heads == 0, "heads: expected a divisor of ", width,
-          ", got ", heads);
-  require(keys >= 1, "k: expected at least one key, got none");
+  const AttentionShape shape = attention_shape(queries, keys, width, heads);
   tensor_of<2>(k).expect_shape("k", {keys, width});
   tensor_of<2>(v).expect_shape("v", {keys, width});
-  const AttentionShape shape{.queries = queries,
-                             .keys = keys,
-                             .heads = heads,
-                             .dim = width / heads,
-                             .q_stride = width,
-                             .k_stride = width,
-                             .v_stride = width,
-                             .out_stride = width};
   Buffer scratch(attention_scratch(shape));
   auto out = new_array<float, 2>({queries, width});
   const Kernels kernels = kernels_of(version);

@@ -15,6 +15,9 @@ class _Named(ArrayDataset):
     def __init__(self, groups):
         super().__init__(ids=[f"s{i}" for i in range(len(groups))], groups=groups)
 
+    def _load(self, index: int) -> object:
+        raise AssertionError(f"splitting needs no sample, but number {index} was read")
+
 
 def _patients(count: int = 200, each: int = 7) -> _Named:
     return _Named([f"patient {n % count}" for n in range(count * each)])

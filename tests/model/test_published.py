@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import asam_trt
-from asam.bench.published import PublishedNetwork, StepInput, training_loss
+from asam.bench.published import PublishedNetwork, StepInput, batch_of, training_loss
 from asam.model import ASAM, PRESETS, CheckpointError, EpochEnsemble, load_checkpoint
+from asam.model.config import SAM_SIDE
 from asam.training import TrainConfig
 from asam.training.batches import Batch
 
@@ -61,23 +62,9 @@ def batch() -> tuple[Batch, StepInput]:
     rater = torch.tensor([[28.0, 38, 81, 71], [14, 18, 60, 80]])
     eps = torch.randn(ROWS, 2, 256, generator=generator)
     images = grey.expand(-1, 3, -1, -1)
-    ours = Batch(
-        images=images,
-        points=boxes.unflatten(1, (2, 2)),
-        labels=torch.tensor([[2, 3]] * ROWS),
-        mask_inputs=torch.zeros(ROWS, 1, SIDE // 4, SIDE // 4),
-        has_mask=torch.zeros(ROWS, dtype=torch.bool),
-        target=masks,
-        target_box=rater,
-        valid=torch.ones_like(masks),
-        raters=masks[:, None],
-        weights=torch.ones(ROWS, 1),
-        eps=eps,
-        prior_eps=torch.zeros(ROWS, 0, 2, 256),
-        seeds=torch.zeros(ROWS, dtype=torch.long),
-    )
-    theirs = StepInput(images, grey, boxes / SIDE * 1024, rater / SIDE * 1024, masks.long(), eps)
-    return ours, theirs
+    scale = SAM_SIDE / SIDE
+    theirs = StepInput(images, grey, boxes * scale, rater * scale, masks.long(), eps)
+    return batch_of(theirs), theirs
 
 
 def settings() -> TrainConfig:

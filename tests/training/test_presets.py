@@ -62,6 +62,17 @@ def test_a2sam_trains_adapters_and_new_parts_and_never_the_ensemble(tmp_path: Pa
     assert any(".up.v" in k for k in moved)
 
 
+def test_the_published_network_takes_the_evidence_bound_too() -> None:
+    model, config = fresh("a2sam"), settings("a2sam", objective="evidence", energy=1.0)
+    batch = next(iter(loader(tiny_data(SIDE), model.config, config, start=0)))
+    loss, terms = model.training_loss(batch, config)
+    loss.backward()
+    assert terms["kl_prompt"] > 0
+    assert model.prompt_posterior.full[0].weight.grad.abs().max() > 0
+    with pytest.raises(ValueError, match="rater_boxes: expected"):
+        model(batch.images, batch.prompts, batch.target[:, None], batch.eps)
+
+
 def test_a2sam_asks_the_widest_box_in_the_order_of_the_data() -> None:
     data, config = tiny_data(SIDE), settings("a2sam", steps=3)
     batches = list(loader(data, fresh("a2sam").config, config, start=0))

@@ -15,7 +15,8 @@ from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn import functional
 
 from asam.model import backbone
-from asam.model.config import ModelConfig
+from asam.model.config import SAM_SIDE, ModelConfig
+from asam.training.batches import Batch
 
 _WIDTHS = (32, 64, 128, 192)
 _LATENT = 256
@@ -34,6 +35,27 @@ class StepInput(NamedTuple):
     rater_boxes: torch.Tensor
     masks: torch.Tensor
     eps: torch.Tensor
+
+
+def batch_of(step: StepInput) -> Batch:
+    """The same rows for the trainer."""
+    rows, side = len(step.images), step.images.shape[-1]
+    target, scale = step.masks.to(step.images.dtype), side / SAM_SIDE
+    return Batch(
+        images=step.images,
+        points=(step.prompts * scale).unflatten(1, (2, 2)),
+        labels=torch.tensor([[2, 3]]).expand(rows, -1),
+        mask_inputs=torch.zeros(rows, 1, side // 4, side // 4),
+        has_mask=torch.zeros(rows, dtype=torch.bool),
+        target=target,
+        target_box=step.rater_boxes * scale,
+        valid=torch.ones_like(target),
+        raters=target[:, None],
+        weights=torch.ones(rows, 1),
+        eps=step.eps,
+        prior_eps=torch.zeros(rows, 0, 2, step.eps.shape[-1]),
+        seeds=torch.zeros(rows, dtype=torch.long),
+    )
 
 
 class PublishedNetwork(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -10,7 +11,7 @@ __all__ = ["ArrayDataset"]
 T = TypeVar("T")
 
 
-class ArrayDataset(Generic[T]):
+class ArrayDataset(ABC, Generic[T]):
     """Base of the data sets. A subclass gives ids and groups up front and reads one sample in `_load`."""
 
     def __init__(self, *, ids: Sequence[str], groups: Sequence[str]) -> None:
@@ -41,5 +42,6 @@ class ArrayDataset(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return (self._load(index) for index in range(len(self)))
 
+    @abstractmethod
     def _load(self, index: int) -> T:
-        raise NotImplementedError
+        """Sample number ``index``, 0 or more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import ndtr, ndtri
 __all__ = ["Law", "ModeLaw", "OffsetLaw"]
 
 
-class Law:
+class Law(ABC):
     """A distribution over masks [H, W]: what a perfect sampler would draw from.
 
     `modes` and `probs` are None where the law is continuous; `quantised` then gives modes that stand for it.
@@ -20,26 +21,26 @@ class Law:
     modes: NDArray[np.bool_] | None
     probs: NDArray[np.float64] | None
 
+    @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """n independent masks, bool [n, H, W]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self) -> NDArray[np.float32]:
         """The probability that a pixel belongs to the object, float32 [H, W]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def support(self) -> NDArray[np.bool_]:
         """Every pixel that some likely mask holds, bool [H, W]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quantised(self, k: int) -> ModeLaw:
         """The law as modes: itself where it has modes, else k equally likely masks."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def p_empty(self) -> float:
         """The probability of the empty mask."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

@@ -336,7 +336,11 @@ class ASAM(nn.Module):
         image = self.draw_image(images, embedding, masks, noise[:, :, 1])
 
         groups = prompts.alike()
-        answers = masks if rater_boxes is None else rater_boxes
+        answers = masks if self.config.posterior_prompt == "mask" else rater_boxes
+        if answers is None:
+            raise ValueError(
+                "rater_boxes: expected [B, 4] for a posterior that sees the rater's box, got None"
+            )
         parts = []
         for rows in groups:
             drawn = self.draw_prompt(embedding[rows], prompts.take(rows), answers[rows], noise[rows, :, 0])

@@ -26,6 +26,7 @@ def objective(
         batch.eps,
         batch.prior_eps if config.energy else None,
         embedding,
+        batch.target_box,
     )
     # Losses in float32, whatever the network computed in.
     with torch.autocast(batch.images.device.type, enabled=False):
