@@ -218,13 +218,11 @@ def _started(source: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     Raises:
         ValueError: a checkpoint that cannot be read, or an option that contradicts it.
     """
-    from asam.model import ASAM, load_checkpoint
+    from asam.model import load_checkpoint
 
     if source["sam_checkpoint"] is not None:
         raise ValueError("expected either --start or --sam-checkpoint, got both")
-    started = load_checkpoint(source["start"])
-    assert isinstance(started, ASAM)
-    model = started.config.to_dict()
+    model = load_checkpoint(source["start"]).config.to_dict()
     for name in _MODEL:
         if name in given and given[name] != model[name]:
             raise ValueError(

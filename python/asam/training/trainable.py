@@ -7,13 +7,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from asam.methods import Network
 from asam.training.batches import Batch
 from asam.training.config import TrainConfig
-from asam_trt import Hypotheses
 
 
 @runtime_checkable
-class Trainable(Protocol):
+class Trainable(Network, Protocol):
     """A `torch.nn.Module` that gives its own loss: :class:`asam.ASAM` or any peer."""
 
     config: Any
@@ -26,18 +26,6 @@ class Trainable(Protocol):
         A function of the parameters and the arguments alone: noise comes from ``batch.eps``, ``batch.prior_eps`` or a
         generator seeded by ``batch.seeds``, so that a resumed run equals one that was never interrupted.
         """
-
-    def sample(
-        self,
-        image: Any,
-        *,
-        box: Any = None,
-        point_coords: Any = None,
-        point_labels: Any = None,
-        n: int = 32,
-        seed: int = 0,
-    ) -> Hypotheses:
-        """Hypotheses of one prompt, as :meth:`asam.ASAM.sample`."""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write weights and configuration to one file, under a temporary name first."""
