@@ -12,7 +12,9 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
+from segment_anything.modeling.common import LayerNorm2d
 from torch import nn
+from torch.nn import functional
 
 from asam.export_encoder import encoder_config, encoder_tensors
 from asam.model.adaptation import merged
@@ -53,6 +55,7 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
     t is dynamic, or 2 where the model answers boxes only. All float32, opset 20, weights in an external ``.data`` file.
     """
     model = merged(model).eval()
+    _fuse_norms(model.image_encoder.neck)
     config, sizes = model.config, model.config.sizes
     side, grid, channels = config.image_size, config.grid, sizes.channels
     embedding = torch.randn(1, channels, grid, grid)
@@ -128,6 +131,26 @@ class _ImagePrior(nn.Module):
     def forward(self, image: torch.Tensor, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         latent = self.model.image_state(image, embedding).latent
         return latent.mean, latent.sigma
+
+
+class _ChannelNorm(nn.Module):
+    """SAM's LayerNorm2d as one LayerNormalization, which runtimes have a kernel for, between two transposes."""
+
+    def __init__(self, norm: LayerNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, h, w] -> the same, normalised over C."""
+        last = x.permute(0, 2, 3, 1)
+        normed = functional.layer_norm(last, self.weight.shape, self.weight, self.bias, self.eps)
+        return normed.permute(0, 3, 1, 2)
+
+
+def _fuse_norms(layers: nn.Sequential) -> None:
+    for i, layer in enumerate(layers):
+        if isinstance(layer, LayerNorm2d):
+            layers[i] = _ChannelNorm(layer)
 
 
 class _PromptPrior(nn.Module):

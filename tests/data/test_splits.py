@@ -109,6 +109,7 @@ def test_sets_without_splits_are_divided_by_group(written, tmp_path):
     manifest.save(tmp_path / "split.json")
     chosen = open_dataset("brats2017", root, "train", manifest=tmp_path / "split.json")
     assert chosen.ids == manifest.splits["train"]
+    assert open_dataset("brats2017", root, "train", scheme="index-order").ids == manifest.splits["train"]
 
 
 def test_names_and_synthetic_splits():

@@ -103,6 +103,7 @@ def test_the_report_says_what_was_judged_and_how(
     assert document["data"] == {
         "name": "synthetic:pair",
         "split": "validate",
+        "split_scheme": "group",
         "sha256": document["reports"][0]["data_sha256"],
     }
     assert [(r["method"], r["n"]) for r in document["reports"]] == [
@@ -111,7 +112,7 @@ def test_the_report_says_what_was_judged_and_how(
     for report in document["reports"]:
         assert report["seed"] == 5
         assert report["prompt"] == STRICT.prompt
-        assert report["conventions"] == {**STRICT.figures, "empty": "one"}
+        assert report["conventions"] == {**STRICT.figures, **STRICT.law_figures, "empty": "one"}
         assert len(report["data_sha256"]) == 64
     table = output.with_suffix(".md").read_text()
     assert table.strip() in capsys.readouterr().out
@@ -138,6 +139,7 @@ def test_only_a2sam_throws_checkpoints_together(
     assert asked([checkpoint] * 4, "--protocol", "a2sam", "--output", output) == 0
     document = json.loads(output.read_text())
     assert document["checkpoints"] == 4
+    assert document["data"]["split_scheme"] == "index-order"
     (report,) = document["reports"]
     assert (report["method"], report["n"]) == ("A-SAM, 4 checkpoints", 16)
     assert report["conventions"] == {**A2SAM.figures, "empty": "one"}

@@ -140,3 +140,37 @@ def test_an_ensemble_shares_evenly_with_noise_of_its_own_and_says_how_many() -> 
 def test_nothing_to_evaluate() -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         measure(Spy(), Listed([sample("a", "p")]), limit=0)
+
+
+@dataclass
+class OneMode:
+    """Answers with the first mode of the sample's law."""
+
+    name: str = "one mode"
+
+    def hypotheses(self, sample: Sample, *, n: int, seed: int) -> Hypotheses:
+        assert sample.law is not None
+        law = sample.law.quantised(4)
+        logits = np.where(law.modes[:1].repeat(n, axis=0), 1, -1).astype(np.float32)
+        # A model four times as large as the image has a logit for each of its pixels.
+        return Hypotheses(logits, np.ones(n, np.float32), Frame.of(SIDE, SIDE, 4 * SIDE))
+
+
+def test_laws_with_modes_have_figures_of_their_own() -> None:
+    pair, fuzzy = (Synthetic(kind, size=SIDE, seed=0, length=1)[0] for kind in ("pair", "fuzzy"))
+    measured = measure(OneMode(), Listed([pair, fuzzy]), n=3)
+    assert pair.law is not None
+    modes, probs = pair.law.modes, pair.law.probs
+    assert modes is not None
+    assert probs is not None
+    near = np.array([(modes[0] & mode).sum() / (modes[0] | mode).sum() >= 0.5 for mode in modes])
+    assert not near.all()
+    found, missing = np.array([measured.values["mode_recall"], measured.values["total_variation"]]).T
+    assert found == pytest.approx([probs[near].sum(), 1 - probs[0]])
+    assert np.isnan(missing).all()
+    assert measured.conventions["mode_recall"] == "mode_recall"
+    assert summarise(measured).defined["total_variation"] == 1
+    for protocol, samples in ((A2SAM, [pair]), (STRICT, [sample("a", "p")])):
+        plain = measure(Spy(), Listed(samples), n=3, protocol=protocol)
+        assert list(plain.values) == list(protocol.figures)
+        assert plain.conventions == {**protocol.figures, "empty": "one"}

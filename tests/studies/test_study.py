@@ -102,7 +102,7 @@ def test_one_training_on_the_mix_serves_every_kind(study: Make) -> None:
 
 
 def test_the_lists_say_what_they_take_away(study: Make) -> None:
-    made = study(variants=ABLATIONS["both"])
+    made = study(variants=ABLATIONS["all"])
     plans = {plan.variant.name: plan for plan in plan_runs(made)}
     latents = {name: plans[name].config().latents for name in plans}
     assert latents["asam"] == ("prompt", "image")
@@ -120,6 +120,18 @@ def test_the_lists_say_what_they_take_away(study: Make) -> None:
     assert mixes["asam"] == (1, 1, 0, 1)
     assert mixes["+focal"] == (1, 1, 1, 1)
     assert "box shift" in plans["no-ambiguity"].variant.judged_as
+    assert plans["prompt-latent-on-tokens"].config().prompt_latent_on == "tokens and dense"
+    assert plans["image-latent-from-pixels"].config().image_prior == "image"
+    assert [name for name in plans if plans[name].training().free_nats] == ["+free-bits"]
+
+
+def test_sam_is_trained_by_what_it_is_asked(study: Make) -> None:
+    plans = {plan.variant.name: plan for plan in plan_runs(study(variants=peers()))}
+    for name, kind, way in (("sam", "own", "box shift"), ("sam-points", "points", "point shift")):
+        shares = plans[name].training().prompts.shares()
+        assert [k for k, share in shares.items() if share] == [kind]
+        assert plans[name].config().latents == ()
+        assert plans[name].variant.judged_as == (way,)
 
 
 def test_peers_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,9 +154,9 @@ def test_peers_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.main(command) == 0
     document = json.loads((tmp_path / "study.json").read_text())
     methods = [row["method"] for row in document["rows"]]
-    assert methods == ["asam", *BASELINES, "sam, box shift", "sam, point shift"]
+    assert methods == ["asam", *BASELINES, "sam, box shift", "sam-points, point shift"]
     assert all(row["seeds"] == [3] for row in document["rows"])
-    assert [variant.name for variant in peers()] == ["asam", *BASELINES, "sam"]
+    assert [variant.name for variant in peers()] == ["asam", *BASELINES, "sam", "sam-points"]
     for name in BASELINES:
         assert json.loads((tmp_path / f"{name}-3" / "config.json").read_text())["training"]["steps"] == 1
         assert load_file(tmp_path / f"{name}-3" / "last.safetensors")

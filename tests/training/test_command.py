@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import TINY
 
 from asam import cli
+from asam.data import make_split, open_dataset
 from asam.model import PRESETS
 
 SMALL = ["--data", "synthetic:pair", "--image-size", "32", "--length", "6", "--config.eval-images", "2"]
@@ -188,3 +191,32 @@ def test_the_choices_of_an_ablation_are_options(tmp_path: Path, capsys: pytest.C
     assert "prompt_prior" not in table
     settings, table = dry(capsys, *SMALL, *output, "--latents")
     assert settings["model"]["latents"] == []
+
+
+@pytest.mark.parametrize(("preset", "scheme"), [("asam", "group"), ("a2sam", "index-order")])
+def test_a_preset_divides_the_data_its_way(
+    preset: str, scheme: Literal["group", "index-order"], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, output = tmp_path / "data", tmp_path / "run"
+    write_folder(root, patients=[0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
+    words = ["--data", "folder", "--root", str(root), "--output", str(output), "--preset", preset]
+    settings, table = dry(capsys, *words, "--image-size", "32")
+    assert settings["source"]["split_scheme"] == PRESETS[preset].split_scheme == scheme
+    everything = open_dataset("folder", root, "all")
+    train = make_split(everything, scheme=scheme).splits["train"]
+    assert f"{len(train)} training samples" in table
+    assert dry(capsys, *words, "--split-scheme", "group")[0]["source"]["split_scheme"] == "group"
+
+
+def write_folder(root: Path, *, patients: list[int]) -> None:
+    """One image and one rater a patient's number, in the layout of `folder` without splits."""
+    (root / "images").mkdir(parents=True)
+    rows = ["id,group"]
+    for i, patient in enumerate(patients):
+        Image.new("L", (32, 32), 20 * i).save(root / "images" / f"{i:02}.png")
+        (root / "masks" / f"{i:02}").mkdir(parents=True)
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:16, 8 : 12 + i] = 255
+        Image.fromarray(mask).save(root / "masks" / f"{i:02}" / "one.png")
+        rows.append(f"{i:02},{patient}")
+    (root / "index.csv").write_text("\n".join(rows) + "\n")

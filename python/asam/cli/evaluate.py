@@ -34,6 +34,8 @@ class Args:
     """Folder that holds the data set."""
     split: str = "validate"
     """train, validate or test."""
+    split_scheme: Literal["group", "index-order"] | None = None
+    """How data without splits of its own is divided; index-order mixes patients. None takes the protocol's."""
     size: int = 128
     """Image side of a synthetic data set."""
     protocol: Literal["strict", "a2sam"] = "strict"
@@ -62,7 +64,8 @@ def run(args: Args) -> int:
     protocol = PROTOCOLS[args.protocol]
     methods = _methods(args, protocol)
     models = [of_model(path) for path in args.model]
-    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    scheme = args.split_scheme or protocol.split_scheme
+    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit, scheme=scheme)
     reports = []
     with bars() as start:
         for method in methods:
@@ -76,13 +79,21 @@ def run(args: Args) -> int:
     named = ", ".join(f"{model['name']} (sha256 {model['sha256']})" for model in models)
     members = len(models) * max(len(args.epochs), 1)
     of_epochs = f", epochs {', '.join(map(str, args.epochs))}" if args.epochs else ""
-    header = [f"data {args.data}, split {args.split}", f"checkpoints: {members}, {named}{of_epochs}"]
+    header = [
+        f"data {args.data}, split {args.split} (by {scheme} where the files have none)",
+        f"checkpoints: {members}, {named}{of_epochs}",
+    ]
     table = markdown(reports, header=header)
     print(table)
     if args.output is not None:
         document = {
             "protocol": protocol.name,
-            "data": {"name": args.data, "split": args.split, "sha256": reports[0].data_sha256},
+            "data": {
+                "name": args.data,
+                "split": args.split,
+                "split_scheme": scheme,
+                "sha256": reports[0].data_sha256,
+            },
             "models": models,
             "checkpoints": members,
             "epochs": list(args.epochs),

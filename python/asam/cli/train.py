@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -29,6 +29,7 @@ _SOURCE = (
     "length",
     "method",
     "sam_checkpoint",
+    "split_scheme",
     "start",
 )  # options kept under "source" in a run's config.json
 _MODEL = (
@@ -79,6 +80,8 @@ class Args:
     """Data set by name, such as lidc-crops or synthetic:mix."""
     root: Annotated[Path | None, _shown("none")] = None
     """Folder that holds the data set; not needed for synthetic ones."""
+    split_scheme: Annotated[Literal["group", "index-order"] | None, _shown("the preset's")] = None
+    """How data without splits of its own is divided; index-order mixes patients."""
     config_file: Annotated[Path | None, _shown("none; with --resume the one in the output folder")] = None
     """A config.json that a run wrote."""
     resume: bool = False
@@ -180,6 +183,8 @@ def _resolve(args: Args) -> _Plan:
         "start": None,
         "method": _DEFAULTS["method"],
         "length": _DEFAULTS["length"],
+        # Runs made before it was a choice divided by group.
+        "split_scheme": preset.split_scheme if fresh else "group",
     }
     source.update(saved["source"])
     source.update(
@@ -292,7 +297,8 @@ def _opened(plan: _Plan, split: str, length: int) -> Dataset[Sample]:
     data, root = plan.source["data"], plan.source["root"]
     synthetic = data.startswith("synthetic")
     options: dict[str, Any] = {"length": length, "size": plan.model["image_size"]} if synthetic else {}
-    return open_dataset(data, None if root is None else Path(root), split, **options)
+    scheme = plan.source["split_scheme"]
+    return open_dataset(data, None if root is None else Path(root), split, scheme=scheme, **options)
 
 
 def _summary(model: nn.Module, samples: int) -> str:

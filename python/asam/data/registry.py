@@ -21,7 +21,7 @@ from asam.data.lidc_v2 import LidcV2
 from asam.data.qubiq import Qubiq
 from asam.data.sample import Dataset, Sample
 from asam.data.sim10k import Sim10k
-from asam.data.splits import Manifest, make_split
+from asam.data.splits import Manifest, Scheme, make_split
 from asam.data.synthetic import Synthetic
 
 __all__ = ["FORMATS", "Format", "detect", "names", "open_dataset"]
@@ -85,18 +85,20 @@ def open_dataset(
     root: str | Path | None = None,
     split: str = "train",
     *,
+    scheme: Scheme = "group",
     manifest: str | Path | None = None,
     **options: Any,
 ) -> Dataset[Sample]:
     """Opens a data set by its name.
 
-    Where the files have splits of their own they are used. Else the set is divided 60/20/20 by group with
+    Where the files have splits of their own they are used. Else the set is divided 60/20/20 by `scheme` with
     seed 0 (`make_split`); `manifest` names another division, as `asam data split` writes it.
 
     Args:
         name: one of `names()`; `synthetic:<kind>` picks the kind.
         root: folder of the data set; not needed for `synthetic`.
         split: "train", "validate", "test" or "all", or a split of the manifest.
+        scheme: of the division of files without splits; "index-order" mixes patients, see `make_split`.
         manifest: file of a split manifest.
         options: keyword arguments of that data set's class.
 
@@ -117,7 +119,7 @@ def open_dataset(
     if layout.has_splits is not None and layout.has_splits(path):
         return layout.load(path, split=split, **options)
     data = layout.load(path, **_everything(layout), **options)
-    return data if split == "all" else make_split(data, name=name).select(data, split)
+    return data if split == "all" else make_split(data, name=name, scheme=scheme).select(data, split)
 
 
 def _everything(layout: Format) -> dict[str, str]:

@@ -15,7 +15,7 @@ from asam.data.errors import DataError
 from asam.data.files import write_json
 from asam.data.sample import Dataset, Sample
 
-__all__ = ["Manifest", "Subset", "make_split"]
+__all__ = ["Manifest", "Scheme", "Subset", "make_split"]
 
 Scheme = Literal["group", "index-order"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from asam.evaluate.protocol import MEAN_LOGIT, STRICT, Protocol
 from asam.evaluate.report import Report, summarise
 from asam.methods import Method
 from asam_trt import Hypotheses
+
+_OF_LAWS = {"mode_recall": metrics.mode_recall, "total_variation": metrics.total_variation}
 
 
 @dataclass(frozen=True)
@@ -104,16 +107,18 @@ def measure(
         groups.append(sample.group)
         if on_sample is not None:
             on_sample(done, count)
+    names = [name for name in (*protocol.figures, *protocol.law_figures) if any(name in row for row in rows)]
+    conventions = {**protocol.figures, **protocol.law_figures}
     return Measured(
         method=method.name,
         protocol=protocol.name,
         prompt=protocol.prompt,
-        conventions={**protocol.figures, "empty": protocol.empty},
+        conventions={**{name: conventions[name] for name in names}, "empty": protocol.empty},
         n=n,
         seed=seed,
         ids=tuple(ids),
         groups=tuple(groups),
-        values={name: tuple(row[name] for row in rows) for name in protocol.figures},
+        values={name: tuple(row.get(name, math.nan) for row in rows) for name in names},
         data_sha256=digest.hexdigest(),
     )
 
@@ -134,7 +139,10 @@ def evaluate(
 
 
 def figures(hypotheses: Hypotheses, sample: Sample, protocol: Protocol) -> dict[str, float]:
-    """Every figure of the protocol for one sample; NaN where it is undefined, as the floor with one rater."""
+    """Every figure of the protocol for one sample; NaN where it is undefined, as the floor with one rater.
+
+    Those of a law are there where the sample's law has modes.
+    """
     wanted = protocol.figures.values()
     found = metrics.evaluate_masks(
         hypotheses.masks,
@@ -145,7 +153,12 @@ def figures(hypotheses: Hypotheses, sample: Sample, protocol: Protocol) -> dict[
     )
     if MEAN_LOGIT in wanted:
         found[MEAN_LOGIT] = _dmean_of_mean_logit(hypotheses, sample, protocol)
-    return {name: found[convention] for name, convention in protocol.figures.items()}
+    result = {name: found[convention] for name, convention in protocol.figures.items()}
+    if sample.law is not None and sample.law.modes is not None:
+        for name, convention in protocol.law_figures.items():
+            judge = _OF_LAWS[convention]
+            result[name] = judge(hypotheses.masks, sample.law.modes, sample.law.probs)
+    return result
 
 
 def _dmean_of_mean_logit(hypotheses: Hypotheses, sample: Sample, protocol: Protocol) -> float:

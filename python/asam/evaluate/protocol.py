@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
-from asam.data import Sample
+from asam.data import Sample, Scheme
 from asam.metrics.checks import Empty
 from asam.prompts import PERTURBATIONS, Perturbation, widest_box
 
@@ -28,6 +28,11 @@ METRICS: Mapping[str, str] = MappingProxyType(
 )
 """Of the strict protocol: name in a report -> convention of :mod:`asam.metrics`."""
 
+LAW_METRICS: Mapping[str, str] = MappingProxyType(
+    {"mode_recall": "mode_recall", "total_variation": "total_variation"}
+)
+"""Of the strict protocol where a sample's law has modes: name in a report -> function of :mod:`asam.metrics`."""
+
 MEAN_LOGIT = "dmean_mean_logit"
 """``metrics.dmean(kind="mean_logit")``: the one convention that is computed from logits, not from masks."""
 
@@ -39,6 +44,7 @@ class Protocol:
     Attributes:
         name: as reports give it.
         figures: name in a report -> convention: one of :data:`asam.metrics.METRIC_NAMES`, or "dmean_mean_logit".
+        law_figures: of samples whose law has modes: name in a report -> "mode_recall" or "total_variation".
         counts: numbers of hypotheses that a table shows by default.
         box: "all labels": the smallest box around all raters' masks (around the law's support where the law is
             known). "widest rater": see :func:`asam.prompts.widest_box`.
@@ -46,6 +52,7 @@ class Protocol:
         jitter_text: the jitter in words.
         empty: overlap of two empty masks.
         ensemble: whether hypotheses of several checkpoints may be thrown together.
+        split_scheme: how data without splits of its own is divided, see :func:`asam.data.make_split`.
     """
 
     name: str
@@ -56,6 +63,8 @@ class Protocol:
     jitter_text: str = "unperturbed"
     empty: Empty = "one"
     ensemble: bool = False
+    split_scheme: Scheme = "group"
+    law_figures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def prompt(self) -> str:
@@ -93,8 +102,9 @@ class Protocol:
         return replace(sample, box=box)
 
 
-STRICT = Protocol(name="strict", figures=METRICS, counts=(16, 100), box="all labels")
-"""Ours: GED V with its floor, HM-IoU `repeated`, Dmax `any`, Dmean `pairs`; n = 16 and 100; one checkpoint."""
+STRICT = Protocol(name="strict", figures=METRICS, law_figures=LAW_METRICS, counts=(16, 100), box="all labels")
+"""Ours: GED V with its floor, HM-IoU `repeated`, Dmax `any`, Dmean `pairs`; n = 16 and 100; one checkpoint; where the
+law of a sample is known, the probability of the modes that were found and how far their shares are from it."""
 
 A2SAM = Protocol(
     name="a2sam",
@@ -112,6 +122,7 @@ A2SAM = Protocol(
     jitter=PERTURBATIONS["published"],
     jitter_text="scaled by [0.6, 1.5] about its top-left corner and shifted by +-10 px of 128, seeded",
     ensemble=True,
+    split_scheme="index-order",
 )
 """The published code's conventions, with its jitter seeded and the GED under GED's name."""
 

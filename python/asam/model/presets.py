@@ -18,6 +18,7 @@ class Preset:
         model: sizes and choices of the network.
         training: fields of :class:`asam.training.TrainConfig` that differ from its defaults.
         epochs: passes over the training data; None leaves the number of steps to the run.
+        split_scheme: how data without splits of its own is divided, see :func:`asam.data.make_split`.
         protocol: of ``asam evaluate`` that belongs to it: prompt at test, conventions, checkpoints.
         departures: what the source of the preset has and this network or its training has not.
     """
@@ -25,6 +26,7 @@ class Preset:
     model: ModelConfig
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     epochs: int | None = None
+    split_scheme: Literal["group", "index-order"] = "group"
     protocol: Literal["strict", "a2sam"] = "strict"
     departures: tuple[str, ...] = ()
 
@@ -106,6 +108,7 @@ PRESETS: dict[str, Preset] = {
             }
         ),
         epochs=50,
+        split_scheme="index-order",
         protocol="a2sam",
         departures=(
             "an image in colour gives its mean to the image latent's networks; the code's LIDC images are grey",

@@ -55,7 +55,7 @@ def judge(plan: RunPlan, data: str, *, start: Start) -> list[Measured]:
         "variant": plan.variant.name,
         "judged_as": list(plan.variant.judged_as),
         "protocol": STRICT.name,
-        "conventions": dict(STRICT.figures),
+        "conventions": {**STRICT.figures, **STRICT.law_figures},
         "prompt": STRICT.prompt,
         "data": data,
         "split": study.split,

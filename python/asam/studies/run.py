@@ -74,7 +74,7 @@ def write_study(output: Path, studies: Sequence[Study], rows: Sequence[Row]) -> 
     }
     document = {
         "protocol": STRICT.name,
-        "conventions": {**STRICT.figures, "empty": STRICT.empty},
+        "conventions": {**STRICT.figures, **STRICT.law_figures, "empty": STRICT.empty},
         "prompt": STRICT.prompt,
         "studies": [study.to_dict() for study in studies],
         "checkpoints": checkpoints,
@@ -93,7 +93,7 @@ def write_study(output: Path, studies: Sequence[Study], rows: Sequence[Row]) -> 
 
 def _header(study: Study) -> str:
     seeds = ", ".join(map(str, study.seeds))
-    conventions = ", ".join(f"{k} = {v}" for k, v in STRICT.figures.items())
+    conventions = ", ".join(f"{k} = {v}" for k, v in {**STRICT.figures, **STRICT.law_figures}.items())
     return "\n".join(
         [
             f"# Study: {study.name}",

@@ -82,6 +82,7 @@ class RunPlan:
             "sam_checkpoint": None,
             "start": None,
             "length": study.length,
+            "split_scheme": "group",
         }
 
     def identity(self) -> str:
@@ -166,6 +167,7 @@ def check_same(plan: RunPlan) -> None:
 def _source(saved: Mapping[str, Any], plan: RunPlan) -> dict[str, Any]:
     """Without the root: the same files may lie elsewhere."""
     kept = {k: saved.get(k) for k in ("data", *_FROM_SCRATCH)}
+    kept["split_scheme"] = saved.get("split_scheme", "group")
     if plan.study.data.partition(":")[0] == "synthetic":
         kept["length"] = saved.get("length")
     return kept

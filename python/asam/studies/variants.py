@@ -27,15 +27,37 @@ LOSSES: Final = (
 """Equation (14) with the quality head's regression, and what is added to it: dice, energy, both (the default),
 both and focal."""
 
-ABLATIONS: Final = {"network": NETWORK, "losses": LOSSES, "both": (*NETWORK, *LOSSES[1:])}
+CHOICES: Final = (
+    DEFAULT,
+    Variant(name="prompt-latent-on-tokens", model={"prompt_latent_on": "tokens and dense"}),
+    Variant(name="image-latent-from-pixels", model={"image_prior": "image"}),
+    Variant(name="+free-bits", training={"free_nats": 0.05}),
+)
+"""What paper and code leave open: where the prompt latent acts, what the image latent's networks see, and whether
+nats that cost nothing keep both latents in use."""
+
+ABLATIONS: Final = {
+    "network": NETWORK,
+    "losses": LOSSES,
+    "choices": CHOICES,
+    "all": (*NETWORK, *LOSSES[1:], *CHOICES[1:]),
+}
 
 
-SAM: Final = Variant(name="sam", model={"latents": ()}, judged_as=("box shift", "point shift"))
-"""Segment Anything's own network, trained like the others: its only ambiguity is the prompt's."""
+SAM: Final = (
+    Variant(name="sam", model={"latents": ()}, judged_as=("box shift",)),
+    Variant(
+        name="sam-points",
+        model={"latents": ()},
+        training={"prompts": {"own": 0.0, "points": 1.0}},
+        judged_as=("point shift",),
+    ),
+)
+"""Segment Anything's own network, trained like the others by what it is asked, boxes or points."""
 
 
 def peers() -> tuple[Variant, ...]:
     """A-SAM, every peer of its own architecture, and Segment Anything."""
     from asam.baselines import BASELINES
 
-    return (DEFAULT, *(Variant(name=name, kind=name) for name in BASELINES), SAM)
+    return (DEFAULT, *(Variant(name=name, kind=name) for name in BASELINES), *SAM)

@@ -1,4 +1,4 @@
-"""Train and judge A-SAM without each of its latents, its posteriors, all of them, and with other losses.
+"""Train and judge A-SAM without its latents or its posteriors, with other losses, and with other choices than ours.
 
 Runs that lie in the output folder already are taken from there, so an interrupted study goes on with the same command.
 """
@@ -15,8 +15,8 @@ from asam.cli._evaluate.study import StudyArgs, run_all
 class Args(StudyArgs):
     """Options of ``asam evaluate ablation``."""
 
-    which: Literal["network", "losses", "both"] = "both"
-    """Parts of the network, mixes of losses, or both."""
+    which: Literal["network", "losses", "choices", "all"] = "all"
+    """Parts of the network, mixes of losses, choices that the paper leaves open, or all of them."""
 
 
 def run(args: Args) -> int:

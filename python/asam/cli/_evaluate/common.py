@@ -14,7 +14,7 @@ from asam_trt.files import replacing
 if TYPE_CHECKING:
     from PIL import Image
 
-    from asam.data import Dataset, Sample
+    from asam.data import Dataset, Sample, Scheme
     from asam.methods import Engine, Prior
 
 _SYNTHETIC_SAMPLES = 256
@@ -58,13 +58,21 @@ def named_methods(paths: Sequence[Path]) -> list[Engine | Prior]:
     return named
 
 
-def open_data(name: str, root: Path | None, split: str, *, size: int, length: int | None) -> Dataset[Sample]:
+def open_data(
+    name: str,
+    root: Path | None,
+    split: str,
+    *,
+    size: int,
+    length: int | None,
+    scheme: Scheme = "group",
+) -> Dataset[Sample]:
     """A data set by name; ``size`` and ``length`` are those of a synthetic one, 256 samples by default."""
     from asam.data import open_dataset
 
     synthetic = name.partition(":")[0] == "synthetic"
     options: dict[str, Any] = {"length": length or _SYNTHETIC_SAMPLES, "size": size} if synthetic else {}
-    return open_dataset(name, root, split, **options)
+    return open_dataset(name, root, split, scheme=scheme, **options)
 
 
 def write_report(path: Path, document: Mapping[str, Any], table: str) -> None:
