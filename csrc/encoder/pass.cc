@@ -126,10 +126,10 @@ class Pass {
     const int64_t c = w_.config.channels;
     m_.share(cells_, [&](int64_t begin, int64_t end) {
       for (int64_t cell = begin; cell < end; ++cell)
-        ws_.normed.store(k_, cell, 0, ws_.x.data() + cell * d_, d_);
+        ws_.last.store(k_, cell, 0, ws_.x.data() + cell * d_, d_);
     });
     m_.wait();
-    w_.neck0.run(m_, k_, ws_.normed, cells_, ws_.map.data());
+    w_.neck0.run(m_, k_, ws_.last, cells_, ws_.map.data());
     m_.wait();
     m_.share(cells_, [&](int64_t begin, int64_t end) {
       float* rows = ws_.map.data() + begin * c;

@@ -22,13 +22,13 @@ class Reader : public TensorReader {
     return {buffer(name + ".weight", {n}), buffer(name + ".bias", {n})};
   }
 
-  Projection projection(const std::string& name, int64_t in, int64_t out) {
+  Projection projection(const std::string& name, int64_t in, int64_t out, Precision precision) {
     const float* weight = read(name + ".weight", {in, out}).data;
-    return Projection(in, out, weight, read(name + ".bias", {out}).data, precision_);
+    return Projection(in, out, weight, read(name + ".bias", {out}).data, precision);
   }
 
-  Projection projection_without_bias(const std::string& name, int64_t in, int64_t out) {
-    return Projection(in, out, read(name + ".weight", {in, out}).data, nullptr, precision_);
+  Projection projection_without_bias(const std::string& name, int64_t in, int64_t out, Precision precision) {
+    return Projection(in, out, read(name + ".weight", {in, out}).data, nullptr, precision);
   }
 
   EncoderBlock block(size_t i) {
@@ -45,9 +45,9 @@ class Reader : public TensorReader {
     out.table_w = buffer(name + ".relative_w", {2 * window - 1, dim});
     out.padded = Buffer(2 * d);
     std::copy_n(bias + d, 2 * d, out.padded.data());
-    out.out = projection(name + ".out", d, d);
-    out.mlp0 = projection(name + ".mlp.0", d, config_.mlp_dim);
-    out.mlp1 = projection(name + ".mlp.1", config_.mlp_dim, d);
+    out.out = projection(name + ".out", d, d, precision_);
+    out.mlp0 = projection(name + ".mlp.0", d, config_.mlp_dim, precision_);
+    out.mlp1 = projection(name + ".mlp.1", config_.mlp_dim, d, precision_);
     return out;
   }
 
@@ -66,12 +66,12 @@ EncoderWeights EncoderWeights::load(const EncoderConfig& config, const TensorMap
   EncoderWeights out;
   out.config = config;
   out.precision = precision;
-  out.patch = reader.projection("patch", config.patch_size(), d);
+  out.patch = reader.projection("patch", config.patch_size(), d, precision);
   out.position = reader.buffer("position", {config.cells(), d});
   for (size_t i = 0; i < config.windows.size(); ++i) out.blocks.push_back(reader.block(i));
-  out.neck0 = reader.projection_without_bias("neck.0", d, c);
+  out.neck0 = reader.projection_without_bias("neck.0", d, c, kNeck);
   out.norm0 = reader.norm("neck.1", c);
-  out.neck1 = reader.projection_without_bias("neck.2", 9 * c, c);
+  out.neck1 = reader.projection_without_bias("neck.2", 9 * c, c, kNeck);
   out.norm1 = reader.norm("neck.3", c);
   reader.expect_all_read();
   return out;

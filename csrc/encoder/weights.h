@@ -15,6 +15,10 @@
 
 namespace asam {
 
+// The neck's products, whatever the precision of the blocks: one in a hundred at ViT-B, and no later layer evens
+// out what they round off.
+inline constexpr Precision kNeck = Precision::float32;
+
 struct EncoderNorm {
   Buffer weight, bias;
 };

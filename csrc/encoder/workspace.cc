@@ -38,7 +38,8 @@ EncoderWorkspace::EncoderWorkspace(const EncoderWeights& weights, int most_threa
   normed = Rows(cells, d, weights.precision);
   mixed = Rows(cells, d, weights.precision);
   hidden = Rows(cells, config.mlp_dim, weights.precision);
-  neighbours = Rows(cells, 9 * c, weights.precision);
+  last = Rows(cells, d, kNeck);
+  neighbours = Rows(cells, 9 * c, kNeck);
   for (int i = 0; i < most_threads; ++i) scratch.emplace_back(config, parts);
 }
 

@@ -34,6 +34,7 @@ struct EncoderWorkspace {
   Rows patches;                                // [P, 3 * 16 * 16]
   Rows normed, mixed;                          // [P, D]
   Rows hidden;                                 // [P, M]
+  Rows last;                                   // [P, D], what the neck reads
   Rows neighbours;                             // [P, 9 C]
   std::vector<EncoderScratch> scratch;
 };

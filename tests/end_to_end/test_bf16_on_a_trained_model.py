@@ -62,11 +62,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return asam_trt.build_engine(NANO, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
 
 
-@pytest.mark.parametrize(("encoder", "iou"), [("onnxruntime", 0.995), ("native", 0.994)])
-def test_synthetic_pictures(engine: Path, encoder: str, iou: float) -> None:
+@pytest.mark.parametrize("encoder", ["onnxruntime", "native"])
+def test_synthetic_pictures(engine: Path, encoder: str) -> None:
     """The sampler in bf16 behind a float32 encoder, and both in bf16."""
     found = change(engine, Synthetic("mix", size=192, seed=7, length=40), 40, encoder)
-    assert found.iou >= iou
+    assert found.iou >= 0.995
     assert abs(found.ged) <= 0.002
     assert abs(found.spread) <= 0.01
 
