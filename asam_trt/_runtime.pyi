@@ -37,6 +37,17 @@ class ImageEncoder:
     def precision(self) -> str: ...
     def encode(self, image: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
+class LatentPrior:
+    def __init__(
+        self, config: dict[str, Any], weights: dict[str, NDArray[np.float32]], *, isa: str | None = None
+    ) -> None: ...
+    def run(
+        self,
+        embedding: NDArray[np.float32],
+        tokens: NDArray[np.float32] | None = None,
+        dense: NDArray[np.float32] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
 class Sampler:
     def __init__(
         self,

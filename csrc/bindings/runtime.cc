@@ -7,5 +7,7 @@ PYBIND11_MODULE(_runtime, module) {
   asam::bind_threads(module);
   asam::bind_sampler(module);
   asam::bind_encoder(module);
+  asam::bind_prior(module);
   asam::bind_cuda(module);
+  asam::bind_cuda_sampler(module);
 }

@@ -1,11 +1,12 @@
-// The image encoder without Python: what it allocates, and a team of threads for the sanitizers to watch. One
-// case a run, named on the command line; the exit status says whether it holds.
+// The image encoder and a latent network without Python: what they allocate, and a team of threads for the
+// sanitizers to watch. One case a run, named on the command line; the exit status says whether it holds.
 #include <map>
 #include <string>
 #include <vector>
 
 #include "core/threads.h"
 #include "encoder/encoder.h"
+#include "encoder/prior.h"
 #include "harness.h"
 
 namespace {
@@ -87,9 +88,88 @@ void encoder_scratch_is_allocated_once() {
   }
 }
 
+// Maps of 7, 4 and 2 cells a side: shared by cells, then by columns.
+const asam::PriorConfig kPrior{.grid = 7,
+                               .channels = 24,
+                               .latent = 10,
+                               .heads = 3,
+                               .convs = 2,
+                               .widths = {12, 40, 33},
+                               .log_sigma_low = -6,
+                               .log_sigma_high = 2};
+
+asam::LatentPrior make_prior(asam::Isa isa) {
+  const std::int64_t c = kPrior.channels;
+  Weights w;
+  w.add("null_token", {c});
+  w.add("q.weight", {c, c});
+  w.add("q.bias", {kPrior.cells(), c});
+  for (const char* name : {"k", "v", "out"}) w.linear(name, c, c);
+  std::int64_t in = kPrior.inputs();
+  for (std::size_t i = 0; i < kPrior.widths.size(); ++i) {
+    for (std::int64_t j = 0; j < kPrior.convs; ++j) {
+      w.linear("blocks." + std::to_string(i) + "." + std::to_string(j), 9 * in, kPrior.widths[i]);
+      in = kPrior.widths[i];
+    }
+  }
+  w.linear("output", in, 2 * kPrior.latent);
+  return asam::LatentPrior(kPrior, w.tensors(), isa);
+}
+
+struct Asked {
+  std::vector<float> embedding, tokens, dense, mean, sigma;
+
+  Asked()
+      : embedding(static_cast<std::size_t>(kPrior.channels * kPrior.cells()), 0.5f),
+        tokens(static_cast<std::size_t>(2 * kPrior.channels), -0.25f),
+        dense(static_cast<std::size_t>(kPrior.channels), 0.125f),
+        mean(static_cast<std::size_t>(kPrior.latent)),
+        sigma(mean.size()) {
+    for (std::size_t i = 0; i < embedding.size(); ++i) embedding[i] -= static_cast<float>(i % 13) * 0.1f;
+  }
+
+  void of(const asam::LatentPrior& prior) {
+    const std::int64_t c = kPrior.channels, e = kPrior.grid, latent = kPrior.latent;
+    prior.run({embedding.data(), {c, e, e}}, {tokens.data(), {2, c}}, {dense.data(), {c, 1, 1}},
+              {mean.data(), {latent}}, {sigma.data(), {latent}});
+  }
+};
+
+void prior_team_equals_one_thread() {
+  for (const asam::Isa isa : asam::supported_isas()) {
+    const asam::LatentPrior prior = make_prior(isa);
+    Asked alone, team;
+    asam::set_num_threads(1);
+    alone.of(prior);
+    for (const int threads : {2, 3}) {
+      asam::set_num_threads(threads);
+      for (int i = 0; i < 5; ++i) {
+        team.of(prior);
+        expect(team.mean == alone.mean && team.sigma == alone.sigma, "the same bits from a team");
+      }
+    }
+  }
+}
+
+void prior_scratch_is_allocated_once() {
+  const asam::LatentPrior prior = make_prior(asam::active_isa());
+  Asked asked;
+  for (const int threads : {1, 2}) {
+    asam::set_num_threads(threads);
+    const Count cold = count_of([&] { asked.of(prior); });
+    const Count warm = count_of([&] { asked.of(prior); });
+    expect(cold.bytes > 5'000, "the counter sees the scratch of the first prompt");
+    expect(warm.calls <= 4 && warm.bytes <= 512, "no scratch in a later prompt, got " +
+                                                     std::to_string(warm.calls) + " allocations of " +
+                                                     std::to_string(warm.bytes) + " bytes");
+  }
+}
+
 const std::map<std::string, void (*)()> kCases{
     {"encoder_scratch_is_allocated_once", encoder_scratch_is_allocated_once},
     {"encoder_team_equals_one_thread", encoder_team_equals_one_thread},
+    {"prior_scratch_is_allocated_once", prior_scratch_is_allocated_once},
+    {"prior_team_equals_one_thread", prior_team_equals_one_thread},
 };
 
 }  // namespace
