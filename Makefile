@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 # C++ and CUDA sources, and what says how they are built.
 NATIVE := $(shell find csrc cmake -type f 2>/dev/null) CMakeLists.txt pyproject.toml asam_trt/_version.py
 PACKAGES := $(shell find python asam_trt -type f -not -name '*.pyc' -not -name '_ops.pyi' 2>/dev/null)
-CPP := $(shell find csrc tests -type f \( -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null)
+CPP := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null)
 
 # An environment that has the editable installation does for the demo as well.
 DEMO_INSTALL := $(if $(wildcard $(VENV)/.editable),$(VENV)/.editable,$(VENV)/.installed)
