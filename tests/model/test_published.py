@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import asam_trt
+from asam import cli
 from asam.bench.published import PublishedNetwork, StepInput, batch_of, training_loss
 from asam.model import ASAM, PRESETS, CheckpointError, EpochEnsemble, load_checkpoint
 from asam.model.config import SAM_SIDE
@@ -179,6 +181,29 @@ def test_epochs_are_picked_or_answer_together(
         both.sample(image, box=box, n=5)
     with pytest.raises(CheckpointError, match=r"epochs out of \[10, 20\], got \[30\]"):
         load_checkpoint(file, epochs=30)
+
+
+def test_epochs_are_judged_together_from_the_command_line(file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    words = [
+        "--model",
+        str(file),
+        "--epochs",
+        "10",
+        "20",
+        "--data",
+        "synthetic:pair",
+        "--limit",
+        "1",
+        "--n",
+        "4",
+    ]
+    assert cli.main(["evaluate", *words, "--protocol", "a2sam", "--output", str(output)]) == 0
+    document = json.loads(output.read_text())
+    assert (document["checkpoints"], document["epochs"]) == (2, [10, 20])
+    (report,) = document["reports"]
+    assert (report["method"], report["n"], report["samples"]) == ("A-SAM, 2 checkpoints", 4, 1)
+    assert cli.main(["evaluate", *words]) == 2
 
 
 def _drop(name: str) -> Callable[[dict[str, Any]], None]:
