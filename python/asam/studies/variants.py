@@ -31,10 +31,8 @@ CHOICES: Final = (
     DEFAULT,
     Variant(name="prompt-latent-on-tokens", model={"prompt_latent_on": "tokens and dense"}),
     Variant(name="image-latent-from-pixels", model={"image_prior": "image"}),
-    Variant(name="+free-bits", training={"free_nats": 0.05}),
 )
-"""What paper and code leave open: where the prompt latent acts, what the image latent's networks see, and whether
-nats that cost nothing keep both latents in use."""
+"""What paper and code leave open: where the prompt latent acts, and what the image latent's networks see."""
 
 ABLATIONS: Final = {
     "network": NETWORK,
