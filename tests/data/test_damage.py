@@ -165,3 +165,25 @@ def test_find_looks_one_level_down(write, tmp_path):
 def test_unknown_option_and_layout():
     with pytest.raises(ValueError, match="unknown layout 'x'"):
         check(Path(), "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [("deep.png", np.full((48, 48), 4000, np.uint16)), ("real.tif", np.full((48, 48), 0.5, np.float32))],
+)
+def test_pictures_of_more_than_8_bits_are_not_clipped(write, name, pixels):
+    root = write("folder")
+    (root / "images" / "img0.png").unlink()
+    Image.fromarray(pixels).save(root / "images" / f"img0{name[-4:]}")
+    report = check(root)
+    assert [problem.problem for problem in report.problems if "8 bits" in problem.problem]
+
+
+def test_a_patient_in_two_splits_is_told(write):
+    root = write("folder")
+    index = (root / "index.csv").read_text().splitlines()
+    (root / "index.csv").write_text(
+        "\n".join([index[0], *(f"{row.rsplit(',', 1)[0]},p0" for row in index[1:])])
+    )
+    (problem,) = check(root).problems
+    assert problem.problem == "group 'p0' is in the splits train and validate"

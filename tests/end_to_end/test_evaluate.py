@@ -187,3 +187,13 @@ def test_the_experiments_write_what_they_say(
         assert document["models"][0]["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         assert name in document
         assert "NaN" not in (tmp_path / expected[0]).read_text()
+
+
+@pytest.mark.parametrize("option", ["--output", "--sheet"])
+def test_a_slip_does_not_write_over_the_checkpoint(
+    option: str, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = checkpoint.read_bytes()
+    assert asked(checkpoint, option, checkpoint) == 2
+    assert f"{option}: expected a file name that ends in" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == before

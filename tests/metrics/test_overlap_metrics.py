@@ -286,6 +286,8 @@ def test_mean_logit_thresholds_the_mean_and_not_the_mean_mask() -> None:
     assert metrics.dmean(logits, raters, kind="mean_logit") == pytest.approx((1.0 + 2 / 3) / 2)
     with pytest.raises(TypeError, match="expected floating logits"):
         metrics.dmean(logits > 0, raters, kind="mean_logit")
+    with pytest.raises(ValueError, match="expected finite logits"):
+        metrics.dmean(np.full_like(logits, np.nan), raters, kind="mean_logit")
 
 
 def test_a_model_that_answers_nothing_is_not_excused_by_skipping() -> None:

@@ -220,3 +220,16 @@ def write_folder(root: Path, *, patients: list[int]) -> None:
         Image.fromarray(mask).save(root / "masks" / f"{i:02}" / "one.png")
         rows.append(f"{i:02},{patient}")
     (root / "index.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_resume_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected a run to resume" in error(capsys, "--output", str(tmp_path / "none"), "--resume")
+
+
+def test_patients_on_both_sides_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(tmp_path / "data", patients=[0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
+    words = ["--data", "folder", "--root", str(tmp_path / "data"), "--image-size", "32"]
+    _, table = dry(capsys, *words, "--output", str(tmp_path / "run"), "--split-scheme", "index-order")
+    assert "2 groups (patients) are in the training and in the validation split" in table
+    _, table = dry(capsys, *words, "--output", str(tmp_path / "run"))
+    assert "patients" not in table

@@ -170,4 +170,6 @@ def test_a_second_interrupt_is_obeyed_at_once(tmp_path: Path) -> None:
 def test_an_empty_data_set_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="empty data set"):
         tiny_train(tmp_path / "run", data=[])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"validation: .* got an empty data set"):
+        tiny_train(tmp_path / "run", validation=[])  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()

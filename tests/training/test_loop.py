@@ -19,6 +19,7 @@ from tiny_runs import EVERY_KIND, gradients, tiny_config, tiny_data, tiny_model,
 from asam.data import Synthetic
 from asam.model import ASAM, CheckpointError, adapt, load_checkpoint
 from asam.training import NonFiniteLoss, TrainConfig, train
+from asam.training.lock import only_run
 from asam.training.state import load_state, newest_state
 
 
@@ -72,6 +73,29 @@ def test_a_second_run_does_not_overwrite(tmp_path: Path) -> None:
         tiny_train(tmp_path, steps=2)
 
 
+def test_two_runs_do_not_write_one_folder_at_once(tmp_path: Path) -> None:
+    with only_run(tmp_path), pytest.raises(ValueError, match="another process is training there now"):
+        tiny_train(tmp_path, steps=2)
+    assert not list(tmp_path.glob("*.json*"))
+    tiny_train(tmp_path, steps=2)
+
+
+def test_resume_of_another_network_is_refused(tmp_path: Path) -> None:
+    tiny_train(tmp_path, steps=2)
+    with pytest.raises(ValueError, match=r"with another \['image_size'\]"):
+        tiny_train(tmp_path, side=48, steps=4, resume=True)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json: expected the file of a run"):
+        tiny_train(tmp_path, steps=4, resume=True)
+
+
+def test_a_finished_run_keeps_its_settings(tmp_path: Path) -> None:
+    tiny_train(tmp_path, steps=2)
+    before = (tmp_path / "config.json").read_bytes()
+    tiny_train(tmp_path, steps=2, resume=True, learning_rate=5.0)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
 def test_resume_without_a_state(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got none"):
         tiny_train(tmp_path, resume=True)
@@ -83,8 +107,18 @@ def test_damaged_state_is_named(tmp_path: Path) -> None:
     assert state is not None
     file = state / "model.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="step-00000002"):
+    with pytest.raises(CheckpointError, match="step-00000002") as stop:
         tiny_train(tmp_path, steps=4, resume=True)
+    assert "remove it" not in str(stop.value)
+
+
+def test_a_damaged_state_names_the_one_before(tmp_path: Path) -> None:
+    tiny_train(tmp_path, steps=4)
+    (tmp_path / "states" / "step-00000004" / "state.json").write_text("junk")
+    with pytest.raises(CheckpointError, match=r"remove it to go on from .*step-00000002"):
+        tiny_train(tmp_path, steps=6, resume=True)
+    shutil.rmtree(tmp_path / "states" / "step-00000004")
+    assert tiny_train(tmp_path, steps=6, resume=True).exists()
 
 
 def test_loss_that_is_no_number_stops_and_keeps_the_state(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from asam.cli._outputs import check_suffix
+
 if TYPE_CHECKING:
     from asam.data import Dataset, Report, Sample
 
@@ -152,6 +154,7 @@ def _show(args: Show) -> int:
     data = _open_shown(args)
     step = max(len(data) // args.count, 1)
     samples = [data[index] for index in range(0, len(data), step)][: args.count]
+    check_suffix("--output", args.output, ".png")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     temporary = args.output.with_name(f".{os.getpid()}.{args.output.name}")
     Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
@@ -177,6 +180,7 @@ def _split(args: Split) -> int:
 
     layout, path = (args.layout, args.path) if args.layout else next(find(args.path))
     manifest = make_split(open_dataset(layout, path, "all"), name=layout, scheme=args.scheme, seed=args.seed)
+    check_suffix("--output", args.output, ".json")
     manifest.save(args.output)
     sizes = ", ".join(f"{name} {len(ids)}" for name, ids in manifest.splits.items())
     print(f"{sizes} (sha256 {manifest.sha256[:12]}): wrote {args.output}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asam.cli._outputs import check_suffix
+
 if TYPE_CHECKING:
     from asam.evaluate import Protocol
     from asam.methods import Method
@@ -33,7 +35,7 @@ class Args:
     root: Path | None = None
     """Folder that holds the data set."""
     split: str = "validate"
-    """train, validate or test."""
+    """train, validate or test, or another split that the files have."""
     split_scheme: Literal["group", "index-order"] | None = None
     """How data without splits of its own is divided; index-order mixes patients. None takes the protocol's."""
     size: int = 128
@@ -61,6 +63,8 @@ def run(args: Args) -> int:
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.progress import bars
 
+    check_suffix("--output", args.output, ".json")
+    check_suffix("--sheet", args.sheet, ".png")
     protocol = PROTOCOLS[args.protocol]
     methods = _methods(args, protocol)
     models = [of_model(path) for path in args.model]

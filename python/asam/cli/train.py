@@ -129,19 +129,22 @@ def run(args: Args) -> int:
     plan = _resolve(args)
     training = _opened(plan, "train", plan.source["length"])
     config = _config(plan, len(training))
+    validation = _opened(plan, "validate", config.eval_images or 256)
     model = _model(plan, config.seed)
     if args.dry_run:
         sizes: Any = model.config
         settings = {"source": plan.source, "model": sizes.to_dict(), "training": config.to_dict()}
         print(json.dumps(settings, indent=1))
     print(_summary(model, len(training)))
+    if shared := set(training.groups) & set(validation.groups):
+        print(f"note: {len(shared)} groups (patients) are in the training and in the validation split")
     if args.dry_run:
         return 0
     try:
         best = train(
             model,
             training,
-            validation=_opened(plan, "validate", config.eval_images or 256),
+            validation=validation,
             output=args.output,
             config=config,
             resume=args.resume,
@@ -190,6 +193,8 @@ def _resolve(args: Args) -> _Plan:
     source.update(
         {k: str(given[k]) if isinstance(given[k], Path) else given[k] for k in _SOURCE if k in given}
     )
+    if source["data"] is None and args.resume and file is None:
+        raise ValueError(f"{args.output}: expected a run to resume, got no config.json there")
     if source["data"] is None:
         raise ValueError("data: expected the name of a data set (--data), or a --config-file that has one")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
@@ -34,6 +35,7 @@ class ArrayDataset(ABC, Generic[T]):
         return len(self._ids)
 
     def __getitem__(self, index: int) -> T:
+        index = operator.index(index)
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"{type(self).__name__} has {len(self)} samples, got index {index}")

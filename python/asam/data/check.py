@@ -10,9 +10,11 @@ from typing import Any
 
 from asam.data.errors import DataError
 from asam.data.files import listing
-from asam.data.registry import FORMATS, detect
+from asam.data.registry import FORMATS, Format, detect
 
 __all__ = ["Report", "check", "find"]
+
+_SPLITS = ("train", "validate", "test")
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def check(
             empty += int((~sample.masks.any(axis=(1, 2))).sum())
         if progress is not None:
             progress(index + 1, len(data))
+    problems += _shared_groups(format, path)
     once = {(str(error.path), error.problem): error for error in problems}
     return Report(
         name=layout,
@@ -115,3 +118,24 @@ def check(
         empty=empty,
         problems=tuple(once.values()),
     )
+
+
+def _shared_groups(layout: Format, path: Path) -> list[DataError]:
+    """Groups (patients) that the files' own splits have on both sides."""
+    if layout.has_splits is None or not layout.has_splits(path):
+        return []
+    where: dict[str, list[str]] = {}
+    for split in _SPLITS:
+        try:
+            groups = set(layout.load(path, report=[], split=split).groups)
+        except (ValueError, DataError):  # a split that these files do not have
+            continue
+        for group in groups:
+            where.setdefault(group, []).append(split)
+    return [
+        DataError(
+            path, f"group {group!r} is in the splits {' and '.join(splits)}", "keep a patient in one split"
+        )
+        for group, splits in sorted(where.items())
+        if len(splits) > 1
+    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -88,25 +89,44 @@ def listing(folder: Path) -> list[Path]:
 
 
 def _open(path: Path, mode: str) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert(mode))  # a copy: Pillow's own array is read-only
-    except FileNotFoundError as error:
-        raise DataError(path, "not found") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(path, f"cannot be read as an image: {error}", "copy the file again") from error
+    with _readable(path), Image.open(path) as picture:
+        return np.array(picture.convert(mode))  # a copy: Pillow's own array is read-only
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] RGB of any picture file."""
+    """uint8 [H, W, 3] RGB of any picture file of 8 bits a channel.
+
+    Raises:
+        DataError: no such picture. Deeper ones are refused: how their values are to be seen is not for us to guess.
+    """
+    if (depth := _mode(path)).startswith(("I", "F")):
+        raise DataError(
+            path,
+            f"has more than 8 bits a channel (Pillow's mode {depth})",
+            "save it with 8 bits a channel, scaled as it is to be seen",
+        )
     return _open(path, "RGB")
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(H, W) from the file's header alone."""
+    with _readable(path), Image.open(path) as picture:
+        return picture.height, picture.width
+
+
+def _mode(path: Path) -> str:
+    """Pillow's name of the kind of pixels, from the file's header alone."""
+    with _readable(path), Image.open(path) as picture:
+        return str(picture.mode)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """DataError in place of what Pillow raises."""
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
+        yield
+    except FileNotFoundError as error:
+        raise DataError(path, "not found") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(path, f"cannot be read as an image: {error}", "copy the file again") from error
 

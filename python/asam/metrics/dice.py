@@ -111,6 +111,8 @@ def dmean(
             raise ValueError(
                 f"pred: expected logits [n, H, W] for 'mean_logit', came shape {list(logits.shape)}"
             )
+        if not np.isfinite(logits).all():
+            raise ValueError("pred: expected finite logits for 'mean_logit', came NaN or infinity")
         pred = logits.mean(axis=0, dtype=np.float64, keepdims=True) > 0.0
     return float(dmean_from(PairCounts.of(pred, raters), empty=empty, weights=weights))
 

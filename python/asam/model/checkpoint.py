@@ -141,7 +141,12 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What PyTorch says of a pickle with other objects advises to load them.
+        first = (
+            "something else"
+            if isinstance(error, UnpicklingError)
+            else (str(error) or repr(error)).splitlines()[0]
+        )
         raise CheckpointError(f"{file}: expected a SAM state dict of tensors only, got: {first}") from error
     if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
         raise CheckpointError(f"{file}: expected a dict of tensors, got {type(found).__name__}")

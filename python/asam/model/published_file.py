@@ -71,7 +71,12 @@ def _entries(path: Path) -> dict[int, dict[str, Any]]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What PyTorch says of a pickle with other objects advises to load them.
+        first = (
+            "something else"
+            if isinstance(error, UnpicklingError)
+            else (str(error) or repr(error)).splitlines()[0]
+        )
         raise CheckpointError(f"{path}: expected a file of tensors only, got: {first}") from error
     if not isinstance(found, dict) or not found:
         raise CheckpointError(f"{path}: expected epochs by name, 'epoch_<n>', got {type(found).__name__}")

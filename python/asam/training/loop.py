@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from asam.training.config import TrainConfig
 from asam.training.failures import Interrupted, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import stop_request
 from asam.training.items import Unreadable
+from asam.training.lock import only_run
 from asam.training.run import Run
 from asam.training.state import newest_state
 from asam.training.trainable import Trainable
@@ -74,9 +76,13 @@ def train(
             f"batch_size: expected a multiple of {accelerator.num_processes} processes x accumulate "
             f"{config.accumulate}, got {config.batch_size}"
         )
-    with stop_request() as request:
+    for name, some in (("data", data), ("validation", validation)):
+        if some is not None and not len(some):
+            raise ValueError(f"{name}: expected at least one sample, got an empty data set")
+    with stop_request() as request, only_run(output) if accelerator.is_main_process else nullcontext():
         run = Run(network, config, accelerator, output, request)
         if resume:
+            _check_same_network(output, network)
             run.restore()
         elif run.main and (newest_state(run.states) is not None or any(output.glob("*.safetensors"))):
             raise ValueError(f"{output}: holds a run already; resume it, or choose another output folder")
@@ -88,7 +94,7 @@ def train(
             rank=accelerator.process_index,
             world=accelerator.num_processes,
         )
-        if run.main:
+        if run.main and run.step < config.steps:  # a finished run keeps the settings that made it
             settings = {"model": network.config.to_dict(), "training": config.to_dict()}
             _write_config(run, settings if source is None else {"source": dict(source), **settings})
         run.open_board()
@@ -137,6 +143,23 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     # Which parameters a batch uses depends on its prompts: without a mask none of the mask encoder's.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(mixed_precision=config.mixed_precision, kwargs_handlers=[unused])
+
+
+def _check_same_network(output: Path, network: Trainable) -> None:
+    """Raise ValueError where the folder's config.json is of another network than the one to go on with."""
+    try:
+        saved = json.loads((output / "config.json").read_text(encoding="utf-8"))["model"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{output / 'config.json'}: expected the file of a run, got: {error}") from error
+    wanted = json.loads(json.dumps(network.config.to_dict()))
+    # A field that came after the run was made has its default.
+    different = sorted(k for k, v in saved.items() if k not in wanted or wanted[k] != v)
+    if different:
+        raise ValueError(
+            f"{output}: expected the network of the run that is resumed, got one with another {different}"
+        )
 
 
 def _write_config(run: Run, settings: Mapping[str, Any]) -> None:

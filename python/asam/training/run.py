@@ -21,6 +21,7 @@ from asam.evaluate import evaluate
 from asam.methods import Prior
 from asam.model.adaptation import freeze
 from asam.model.cache import EmbeddingCache
+from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
 from asam.training import schedule
 from asam.training.batches import Batch
@@ -239,7 +240,12 @@ class Run:
         path = newest_state(self.states)
         if path is None:
             raise ValueError(f"{self.states}: expected a state to resume from, got none")
-        record, tensors = load_state(path)
+        try:
+            record, tensors = load_state(path)
+        except CheckpointError as error:
+            older = [state for state in sorted(self.states.glob("step-*")) if state < path]
+            more = f"; remove it to go on from {older[-1]}" if older else ""
+            raise CheckpointError(f"{error}{more}") from error
         if record["step"] > self.config.steps:
             raise ValueError(
                 f"steps: expected at least the {record['step']} of {path}, got {self.config.steps}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from asam.cli._outputs import check_suffix
+
 
 @dataclass(frozen=True)
 class Args:
@@ -25,6 +27,7 @@ def run(args: Args) -> int:
     from asam_trt.files import replacing
 
     text = render(read_studies(args.studies))
+    check_suffix("--output", args.output, ".md")
     if args.output is None:
         print(text)
         return 0
