@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 # A hung test must end the run: CI grants a quarter of an hour to everything.
 TEST_SECONDS ?= 720
@@ -22,7 +23,7 @@ DEMO_INSTALL := $(if $(wildcard $(VENV)/.editable),$(VENV)/.editable,$(VENV)/.in
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo build test lint format clean
+.PHONY: help demo build test gpu lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +35,16 @@ build: $(VENV)/.editable ## editable installation with all test and development 
 
 test: build lint ## what CI runs: formatters, linter, types, tests
 	timeout $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 $(PYTEST_ARGS)
+
+# With what is there, nothing is fetched: nvcc, PyTorch, NumPy, SciPy, scikit-build-core, pybind11, nanobind, cmake,
+# ninja, pytest. tests/cuda also wants segment_anything and onnxruntime, and is left out without them.
+gpu: ## on a machine with a GPU, without network: build, tests on it, benchmark; writes to outputs/gpu
+	$(PYTHON) -m pip install --no-build-isolation --no-deps --no-index -Ccmake.define.ASAM_CUDA=ON --editable .
+	$(PYTHON) -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
+	@if $(PYTHON) -c 'import segment_anything, onnxruntime, xdist' 2>/dev/null; \
+	then $(PYTHON) -m pytest -m gpu tests/cuda $(PYTEST_ARGS); \
+	else echo "tests/cuda left out: segment_anything, onnxruntime or pytest-xdist is missing"; fi
+	$(PYTHON) benchmarks/gpu.py --output outputs/gpu $(BENCH_ARGS)
 
 lint: build ## formatters in check mode, linter, types
 	$(BIN)/ruff format --check .

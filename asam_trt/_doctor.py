@@ -146,7 +146,9 @@ def _cuda() -> list[Check]:
     checks = []
     built = f"built with runtime {_cuda_version(found['runtime'])}"
     if found["driver"] == 0:
-        checks.append(Check("CUDA code", "compiled, not run", f"{built}; no driver here has run it"))
+        checks.append(
+            Check("CUDA code", "compiled, not run", f"{built}, sampler included; no driver here has run it")
+        )
         checks.append(
             Check("CUDA driver", "missing", "none installed", "install NVIDIA's driver (see nvidia-smi)")
         )
@@ -157,6 +159,8 @@ def _cuda() -> list[Check]:
     if not found["devices"]:
         why = found["problem"] if found["driver"] else "none without a driver"
         checks.append(Check("GPU", "missing", why, "use a machine with an NVIDIA GPU of SM 8.0 or newer"))
+    else:
+        checks.append(_gpu_encoder())
     for device in found["devices"]:
         major, minor = device["compute_capability"]
         memory = device["memory_bytes"] / 2**30
@@ -164,23 +168,47 @@ def _cuda() -> list[Check]:
     return checks
 
 
+def _gpu_encoder() -> Check:
+    """What encodes images for the CUDA backend."""
+    try:
+        from asam_trt.backends.cuda import encoder_on_gpu
+    except ImportError as error:
+        return Check("GPU encoder", "missing", str(error), "pip install onnxruntime-gpu")
+    here, how = encoder_on_gpu()
+    return (
+        Check("GPU encoder", "ok", how)
+        if here
+        else Check("GPU encoder", "missing", how, "pip install onnxruntime-gpu")
+    )
+
+
 def _cuda_version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _tensorrt() -> list[Check]:
-    plugin = Path(__file__).parent / "libasam_tensorrt.so"
+    from asam_trt.tensorrt.libraries import INSTALL, PLUGIN_LIBRARY
+
     checks = []
-    versions = {name: _version_of(name) for name in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")}
-    installed = [f"{name} {version}" for name, version in versions.items() if version]
+    names = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
+    installed = [f"{name} {version}" for name in names if (version := _version_of(name))]
     if installed:
         checks.append(Check("TensorRT", "ok", f"Python bindings: {', '.join(installed)}"))
     else:
-        checks.append(Check("TensorRT", "missing", "no Python bindings", "pip install 'asam-trt[tensorrt]'"))
-    if plugin.is_file():
-        checks.append(Check("TensorRT plugin", "ok", str(plugin)))
+        checks.append(Check("TensorRT", "missing", "no Python bindings", INSTALL))
+    pycuda = _version_of("pycuda")
+    if pycuda:
+        checks.append(Check("PyCUDA", "ok", f"{pycuda}, needed for TensorRT alone"))
     else:
-        checks.append(Check("TensorRT plugin", "missing", "not part of this installation"))
+        checks.append(Check("PyCUDA", "missing", "needed for TensorRT alone", INSTALL))
+    plugin = Path(__file__).parent / PLUGIN_LIBRARY
+    if plugin.is_file():
+        detail = f"{plugin}; checked against TensorRT's headers and bindings, no GPU has run it"
+        checks.append(Check("TensorRT plugin", "compiled, not run", detail))
+    else:
+        fix = "where nvcc is found: pip install . -Ccmake.define.ASAM_TENSORRT_FETCH_HEADERS=ON"
+        why = "this installation was built without TensorRT's headers"
+        checks.append(Check("TensorRT plugin", "missing", why, fix))
     return checks
 
 

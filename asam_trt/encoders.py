@@ -6,6 +6,7 @@ from asam_trt import _ops
 from asam_trt.errors import EngineError
 
 ENCODERS = ("auto", "native", "onnxruntime")
+ON_GPU = "onnxruntime-cuda"
 
 # Instruction sets on which the native encoder measured faster than ONNX Runtime, in either precision; see "The
 # image encoder" in docs/architecture.md.
@@ -23,17 +24,28 @@ def checked(name: str) -> str:
     return name
 
 
-def choose(name: str, *, has_native: bool) -> tuple[str, str]:
-    """ "native" or "onnxruntime", as a request means it for an engine here, and why, in words.
+def choose(name: str, *, has_native: bool, backend: str = "cpu") -> tuple[str, str]:
+    """ "native" or "onnxruntime", as a request means it for an engine here, and why, in words; "tensorrt" on that
+    backend, which has a plan of its own; "onnxruntime-cuda" on the backend "cuda" where ONNX Runtime has a GPU's code.
 
     Args:
         name: one of `ENCODERS`.
         has_native: whether the engine has the native encoder's weights.
+        backend: that runs the engine.
 
     Raises:
-        ValueError: no such encoder.
+        ValueError: no such encoder, or one of the CPU for TensorRT.
         EngineError: "native" for an engine without its weights.
     """
+    if backend == "tensorrt":
+        if checked(name) != "auto":
+            raise ValueError(f"expected encoder='auto' with the backend 'tensorrt', came {name!r}")
+        return "tensorrt", "its plan encodes images"
+    if backend == "cuda" and checked(name) == "auto":
+        from asam_trt.backends.cuda import PROVIDER, encoder_on_gpu
+
+        if encoder_on_gpu()[0]:
+            return ON_GPU, f"ONNX Runtime has {PROVIDER}"
     if checked(name) == "onnxruntime":
         return name, "asked for"
     if not has_native:

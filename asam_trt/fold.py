@@ -2,8 +2,9 @@
 
 Input names are segment_anything's own, under the prefixes ``prompt_encoder.`` and ``mask_decoder.``; the
 combiners are stacks of 1x1 convolutions ``combiner_{image,prompt}.layers.{i}`` over ``concat(feature,
-latent)``; ``ensemble`` holds the weights w of mask tokens 1..K. SAM's token 0, its single mask, takes part in
-the attention but has no output of its own.
+latent)``, and not looked for where the configuration has none; ``ensemble`` holds the weights w of mask tokens
+1..K, whose masks are summed unless they are separate. SAM's token 0, its single mask, takes part in the attention but
+has no output of its own.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ def fold(
         ValueError: a tensor is missing, has another shape, or holds NaN or Inf; the message names it.
     """
     folding = _Folding(state, SamplerConfig.of(config))
-    folding.combiner("combiner_image")
-    folding.combiner("combiner_prompt")
+    if folding.config.combiner_layers:
+        folding.combiner("combiner_image")
+        folding.combiner("combiner_prompt")
     folding.transformer()
     folding.upscaling()
     folding.ensemble()
@@ -158,10 +160,14 @@ class _Folding:
         self.norm("upscale.norm", f"{source}.1", c // 4)
 
     def ensemble(self) -> None:
-        """The weights w move into the last layers of hyper-networks and quality head (identity 1)."""
+        """The weights w move into the last layers of hyper-networks and quality head (identity 1).
+
+        Separate masks keep those layers as they are, without the outputs of token 0.
+        """
         config = self.config
-        c = config.channels
-        w = self.read("ensemble", config.mask_tokens)
+        c, count = config.channels, config.mask_tokens
+        w = np.ones(count) if config.separate_masks else self.read("ensemble", count)
+        mix = np.eye(count) if config.separate_masks else w[:, None]
         for k in range(config.mask_tokens):
             source = f"mask_decoder.output_hypernetworks_mlps.{k + 1}.layers"
             self.linear(f"hyper.{k}.0", f"{source}.0", c, c)
@@ -175,8 +181,7 @@ class _Folding:
             weight, bias = self.linear(f"iou.{i}", source, width, config.mask_tokens + 1 if last else -1)
             width = weight.shape[1]
             if last:
-                self.out[f"iou.{i}.weight"] = weight[:, 1:] @ w[:, None]
-                self.out[f"iou.{i}.bias"] = bias[1:] @ w[:, None]
+                self.out[f"iou.{i}.weight"], self.out[f"iou.{i}.bias"] = weight[:, 1:] @ mix, bias[1:] @ mix
 
     def prompt_tables(self) -> None:
         c = self.config.channels

@@ -74,9 +74,8 @@ class ReferenceSampler:
 
     def image_state(self, embedding: Array, mu: Array, sigma: Array) -> ImageState:
         """State of one image: embedding [C, e, e], mean and scale [L] of the image latent."""
-        feature = self._rows(embedding)
         # 2: the image's half of the first combiner layer, once an image.
-        combined = feature @ self._w["combiner_image.feature"] + self._w["combiner_image.bias0"]
+        combined = self._feature("combiner_image", self._rows(embedding))
         return ImageState(combined, np.asarray(mu, self.dtype), np.asarray(sigma, self.dtype))
 
     def prompt_state(
@@ -86,12 +85,12 @@ class ReferenceSampler:
         del image  # part of the signature: a prompt belongs to an image
         # 3: with no mask prompt D is one vector, and one row stands for all cells.
         prompt = np.asarray(dense, self.dtype)[None] if dense.ndim == 1 else self._rows(dense)
-        combined = prompt @ self._w["combiner_prompt.feature"] + self._w["combiner_prompt.bias0"]
+        combined = self._feature("combiner_prompt", prompt)
         given = np.asarray(tokens, self.dtype)
         return PromptState(
             combined,
             np.concatenate([self._w["output_tokens"], given]),
-            given @ self._w["combiner_prompt.feature"] + self._w["combiner_prompt.bias0"],
+            self._feature("combiner_prompt", given),
             np.asarray(mu, self.dtype),
             np.asarray(sigma, self.dtype),
         )
@@ -105,11 +104,11 @@ class ReferenceSampler:
             eps: [n, 2, L] standard normal noise: prompt latent, image latent.
 
         Returns:
-            logits [n, 4e, 4e] and scores [n].
+            logits [n, 4e, 4e] and scores [n]; of separate masks K for each draw, [n * K, ...].
         """
-        side = 4 * self.config.grid
-        logits = np.empty((len(eps), side, side), self.dtype)
-        scores = np.empty(len(eps), self.dtype)
+        side, masks = 4 * self.config.grid, self.config.masks
+        logits = np.empty((len(eps), masks, side, side), self.dtype)
+        scores = np.empty((len(eps), masks), self.dtype)
         for s, noise in enumerate(np.asarray(eps, self.dtype)):
             z_prompt = prompt.mu + prompt.sigma * noise[0]
             z_image = image.mu + image.sigma * noise[1]
@@ -121,9 +120,9 @@ class ReferenceSampler:
                 sampled = self._combine("combiner_prompt", prompt.token_combined, z_prompt)
                 point = np.concatenate([point[:fixed], sampled])
             tokens, src = self._two_way(src, point)
-            logits[s] = self._upscale(src, self._hyper(tokens))
-            scores[s] = self._mlp("iou", tokens[:1], self.config.iou_layers)[0, 0]
-        return logits, scores
+            logits[s] = [self._upscale(src, hyper) for hyper in self._hyper(tokens)]
+            scores[s] = self._mlp("iou", tokens[:1], self.config.iou_layers)[0]
+        return logits.reshape(-1, side, side), scores.reshape(-1)
 
     def sample_seeded(
         self, image: ImageState, prompt: PromptState, n: int, seed: int, start: int = 0
@@ -151,8 +150,16 @@ class ReferenceSampler:
         scale = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
         return np.asarray(centred / scale * self._w[f"{name}.weight"] + self._w[f"{name}.bias"])
 
+    def _feature(self, name: str, rows: Array) -> Array:
+        """Rows [n, C] -> the first layer's feature half; without combiners the rows themselves."""
+        if self.config.combiner_layers == 0:
+            return rows
+        return np.asarray(rows @ self._w[f"{name}.feature"] + self._w[f"{name}.bias0"])
+
     def _combine(self, name: str, feature: Array, z: Array) -> Array:
         """feature [rows, C] is the first layer's feature half; the latent adds one vector to all rows."""
+        if self.config.combiner_layers == 0:
+            return feature
         x = feature + z @ self._w[f"{name}.latent"]  # 2
         for i in range(1, self.config.combiner_layers):
             x = self._linear(f"{name}.layers.{i}", np.maximum(x, 0))
@@ -207,9 +214,11 @@ class ReferenceSampler:
         return self._norm("final.norm", queries), src
 
     def _hyper(self, tokens: Array) -> Array:
-        """1: sum_k w_k h_k [C/8]; the weights w are inside the last layers."""
-        outputs = [self._mlp(f"hyper.{k}", tokens[2 + k], 3) for k in range(self.config.mask_tokens)]
-        return np.asarray(np.sum(outputs, axis=0))
+        """1: sum_k w_k h_k [1, C/8], the weights w being inside the last layers; separate masks: h_k [K, C/8]."""
+        outputs = np.stack(
+            [self._mlp(f"hyper.{k}", tokens[2 + k], 3) for k in range(self.config.mask_tokens)]
+        )
+        return outputs if self.config.separate_masks else outputs.sum(axis=0, keepdims=True)
 
     def _upscale(self, src: Array, hyper: Array) -> Array:
         """6: every cell makes its own 4 x 4 block of logits; src [P, C], hyper [C/8] -> [4e, 4e]."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+_CHOICES = ("sampled_tokens", "separate_masks")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
@@ -21,9 +23,10 @@ class SamplerConfig:
         depth: two-way transformer blocks.
         mlp_dim: M, hidden width of the transformer's MLP.
         iou_layers: linear layers of the quality head.
-        combiner_layers: 1x1 convolutions of each combiner.
+        combiner_layers: 1x1 convolutions of each combiner; 0 where there is none, and the latents do nothing.
         mlp_activation: activation of the transformer's MLP.
         sampled_tokens: the prompt latent is mixed into the prompt tokens too, not into the dense embedding alone.
+        separate_masks: each draw gives the K masks of the mask tokens themselves, not their weighted sum.
     """
 
     side: int
@@ -38,20 +41,22 @@ class SamplerConfig:
     combiner_layers: int = 4
     mlp_activation: str = "relu"
     sampled_tokens: bool = False
+    separate_masks: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("mlp_activation", "sampled_tokens"):
+            if field.name in ("mlp_activation", *_CHOICES):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"config['{field.name}']: expected an int, got {type(value).__name__}")
-            if value < 1:
+            if value < 1 and field.name != "combiner_layers":
                 raise ValueError(f"config['{field.name}']: expected a positive int, got {value}")
-        if not isinstance(self.sampled_tokens, bool):
-            raise TypeError(
-                f"config['sampled_tokens']: expected a bool, got {type(self.sampled_tokens).__name__}"
-            )
+        for name in _CHOICES:
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"config['{name}']: expected a bool, got {type(getattr(self, name)).__name__}"
+                )
         if self.side != 16 * self.grid:
             raise ValueError(f"config: expected side = 16 * grid, got side {self.side} and grid {self.grid}")
         if self.channels % 8 or self.channels % (2 * self.heads):
@@ -59,8 +64,12 @@ class SamplerConfig:
                 "config['channels']: expected a multiple of 8 and of 2 * heads, "
                 f"got {self.channels} with {self.heads} heads"
             )
-        if self.combiner_layers < 2:
-            raise ValueError(f"config['combiner_layers']: expected at least 2, got {self.combiner_layers}")
+        if self.combiner_layers != 0 and self.combiner_layers < 2:
+            raise ValueError(
+                f"config['combiner_layers']: expected 0 (none) or at least 2, got {self.combiner_layers}"
+            )
+        if self.sampled_tokens and self.combiner_layers == 0:
+            raise ValueError("config['sampled_tokens']: expected False without combiners, got True")
         if self.mlp_activation != "relu":
             raise ValueError(f"config['mlp_activation']: expected 'relu', got {self.mlp_activation!r}")
 
@@ -72,7 +81,7 @@ class SamplerConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(config) - known):
             raise ValueError(f"config: unknown entries {unknown}; known are {sorted(known)}")
-        required = known - {"depth", "iou_layers", "combiner_layers", "mlp_activation", "sampled_tokens"}
+        required = known - {"depth", "iou_layers", "combiner_layers", "mlp_activation", *_CHOICES}
         if missing := sorted(required - set(config)):
             raise ValueError(f"config: missing entries {missing}")
         return cls(**dict(config))
@@ -80,6 +89,11 @@ class SamplerConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain mapping for JSON and for the native sampler."""
         return asdict(self)
+
+    @property
+    def masks(self) -> int:
+        """Hypotheses of one draw of the latents."""
+        return self.mask_tokens if self.separate_masks else 1
 
     @property
     def cells(self) -> int:

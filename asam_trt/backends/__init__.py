@@ -14,17 +14,6 @@ Float32Array = npt.NDArray[np.float32]
 
 NAMES = ("auto", "cpu", "cuda", "tensorrt")
 
-_MISSING = {
-    "cuda": (
-        "backend 'cuda' cannot run: this version has no CUDA sampler; use backend='cpu', or a version that "
-        "lists cuda in `asam doctor` (pip install --upgrade asam-trt)"
-    ),
-    "tensorrt": (
-        "backend 'tensorrt' cannot run: this version has no TensorRT sampler; use backend='cpu', or a "
-        "version that lists tensorrt in `asam doctor` (pip install --upgrade 'asam-trt[tensorrt]')"
-    ),
-}
-
 
 class Backend(Protocol):
     """Runs the parts of one engine. States are opaque, immutable and may be shared between threads.
@@ -53,11 +42,21 @@ def choose(name: str) -> tuple[str, str]:
     """
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"expected backend to be one of {', '.join(NAMES)}, came {name!r}")
-    if name in _MISSING:
-        raise BackendUnavailable(_MISSING[name])
     if name == "cpu":
         return "cpu", "asked for"
-    return "cpu", "the only backend of this version"
+    if name == "tensorrt":
+        from asam_trt.tensorrt import libraries
+
+        return "tensorrt", f"asked for, {libraries.check()}"
+    from asam_trt.backends import cuda
+
+    problem = cuda.problem()
+    if not problem:
+        _, how = cuda.encoder_on_gpu()
+        return "cuda", f"asked for, {how}" if name == "cuda" else f"the GPU runs it, {how}"
+    if name == "cuda":
+        raise BackendUnavailable(f"backend 'cuda' cannot run: {problem}")
+    return "cpu", "no GPU here runs the others"
 
 
 def create(
@@ -66,9 +65,18 @@ def create(
     threads: int | None,
     precision: str,
     encoder: str = "auto",
+    backend: str = "cpu",
 ) -> Backend:
-    """Load an engine on the backend that `choose` allows here, in what `asam_trt.precision.choose` gave, images
-    encoded as `asam_trt.encoders.choose` says."""
+    """Load an engine on the backend that `choose` gave, in what `asam_trt.precision.choose` gave, images encoded as
+    `asam_trt.encoders.choose` says."""
+    if backend == "cuda":
+        from asam_trt.backends.cuda import CudaBackend
+
+        return CudaBackend(bundle, weights, threads, precision, encoder)
+    if backend == "tensorrt":
+        from asam_trt.backends import tensorrt
+
+        return tensorrt.create(bundle, weights, precision)
     from asam_trt.backends.cpu import CpuBackend
 
     return CpuBackend(bundle, weights, threads, precision, encoder)

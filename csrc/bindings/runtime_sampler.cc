@@ -5,6 +5,7 @@
 
 #include "bindings/numpy.h"
 #include "bindings/runtime.h"
+#include "bindings/sampler_config.h"
 #include "core/isa.h"
 #include "core/philox.h"
 #include "core/tensor.h"
@@ -14,33 +15,6 @@ namespace py = pybind11;
 
 namespace asam {
 namespace {
-
-SamplerConfig config_of(const py::dict& entries) {
-  SamplerConfig config;
-  const std::pair<const char*, int64_t*> sizes[] = {{"side", &config.side},
-                                                    {"grid", &config.grid},
-                                                    {"channels", &config.channels},
-                                                    {"latent", &config.latent},
-                                                    {"mask_tokens", &config.mask_tokens},
-                                                    {"heads", &config.heads},
-                                                    {"depth", &config.depth},
-                                                    {"mlp_dim", &config.mlp_dim},
-                                                    {"iou_layers", &config.iou_layers},
-                                                    {"combiner_layers", &config.combiner_layers}};
-  for (const auto& [name, to] : sizes) {
-    require(entries.contains(name), "config: expected an entry '", name, "', found none");
-    *to = int_of(concat("config['", name, "']"), entries[name]);
-  }
-  require(entries.contains("mlp_activation"), "config: expected an entry 'mlp_activation', found none");
-  const auto activation = py::str(entries["mlp_activation"]).cast<std::string>();
-  require(activation == "relu", "config['mlp_activation']: expected 'relu', got '", activation, "'");
-  if (entries.contains("sampled_tokens")) {
-    const py::object sampled = entries["sampled_tokens"];
-    require(py::isinstance<py::bool_>(sampled), "config['sampled_tokens']: expected a bool");
-    config.sampled_tokens = sampled.cast<bool>();
-  }
-  return config;
-}
 
 std::unique_ptr<Sampler> make_sampler(const py::dict& config, const py::dict& weights,
                                       const std::optional<std::string>& isa, const std::string& precision,
@@ -79,10 +53,12 @@ std::shared_ptr<const PromptState> prompt_state(const Sampler& self, const Image
   return self.prompt_state(image, sparse, map, mean, scale);
 }
 
-// Arrays for n hypotheses, and views of them.
+// Arrays for the masks of n passes, and views of them.
 struct Drawn {
   explicit Drawn(const Sampler& sampler, int64_t n)
-      : side(sampler.config().logits_side()), logits({n, side, side}), scores(n) {}
+      : side(sampler.config().logits_side()),
+        logits({n * sampler.config().masks(), side, side}),
+        scores(n * sampler.config().masks()) {}
 
   Tensor<float, 3> logits_view() { return {logits.mutable_data(), {logits.shape(0), side, side}}; }
   Tensor<float, 1> scores_view() { return {scores.mutable_data(), {scores.shape(0)}}; }
@@ -159,7 +135,9 @@ void bind_sampler(py::module_& module) {
            "prompt\n"
            "latent.")
       .def("sample", &sample, py::arg("image_state"), py::arg("prompt_state"), py::arg("eps"),
-           "eps [n, 2, L], prompt latent and image latent -> (logits [n, 4e, 4e], scores [n]).")
+           "eps [n, 2, L], prompt latent and image latent -> (logits [n, 4e, 4e], scores [n]); where config "
+           "has\n"
+           "separate_masks, n * K of each, the K masks of a pass side by side.")
       .def("sample_seeded", &sample_seeded, py::arg("image_state"), py::arg("prompt_state"), py::arg("n"),
            py::arg("seed"), py::arg("start") = 0,
            "sample with the numbers of asam_trt.philox.normal(seed, n, L, start=start).");

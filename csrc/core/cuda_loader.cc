@@ -2,7 +2,11 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
 
 #include "core/errors.h"
 #include "core/philox.h"
@@ -12,7 +16,11 @@ namespace {
 
 constexpr const char* kLibrary = "libasam_cuda.so";
 
+// Names another library, for the tests that run the kernels on the CPU.
+constexpr const char* kOtherLibrary = "ASAM_CUDA_LIBRARY";
+
 std::filesystem::path library_path() {
+  if (const char* other = std::getenv(kOtherLibrary); other != nullptr && *other != '\0') return other;
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&cuda_api), &info) == 0 || info.dli_fname == nullptr) {
     throw BackendUnavailable(
@@ -21,8 +29,7 @@ std::filesystem::path library_path() {
   return std::filesystem::absolute(info.dli_fname).parent_path() / kLibrary;
 }
 
-const asam_cuda_api* open_library() {
-  const std::filesystem::path path = library_path();
+const asam_cuda_api* open_library(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) {
     throw BackendUnavailable(
         concat("this installation has no CUDA code (no ", path.string(),
@@ -46,7 +53,12 @@ const asam_cuda_api* open_library() {
 }  // namespace
 
 const asam_cuda_api& cuda_api() {
-  static const asam_cuda_api* const api = open_library();
+  static std::mutex mutex;
+  static std::map<std::string, const asam_cuda_api*> opened;
+  const std::filesystem::path path = library_path();
+  const std::lock_guard lock(mutex);
+  const asam_cuda_api*& api = opened[path.string()];
+  if (api == nullptr) api = open_library(path);
   return *api;
 }
 

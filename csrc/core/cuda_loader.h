@@ -1,4 +1,5 @@
 // Opens libasam_cuda.so, which lies next to the module that holds this code, the first time it is needed.
+// Tests name another library in ASAM_CUDA_LIBRARY: the same sources compiled for the CPU (tests/cuda).
 #pragma once
 
 #include <cstdint>

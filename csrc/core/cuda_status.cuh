@@ -78,15 +78,17 @@ int boundary(Body&& body) noexcept {
 template <typename T>
 class DeviceArray {
  public:
-  explicit DeviceArray(std::size_t count) {
+  explicit DeviceArray(std::size_t count) : count_(count) {
     check(cudaMalloc(reinterpret_cast<void**>(&data_), count * sizeof(T)), "allocating device memory");
   }
   ~DeviceArray() { cudaFree(data_); }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
   T* data() const { return data_; }
+  std::size_t count() const { return count_; }
 
  private:
+  std::size_t count_;
   T* data_ = nullptr;
 };
 

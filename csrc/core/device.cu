@@ -1,4 +1,4 @@
-// What GPUs are here.
+// What GPUs are here, and their memory.
 #include <algorithm>
 #include <cstring>
 
@@ -36,6 +36,22 @@ int device(int32_t index, asam_cuda_device* out) noexcept {
     out->minor = found.minor;
     out->multiprocessors = found.multiProcessorCount;
     out->memory_bytes = found.totalGlobalMem;
+  });
+}
+
+int allocate(uint64_t bytes, void** d_out) noexcept {
+  return boundary([&] { check(cudaMalloc(d_out, bytes), "allocating device memory"); });
+}
+
+void release(void* d_memory) noexcept {
+  cudaFree(d_memory);
+}
+
+int copy(void* to, const void* from, uint64_t bytes) noexcept {
+  return boundary([&] {
+    const Stream stream;
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream.get()), "copying");
+    stream.wait();
   });
 }
 

@@ -1,28 +1,16 @@
 // The normal numbers of philox.h on the GPU.
-#include "core/philox.h"
-
-#include <nvtx3/nvToolsExt.h>
+#include "core/philox.cuh"
 
 #include <cstdint>
 #include <stdexcept>
 
+#include "core/cuda_device.cuh"
 #include "core/cuda_internal.h"
-#include "core/cuda_status.cuh"
 
 namespace asam::cuda {
 namespace {
 
 constexpr int kThreadsPerBlock = 256;
-
-// The functions are evaluated in double and rounded: float32 results as exact as the CPU's, where the GPU's
-// own float32 sine and logarithm may be two units off. A latent has too few elements for this to cost time.
-__device__ float2 box_muller(std::uint32_t x0, std::uint32_t x1) {
-  const float log_u = static_cast<float>(log(static_cast<double>(philox_radius_uniform(x0))));
-  const float radius = sqrtf(-2.0f * log_u);
-  double sine, cosine;
-  sincos(static_cast<double>(philox_angle(x1)), &sine, &cosine);
-  return {radius * static_cast<float>(cosine), radius * static_cast<float>(sine)};
-}
 
 // inputs:  rng, in device memory
 // outputs: out [n, 2, dim], as blocks of four elements; one thread a block
@@ -31,12 +19,7 @@ __global__ void normal_kernel(const asam_cuda_rng* __restrict__ rng, std::int64_
   const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= blocks) return;
   const std::int64_t row = index / dim4;
-  const PhiloxWords words = philox_block(
-      rng->seed, static_cast<std::uint32_t>(rng->start + static_cast<std::uint64_t>(row / kStreams)),
-      static_cast<std::uint32_t>(index % dim4), static_cast<std::uint32_t>(row % kStreams));
-  const float2 left = box_muller(words.x[0], words.x[1]);
-  const float2 right = box_muller(words.x[2], words.x[3]);
-  out[index] = {left.x, left.y, right.x, right.y};
+  out[index] = normal_block(*rng, row / kStreams, index % dim4, static_cast<std::uint32_t>(row % kStreams));
 }
 
 void launch_normal(const asam_cuda_rng* d_rng, std::int64_t n, std::int64_t dim, float* d_out,
@@ -48,14 +31,8 @@ void launch_normal(const asam_cuda_rng* d_rng, std::int64_t n, std::int64_t dim,
     throw std::invalid_argument("d_out: expected 16-byte alignment");
   }
   const std::int64_t blocks = n * kStreams * (dim / 4);
-  const std::int64_t grid = (blocks + kThreadsPerBlock - 1) / kThreadsPerBlock;
-  if (grid > INT32_MAX) throw std::invalid_argument("n * dim: too many numbers for one call");
-  if (grid == 0) return;
-  nvtxRangePushA("asam.normal");
-  normal_kernel<<<static_cast<unsigned>(grid), kThreadsPerBlock, 0, stream>>>(
-      d_rng, blocks, dim / 4, reinterpret_cast<float4*>(d_out));
-  nvtxRangePop();
-  check_launch("launching normal_kernel");
+  launch("asam.normal", normal_kernel, dim3(blocks_for(blocks, kThreadsPerBlock)), kThreadsPerBlock, 0,
+         stream, d_rng, blocks, dim / 4, reinterpret_cast<float4*>(d_out));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@
 
 namespace asam {
 
-// The neck's products, whatever the precision of the blocks: one in a hundred at ViT-B, and no later layer evens
-// out what they round off.
+// The neck's products, whatever the precision of the blocks: one in a hundred at ViT-B, and no later layer
+// evens out what they round off.
 inline constexpr Precision kNeck = Precision::float32;
 
 struct EncoderNorm {

@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "core/threads.h"
 #include "ops/mask_pairs.h"
+#include "ops/resize_taps.h"
 
 namespace asam {
 namespace {
@@ -13,22 +14,6 @@ namespace {
 // A tile's rows of scratch stay in the second-level cache.
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kTileCols = 1024;
-
-struct Linear {
-  int64_t i0, i1;
-  float w1;
-};
-
-// PyTorch's source index for align_corners = false, in float32 as there, so that weights agree to the last
-// bit.
-Linear interpolate_at(int64_t i, int64_t in, int64_t out) {
-  const float scale = static_cast<float>(in) / static_cast<float>(out);
-  const float position = std::max(scale * (static_cast<float>(i) + 0.5f) - 0.5f, 0.0f);
-  const int64_t i0 = std::min(static_cast<int64_t>(position), in - 1);
-  const int64_t i1 = std::min(i0 + 1, in - 1);
-  const float w1 = std::min(std::max(position - static_cast<float>(i0), 0.0f), 1.0f);
-  return {i0, i1, w1};
-}
 
 struct Tile {
   int64_t row0, row1, col0, col1;
@@ -95,18 +80,9 @@ ResizeTaps compose_taps(int64_t low, int64_t side, int64_t input, int64_t out) {
   taps.first.resize(out);
   for (auto& w : taps.weight) w.assign(out, 0.0f);
   for (int64_t i = 0; i < out; ++i) {
-    const Linear outer = interpolate_at(i, input, out);
-    const Linear a = interpolate_at(outer.i0, low, side);
-    const Linear b = interpolate_at(outer.i1, low, side);
-    const int64_t first = std::min(a.i0, low - 3);
-    double weight[3] = {0, 0, 0};
-    const double wb = outer.w1, wa = 1.0 - wb;
-    weight[a.i0 - first] += wa * (1.0 - a.w1);
-    weight[a.i1 - first] += wa * a.w1;
-    weight[b.i0 - first] += wb * (1.0 - b.w1);
-    weight[b.i1 - first] += wb * b.w1;
-    taps.first[i] = static_cast<int32_t>(first);
-    for (int t = 0; t < 3; ++t) taps.weight[t][i] = static_cast<float>(weight[t]);
+    const ResizeTap tap = compose_tap(i, low, side, input, out);
+    taps.first[i] = tap.first;
+    for (int t = 0; t < 3; ++t) taps.weight[t][i] = tap.weight[t];
   }
   return taps;
 }

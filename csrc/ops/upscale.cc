@@ -17,7 +17,8 @@ int64_t upscale_scratch(int64_t channels) {
 
 template <class Act>
 void upscale_cells(const Arithmetic<Act>& ops, const UpscaleWeights& weights, int64_t grid, const Act* src,
-                   int64_t begin, int64_t end, const float* hyper, float* logits, float* scratch) {
+                   int64_t begin, int64_t end, const float* hyper, int64_t masks, float* logits,
+                   float* scratch) {
   const int64_t channels = weights.first.in();
   const int64_t quarter = channels / 4, eighth = channels / 8;
   float* coarse = scratch;                                           // [cells * 4, C/4]
@@ -32,20 +33,24 @@ void upscale_cells(const Arithmetic<Act>& ops, const UpscaleWeights& weights, in
              {.act = normed, .gelu = true});
     ops.matmul(normed, quarter, cells * 4, weights.second, {.bias = weights.second_bias.data(), .gelu = true},
                {.wide = fine, .wide_stride = channels / 2});
-    ops.dot_rows(fine, cells * kPixels, eighth, hyper, pixels);
-    for (int64_t cell = 0; cell < cells; ++cell) {
-      const int64_t y = (start + cell) / grid, x = (start + cell) % grid;
-      for (int64_t pixel = 0; pixel < kPixels; ++pixel) {
-        const int64_t dy = (pixel >> 3 & 1) * 2 + (pixel >> 1 & 1), dx = (pixel >> 2 & 1) * 2 + (pixel & 1);
-        logits[(4 * y + dy) * 4 * grid + 4 * x + dx] = pixels[cell * kPixels + pixel];
+    for (int64_t mask = 0; mask < masks; ++mask) {
+      ops.dot_rows(fine, cells * kPixels, eighth, hyper + mask * eighth, pixels);
+      float* to = logits + mask * kPixels * grid * grid;
+      for (int64_t cell = 0; cell < cells; ++cell) {
+        const int64_t y = (start + cell) / grid, x = (start + cell) % grid;
+        for (int64_t pixel = 0; pixel < kPixels; ++pixel) {
+          const int64_t dy = (pixel >> 3 & 1) * 2 + (pixel >> 1 & 1);
+          const int64_t dx = (pixel >> 2 & 1) * 2 + (pixel & 1);
+          to[(4 * y + dy) * 4 * grid + 4 * x + dx] = pixels[cell * kPixels + pixel];
+        }
       }
     }
   }
 }
 
 template void upscale_cells(const Arithmetic<float>&, const UpscaleWeights&, int64_t, const float*, int64_t,
-                            int64_t, const float*, float*, float*);
+                            int64_t, const float*, int64_t, float*, float*);
 template void upscale_cells(const Arithmetic<Bf16>&, const UpscaleWeights&, int64_t, const Bf16*, int64_t,
-                            int64_t, const float*, float*, float*);
+                            int64_t, const float*, int64_t, float*, float*);
 
 }  // namespace asam

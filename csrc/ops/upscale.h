@@ -3,7 +3,7 @@
 // Two transposed convolutions whose kernel equals their stride: cell (y, x) alone makes its 4 x 4 logits,
 //   u[dy0, dx0]           = gelu(norm(src[y, x] W0[dy0, dx0] + b0))    [C/4], LayerNorm2d over channels
 //   t[dy0, dx0, dy1, dx1] = gelu(u[dy0, dx0] W1[dy1, dx1] + b1)        [C/8]
-//   logits[4y + 2 dy0 + dy1, 4x + 2 dx0 + dx1] = t . hyper
+//   logits[m, 4y + 2 dy0 + dy1, 4x + 2 dx0 + dx1] = t . hyper[m]
 #pragma once
 
 #include <cstdint>
@@ -22,13 +22,14 @@ struct UpscaleWeights {
 // inputs
 //   src      [grid * grid, C]
 //   begin    .. end, the cells to make
-//   hyper    [C/8]
+//   hyper    [masks, C/8]
 // outputs
-//   logits   [4 * grid, 4 * grid], those of the cells
+//   logits   [masks, 4 * grid, 4 * grid], those of the cells
 // scratch    upscale_scratch(C) floats: some cells at a time
 template <class Act>
 void upscale_cells(const Arithmetic<Act>& ops, const UpscaleWeights& weights, int64_t grid, const Act* src,
-                   int64_t begin, int64_t end, const float* hyper, float* logits, float* scratch);
+                   int64_t begin, int64_t end, const float* hyper, int64_t masks, float* logits,
+                   float* scratch);
 
 int64_t upscale_scratch(int64_t channels);
 

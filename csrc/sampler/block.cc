@@ -1,6 +1,7 @@
 #include "sampler/block.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "ops/upscale.h"
 #include "sampler/prefix.h"
@@ -30,7 +31,7 @@ class Pass {
 
   void run(const ImageState& image, const float* eps, float* logits, float* scores) {
     if (team_.index == 0) {
-      sample_latents(image, eps);
+      if (w_.config.combines()) sample_latents(image, eps);
       if (prompt_.combined_rows == 1) combine_prompt_vector();
       for (int64_t s = 0; s < count_; ++s) {
         if (prompt_.sampled > 0) {
@@ -64,8 +65,9 @@ class Pass {
     make_heads(scores);
     for (int64_t s = 0; s < count_; ++s) {
       team_.share(cells_, [&](int64_t begin, int64_t end) {
-        upscale_cells(wide_, w_.upscale, w_.config.grid, src(s), begin, end, ws_.hyper.data() + s * (c_ / 8),
-                      logits + s * w_.config.logits_size(), own_.upscale.data());
+        upscale_cells(wide_, w_.upscale, w_.config.grid, src(s), begin, end,
+                      ws_.hyper.data() + s * masks_ * (c_ / 8), masks_,
+                      logits + s * masks_ * w_.config.logits_size(), own_.upscale.data());
       });
     }
     wait();
@@ -188,6 +190,12 @@ class Pass {
   // Identity 3: without a mask prompt combiner_P gives one vector a hypothesis. The last bias of combiner_I
   // is added to it already.
   void combine_prompt_vector() {
+    if (!w_.config.combines()) {
+      for (int64_t s = 0; s < count_; ++s) {
+        std::copy_n(prompt_.combined.data(), c_, ws_.dense.data() + s * c_);
+      }
+      return;
+    }
     wide_.add_rows(ws_.latent_prompt.data(), count_, c_, prompt_.combined.data(), 1, true,
                    ws_.dense_a.data());
     float* dense = ws_.dense.data();
@@ -199,9 +207,18 @@ class Pass {
     }
   }
 
-  // Some cells of one hypothesis' src: combiner_I(F, z_I) + combiner_P(D, z_P).
+  // Some cells of one hypothesis' src: combiner_I(F, z_I) + combiner_P(D, z_P), or without combiners F + D.
   void combine(const ImageState& image, int64_t s, int64_t start, int64_t rows) {
     const bool map = prompt_.combined_rows != 1;
+    if (!w_.config.combines()) {
+      float* sum = src(s) + start * c_;
+      const float* dense = map ? prompt_.combined.data() + start * c_ : ws_.dense.data() + s * c_;
+      wide_.add_rows(image.combined.data() + start * c_, rows, c_, dense, map ? rows : 1, false, sum);
+      if constexpr (!std::is_same_v<Act, float>) {
+        kernels_.to_bf16(sum, rows * c_, src_act(s) + start * c_);
+      }
+      return;
+    }
     const Linear& last = w_.combiner_image.layers.back();
     float* out = src(s) + start * c_;
     const Result<Act> both{out, c_, src_act(s) + start * c_, c_};
@@ -329,7 +346,8 @@ class Pass {
               {.wide = cells, .act = act});
   }
 
-  // hyper = sum_k w_k h_k, the weights w being inside the last layers (identity 1), and the scores.
+  // hyper = sum_k w_k h_k, the weights w being inside the last layers (identity 1), or the K of them where
+  // masks are separate; and the scores.
   void make_heads(float* scores) {
     team_.share(static_cast<int64_t>(w_.hyper.size()), [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -345,8 +363,10 @@ class Pass {
       float* hyper = ws_.hyper.data();
       for (size_t k = 0; k < w_.hyper.size(); ++k) {
         const Linear& layer = w_.hyper[k][2];
+        const bool sum = masks_ == 1;
+        float* to = hyper + (sum ? 0 : static_cast<int64_t>(k) * (c_ / 8));
         ops_.matmul(ws_.head_b.data() + static_cast<int64_t>(k) * count_ * c_, c_, count_, layer.weight,
-                    layer.onto(k > 0 ? hyper : nullptr), {.wide = hyper, .wide_stride = c_ / 8});
+                    layer.onto(sum && k > 0 ? to : nullptr), {.wide = to, .wide_stride = masks_ * (c_ / 8)});
       }
     }
     if (team_.index == team_.size - 1) make_scores(scores);
@@ -365,7 +385,7 @@ class Pass {
       stride = layer.weight.out();
     }
     const Linear& last = w_.iou.back();
-    ops_.matmul(from, stride, count_, last.weight, last.epilogue(), {.wide = scores, .wide_stride = 1});
+    ops_.matmul(from, stride, count_, last.weight, last.epilogue(), {.wide = scores, .wide_stride = masks_});
   }
 
   const Kernels& kernels_;
@@ -378,7 +398,7 @@ class Pass {
   const TeamMember& team_;
   typename Workspace<Act>::Member& own_;
   const int64_t c_ = w_.config.channels, half_ = c_ / 2, cells_ = w_.config.cells();
-  const int64_t tokens_ = prompt_.tokens, rows_ = count_ * tokens_;
+  const int64_t tokens_ = prompt_.tokens, rows_ = count_ * tokens_, masks_ = w_.config.masks();
 };
 
 }  // namespace

@@ -15,8 +15,8 @@ namespace asam {
 // inputs
 //   eps      [count, 2, L]  prompt latent, image latent; count <= workspace.block
 // outputs
-//   logits   [count, 4e, 4e]
-//   scores   [count]
+//   logits   [count, masks of a pass, 4e, 4e]
+//   scores   [count, masks of a pass]
 // Every number is computed by one thread and in one order: the same bits in any block and any team.
 template <class Act>
 void sample_block(const Kernels& kernels, const ImageState& image, const PromptState& prompt,

@@ -17,11 +17,14 @@ struct SamplerConfig {
   int64_t depth = 0;            // two-way transformer blocks
   int64_t mlp_dim = 0;          // M
   int64_t iou_layers = 0;       // linear layers of the quality head
-  int64_t combiner_layers = 0;  // 1x1 convolutions of each combiner
+  int64_t combiner_layers = 0;  // 1x1 convolutions of each combiner; 0: there is none, src = F + D
   bool sampled_tokens = false;  // the prompt latent is mixed into the prompt tokens too
+  bool separate_masks = false;  // a pass gives K masks, one a mask token, in place of their weighted sum
 
-  int64_t cells() const { return grid * grid; }              // P
-  int64_t output_tokens() const { return mask_tokens + 2; }  // quality, SAM's single mask, K masks
+  int64_t cells() const { return grid * grid; }  // P
+  bool combines() const { return combiner_layers > 0; }
+  int64_t masks() const { return separate_masks ? mask_tokens : 1; }  // of a pass
+  int64_t output_tokens() const { return mask_tokens + 2; }           // quality, SAM's single mask, K masks
   int64_t logits_side() const { return 4 * grid; }
   int64_t logits_size() const { return logits_side() * logits_side(); }
 
@@ -39,8 +42,7 @@ struct SamplerConfig {
                    {"heads", heads},
                    {"depth", depth},
                    {"mlp_dim", mlp_dim},
-                   {"iou_layers", iou_layers},
-                   {"combiner_layers", combiner_layers}};
+                   {"iou_layers", iou_layers}};
     for (const auto& [name, value] : entries) {
       require(value >= 1 && value <= kLimit, "config['", name, "']: expected 1 .. ", kLimit, ", got ", value);
     }
@@ -48,7 +50,10 @@ struct SamplerConfig {
     require(channels % 8 == 0 && channels % (2 * heads) == 0,
             "config['channels']: expected a multiple of 8 and of 2 * heads, got ", channels, " with ", heads,
             " heads");
-    require(combiner_layers >= 2, "config['combiner_layers']: expected at least 2, got ", combiner_layers);
+    require(combiner_layers == 0 || (combiner_layers >= 2 && combiner_layers <= kLimit),
+            "config['combiner_layers']: expected 0 (none), or 2 .. ", kLimit, ", got ", combiner_layers);
+    require(combines() || !sampled_tokens,
+            "config['sampled_tokens']: expected false without combiners, got true");
   }
 };
 

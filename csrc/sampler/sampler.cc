@@ -72,10 +72,7 @@ std::shared_ptr<const ImageState> Sampler::image_state(Tensor<const float, 3> em
   expect_latent("image", mu, sigma, config().latent);
   auto state = std::make_shared<ImageState>();
   state->weights = weights_;
-  state->combined = Buffer(config().cells() * c);
-  const Linear& feature = weights_->combiner_image.feature;
-  Arithmetic<float>(kernels_).matmul(rows_of(embedding).data(), c, config().cells(), feature.weight,
-                                     feature.epilogue(), {.wide = state->combined.data(), .wide_stride = c});
+  state->combined = features(rows_of(embedding), config().cells(), weights_->combiner_image);
   state->mu = copy_of(mu);
   state->sigma = copy_of(sigma);
   return state;
@@ -97,10 +94,7 @@ std::shared_ptr<const PromptState> Sampler::prompt_state(const ImageState& image
   state->weights = weights_;
   state->tokens = output + tokens.extent(0);
   state->combined_rows = side * side;
-  state->combined = Buffer(state->combined_rows * c);
-  const Linear& feature = weights_->combiner_prompt.feature;
-  Arithmetic<float>(kernels_).matmul(rows_of(dense).data(), c, state->combined_rows, feature.weight,
-                                     feature.epilogue(), {.wide = state->combined.data(), .wide_stride = c});
+  state->combined = features(rows_of(dense), state->combined_rows, weights_->combiner_prompt);
   state->point = Buffer(state->tokens * c);
   std::copy_n(weights_->output_tokens.data(), output * c, state->point.data());
   std::copy_n(tokens.data(), tokens.size(), state->point.data() + output * c);
@@ -109,6 +103,7 @@ std::shared_ptr<const PromptState> Sampler::prompt_state(const ImageState& image
   if (config().sampled_tokens && tokens.extent(0) > 0) {
     state->sampled = tokens.extent(0);
     state->token_combined = Buffer(state->sampled * c);
+    const Linear& feature = weights_->combiner_prompt.feature;
     Arithmetic<float>(kernels_).matmul(tokens.data(), c, state->sampled, feature.weight, feature.epilogue(),
                                        {.wide = state->token_combined.data(), .wide_stride = c});
     return state;
@@ -127,7 +122,7 @@ std::shared_ptr<const PromptState> Sampler::prompt_state(const ImageState& image
 
 void Sampler::sample(const ImageState& image, const PromptState& prompt, Tensor<const float, 3> eps,
                      const Tensor<float, 3>& logits, const Tensor<float, 1>& scores) const {
-  expect<3>("eps", eps, {scores.extent(0), kStreams, config().latent});
+  expect<3>("eps", eps, {scores.extent(0) / config().masks(), kStreams, config().latent});
   const int64_t stride = kStreams * config().latent;
   run(
       image, prompt, [=](int64_t first, int64_t, float*) { return eps.data() + first * stride; }, logits,
@@ -138,7 +133,7 @@ void Sampler::sample_seeded(const ImageState& image, const PromptState& prompt, 
                             int64_t start, const Tensor<float, 3>& logits,
                             const Tensor<float, 1>& scores) const {
   const int64_t latent = config().latent;
-  philox_check(scores.extent(0), latent, start);
+  philox_check(scores.extent(0) / config().masks(), latent, start);
   run(
       image, prompt,
       [=](int64_t first, int64_t count, float* room) -> const float* {
@@ -146,6 +141,17 @@ void Sampler::sample_seeded(const ImageState& image, const PromptState& prompt, 
         return room;
       },
       logits, scores);
+}
+
+// F W_f + b, the half of a combiner's first layer that belongs to rows [n, C] (identity 2); without a
+// combiner the rows themselves.
+Buffer Sampler::features(Buffer rows, int64_t n, const Combiner& combiner) const {
+  if (!config().combines()) return rows;
+  const int64_t c = config().channels;
+  Buffer out(n * c);
+  Arithmetic<float>(kernels_).matmul(rows.data(), c, n, combiner.feature.weight, combiner.feature.epilogue(),
+                                     {.wide = out.data(), .wide_stride = c});
+  return out;
 }
 
 void Sampler::check_states(const ImageState& image, const PromptState& prompt) const {
@@ -157,9 +163,9 @@ template <class Noise>
 void Sampler::run(const ImageState& image, const PromptState& prompt, const Noise& noise,
                   const Tensor<float, 3>& logits, const Tensor<float, 1>& scores) const {
   check_states(image, prompt);
-  const int64_t n = scores.extent(0);
-  scores.expect_shape("scores", {n});
-  logits.expect_shape("logits", {n, config().logits_side(), config().logits_side()});
+  const int64_t masks = config().masks(), n = scores.extent(0) / masks;
+  scores.expect_shape("scores", {n * masks});
+  logits.expect_shape("logits", {n * masks, config().logits_side(), config().logits_side()});
   if (precision() == Precision::bf16) {
     run_as(narrow_pool_, image, prompt, noise, n, logits.data(), scores.data());
   } else {
@@ -170,7 +176,7 @@ void Sampler::run(const ImageState& image, const PromptState& prompt, const Nois
 template <class Act, class Noise>
 void Sampler::run_as(WorkspacePool<Act>& pool, const ImageState& image, const PromptState& prompt,
                      const Noise& noise, int64_t n, float* logits, float* scores) const {
-  const int64_t size = config().logits_size();
+  const int64_t masks = config().masks(), size = masks * config().logits_size();
   // Few hypotheses: threads share each of them. Else a hypothesis belongs to one thread.
   const int64_t team = std::min<int64_t>(num_threads(), config().cells() / kCellsPerMember);
   if (n < team) {
@@ -180,7 +186,8 @@ void Sampler::run_as(WorkspacePool<Act>& pool, const ImageState& image, const Pr
       for (int64_t s = 0; s < n; ++s) {
         if (member.index == 0) eps = noise(s, 1, workspace->eps.data());
         member.wait();
-        sample_block(kernels_, image, prompt, eps, 1, *workspace, member, logits + s * size, scores + s);
+        sample_block(kernels_, image, prompt, eps, 1, *workspace, member, logits + s * size,
+                     scores + s * masks);
       }
     });
     pool.give_back(std::move(workspace));
@@ -194,7 +201,7 @@ void Sampler::run_as(WorkspacePool<Act>& pool, const ImageState& image, const Pr
     for (int64_t first = begin; first < end; first += block) {
       const int64_t count = std::min(block, end - first);
       sample_block(kernels_, image, prompt, noise(first, count, workspace->eps.data()), count, *workspace,
-                   member, logits + first * size, scores + first);
+                   member, logits + first * size, scores + first * masks);
     }
     pool.give_back(std::move(workspace));
   });

@@ -13,6 +13,9 @@
 
 namespace asam {
 
+// A pass is one draw of the latents. It gives M masks: their weighted sum, M = 1, or where the configuration
+// separates them one a mask token, M = K; those of a pass lie side by side.
+//
 // All calls may come from several threads at once. Wrong shapes and NaN or Inf are std::invalid_argument.
 class Sampler {
  public:
@@ -36,7 +39,7 @@ class Sampler {
                                                   Tensor<const float, 1> sigma) const;
 
   // inputs:  eps [n, 2, L]: prompt latent, image latent
-  // outputs: logits [n, 4e, 4e]; scores [n]
+  // outputs: logits [n * M, 4e, 4e]; scores [n * M]
   void sample(const ImageState& image, const PromptState& prompt, Tensor<const float, 3> eps,
               const Tensor<float, 3>& logits, const Tensor<float, 1>& scores) const;
 
@@ -46,6 +49,7 @@ class Sampler {
                      const Tensor<float, 1>& scores) const;
 
  private:
+  Buffer features(Buffer rows, int64_t n, const Combiner& combiner) const;
   void check_states(const ImageState& image, const PromptState& prompt) const;
 
   // noise(first, count, room) returns the noise [count, 2, L] of hypotheses first .. first + count - 1, in

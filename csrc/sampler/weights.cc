@@ -50,6 +50,7 @@ class Reader : public TensorReader {
   // vector: its layers also take the one vector of a constant dense prompt.
   Combiner combiner(const std::string& name, bool vector) {
     const int64_t c = config_.channels;
+    if (!config_.combines()) return {};
     Combiner out{{matrix(name + ".feature", c, c, Packing::float32), buffer(name + ".bias0", {c})},
                  matrix(name + ".latent", config_.latent, c, Packing::float32),
                  {}};
@@ -143,7 +144,7 @@ class Reader : public TensorReader {
     for (int64_t i = 0; i < config_.iou_layers; ++i) {
       const std::string name = "iou." + std::to_string(i);
       const bool last = i + 1 == config_.iou_layers;
-      const int64_t width = read(name + ".weight", {in, last ? 1 : -1}).shape[1];
+      const int64_t width = read(name + ".weight", {in, last ? config_.masks() : -1}).shape[1];
       out.push_back(linear(name, in, width));
       in = width;
     }

@@ -60,8 +60,8 @@ struct TwoWayLayer {
 struct SamplerWeights {
   SamplerConfig config;
   Precision precision = Precision::float32;
-  Combiner combiner_image, combiner_prompt;
-  Buffer output_tokens;  // [K + 2, C]
+  Combiner combiner_image, combiner_prompt;  // empty where the model has none
+  Buffer output_tokens;                      // [K + 2, C]
   std::vector<TwoWayLayer> layers;
   Linear final_q;
   CellLinear final_kv;
@@ -69,7 +69,7 @@ struct SamplerWeights {
   Norm final_norm;
   UpscaleWeights upscale;
   std::vector<std::vector<Linear>> hyper;  // K of three layers, ensemble weights inside (identity 1)
-  std::vector<Linear> iou;                 // last one has the single output sum_k w_k iou_k
+  std::vector<Linear> iou;                 // last one: sum_k w_k iou_k, or K of them where masks are separate
 
   int64_t widest_iou() const;
 

@@ -48,7 +48,7 @@ Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int
   head_b = Acts(config.mask_tokens * block * c);
   iou_a = Acts(block * weights.widest_iou());
   iou_b = Acts(block * weights.widest_iou());
-  hyper = Buffer(block * (c / 8));
+  hyper = Buffer(block * config.masks() * (c / 8));
   if (config.sampled_tokens) {
     point = Buffer(rows * c);
     token_a = Buffer(tokens * c);

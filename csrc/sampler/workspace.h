@@ -32,7 +32,7 @@ struct Workspace {
   BufferOf<Act> token_k, token_v;      // [B * T, C/2], what the image looks at
   BufferOf<Act> head_a, head_b;        // [K, B, C]
   BufferOf<Act> iou_a, iou_b;          // [B, widest layer]
-  Buffer hyper;                        // [B, C/8]
+  Buffer hyper;                        // [B, masks of a pass, C/8]
 
   // Where the model samples prompt tokens; else empty.
   Buffer point;             // [B * T, C], output tokens then prompt tokens

@@ -60,8 +60,9 @@ class Model(nn.Module):
             iou_head_depth=config.iou_layers,
             iou_head_hidden_dim=2 * c,
         )
-        self.combiner_image = Combiner(c, config.latent, config.combiner_layers)
-        self.combiner_prompt = Combiner(c, config.latent, config.combiner_layers)
+        if config.combiner_layers:
+            self.combiner_image = Combiner(c, config.latent, config.combiner_layers)
+            self.combiner_prompt = Combiner(c, config.latent, config.combiner_layers)
         self.ensemble = nn.Parameter(torch.randn(config.mask_tokens))
         with torch.no_grad():
             for name, parameter in self.named_parameters():
@@ -146,7 +147,7 @@ class Case:
     def literal(
         self, inputs: Inputs, tokens: np.ndarray, dense: np.ndarray, dtype: torch.dtype
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The sampler's definition, nothing folded: K maps formed, weighted and summed.
+        """The sampler's definition, nothing folded: K maps formed, weighted and summed, or side by side.
 
         Args:
             inputs: the draw.
@@ -154,7 +155,7 @@ class Case:
             dtype: of every step.
 
         Returns:
-            logits [n, 4e, 4e], scores [n].
+            logits [n * M, 4e, 4e], scores [n * M].
         """
         model = copy.deepcopy(self.model).to(dtype)
         decoder, e = model.mask_decoder, self.config.grid
@@ -169,7 +170,10 @@ class Case:
         prompt = tensor(dense).reshape(1, self.config.channels, *dense.shape[1:] or (1, 1))
         prompt = prompt.expand(n, -1, e, e)
         image = tensor(inputs.embedding).expand(n, -1, -1, -1)
-        src = model.combiner_image(image, z_image) + model.combiner_prompt(prompt, z_prompt)
+        if self.config.combiner_layers:
+            src = model.combiner_image(image, z_image) + model.combiner_prompt(prompt, z_prompt)
+        else:
+            src = image + prompt
 
         # Positions do not fit bfloat16: they are computed in float32 at least, then rounded.
         at_least = torch.promote_types(dtype, torch.float32)
@@ -186,11 +190,15 @@ class Case:
         hs, cells = decoder.transformer(src, pe.expand(n, -1, -1, -1), point)
 
         upscaled = decoder.output_upscaling(cells.transpose(1, 2).reshape(n, -1, e, e))
-        logits = torch.zeros(n, 4 * e, 4 * e, dtype=dtype)
-        for k, w in enumerate(model.ensemble, start=1):
+        masks = []
+        for k in range(1, self.config.mask_tokens + 1):
             hyper = decoder.output_hypernetworks_mlps[k](hs[:, 1 + k])
-            logits += w * torch.einsum("nc,nchw->nhw", hyper, upscaled)
-        scores = decoder.iou_prediction_head(hs[:, 0])[:, 1:] @ model.ensemble
+            masks.append(torch.einsum("nc,nchw->nhw", hyper, upscaled))
+        logits, scores = torch.stack(masks, dim=1), decoder.iou_prediction_head(hs[:, 0])[:, 1:]
+        if self.config.separate_masks:
+            logits, scores = logits.flatten(0, 1), scores.flatten()
+        else:
+            logits, scores = torch.einsum("k,nkhw->nhw", model.ensemble, logits), scores @ model.ensemble
         exact = torch.promote_types(dtype, torch.float32)
         return logits.to(exact).numpy(), scores.to(exact).numpy()
 
@@ -213,6 +221,11 @@ _CONFIGS = {
     "sampled": replace(
         _config(channels=24, grid=5, mask_tokens=2, heads=3, mlp_dim=37, latent=12), sampled_tokens=True
     ),
+    "sam": replace(
+        _config(channels=32, grid=5, mask_tokens=3, heads=2, mlp_dim=40, latent=4),
+        combiner_layers=0,
+        separate_masks=True,
+    ),
     "tiny": _config(channels=32, grid=4, mask_tokens=3, heads=2, mlp_dim=64, latent=16),
     "odd": _config(channels=24, grid=5, mask_tokens=1, heads=3, mlp_dim=37, latent=12),
     "small": _config(channels=64, grid=8, mask_tokens=8, heads=4, mlp_dim=128, latent=32),
@@ -222,8 +235,8 @@ _CONFIGS = {
 
 @pytest.fixture(scope="session")
 def case_of() -> Callable[[str], Case]:
-    """Cases by name: tiny, odd (an odd grid, sizes beside lane edges), small, full (A-SAM's own sizes), and sampled,
-    whose prompt tokens are mixed with the prompt latent."""
+    """Cases by name: tiny, odd (an odd grid, sizes beside lane edges), small, full (A-SAM's own sizes), sampled,
+    whose prompt tokens are mixed with the prompt latent, and sam: no combiners, a mask a token."""
     return cache(lambda name: Case(_CONFIGS[name]))
 
 

@@ -74,6 +74,8 @@ def test_missing_misshapen_or_broken_tensor_is_named(tiny: Any, name: str) -> No
         ({"mask_tokens": 0}, ValueError, "mask_tokens"),
         ({"latent": 1.5}, TypeError, "latent.*float"),
         ({"combiner_layers": 1}, ValueError, "combiner_layers"),
+        ({"combiner_layers": 0, "sampled_tokens": True}, ValueError, "sampled_tokens"),
+        ({"separate_masks": 1}, TypeError, "separate_masks.*int"),
         ({"mlp_activation": "gelu"}, ValueError, "relu"),
         ({"colour": 3}, ValueError, "colour"),
     ],

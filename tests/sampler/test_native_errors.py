@@ -67,6 +67,9 @@ def test_unknown_and_nameless_weights(tiny: Any) -> None:
         ({"latent": 1.5}, TypeError, "latent.*float"),
         ({"depth": True}, TypeError, "depth.*bool"),
         ({"mlp_activation": "gelu"}, ValueError, "gelu"),
+        ({"combiner_layers": 1}, ValueError, "combiner_layers"),
+        ({"combiner_layers": 0, "sampled_tokens": True}, ValueError, "sampled_tokens"),
+        ({"separate_masks": True}, ValueError, "iou.2.weight"),
     ],
 )
 def test_bad_config(tiny: Any, change: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -1,0 +1,4 @@
+#pragma once
+
+#include "cuda_runtime_api.h"
+#include "emulator.h"
