@@ -1,0 +1,96 @@
+"""A small engine, and TensorRT and PyCUDA replaced by what computes on the CPU."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+import asam
+import asam_trt
+from asam_trt.backends import tensorrt as backend
+from asam_trt.bundle import EngineBundle
+from asam_trt.tensorrt import graphs, libraries
+
+from .fake_gpu import FakeGpu, cuda_library, pycuda_driver
+from .fake_tensorrt import World, tensorrt
+
+VERSIONS = ("10.13.3.9", "11.4.0.106")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_torch_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def model() -> asam.ASAM:
+    torch.manual_seed(0)
+    model = asam.ASAM.from_preset("asam", backbone="nano", image_size=64).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            # Logits and latents of the size that trained models have.
+            if "hypernetworks" in name or "prior.head.output.weight" in name:
+                value.mul_(4)
+    return model
+
+
+@pytest.fixture(scope="session")
+def checkpoint(model: asam.ASAM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "nano.safetensors"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be written to; see `bundle`."""
+    return asam_trt.build_engine(checkpoint, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
+
+
+@pytest.fixture
+def bundle(engine: Path, tmp_path: Path) -> EngineBundle:
+    """A copy, for plans to be put into."""
+    return EngineBundle.open(Path(shutil.copytree(engine, tmp_path / "nano.asam")))
+
+
+class Machine(SimpleNamespace):
+    """gpu: a `FakeGpu`; world: a `World`; package: where the two libraries lie; steps: what builds have said."""
+
+    gpu: FakeGpu
+    world: World
+    package: Path
+    steps: list[str]
+
+    def create(
+        self, bundle: EngineBundle, precision: str = "float32", **options: bool
+    ) -> backend.TensorRtBackend:
+        return backend.create(bundle, bundle.load_weights(), precision, step=self.steps.append, **options)
+
+
+@pytest.fixture(params=VERSIONS)
+def machine(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machine]:
+    """A machine with TensorRT, for the oldest and the newest version."""
+    gpu = FakeGpu()
+    world = World(gpu, request.param)
+    driver = pycuda_driver(gpu)
+    package = ModuleType("pycuda")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt(world))
+    monkeypatch.setitem(sys.modules, "pycuda", package)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
+    monkeypatch.setattr(graphs, "cuda_driver", lambda: cuda_library(gpu))
+    place = tmp_path / "package"
+    place.mkdir()
+    for name in (libraries.CUDA_LIBRARY, libraries.PLUGIN_LIBRARY):
+        (place / name).write_bytes(name.encode())
+    monkeypatch.setattr(libraries, "_PACKAGE", place)
+    yield Machine(gpu=gpu, world=world, package=place, steps=[])
+    assert world.problems == []
