@@ -8,22 +8,25 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from asam_trt import backends, bundle
 from asam_trt import precision as precisions
 from asam_trt._version import __version__
 from asam_trt.checks import as_path
 from asam_trt.errors import BackendUnavailable, EngineError
+from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.onnx_files import strip_traces
+from asam_trt.parity_picture import parity_picture
 from asam_trt.staging import staged_folder
 
 if TYPE_CHECKING:
     from asam import ASAM
+    from asam.plain_sam import PlainSam
 
 # Largest difference to PyTorch, as a share of the largest logit: two orders of float32 sums.
 _PARITY_TOLERANCE = 1e-4
@@ -41,6 +44,10 @@ def build_engine(
     precision: str = "auto",
     force: bool = False,
     progress: bool = True,
+    *,
+    jitter: str | None = None,
+    image_size: int | None = None,
+    strip_weights: bool = False,
 ) -> Path:
     """Turn a trained model into an engine folder, compare it with PyTorch, and return its path.
 
@@ -48,23 +55,40 @@ def build_engine(
     takes its name in one step, after the comparison: a build that fails or is killed changes nothing.
 
     Args:
-        checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads.
+        checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads; or a plain SAM,
+            ``sam_vit_*.pth``, read as weights only. A plain SAM has no latents: its hypotheses are its own three
+            masks of the prompt, then those of jittered prompts, and scores are SAM's own estimates of their IoU.
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
-        backend: "auto" and "cpu" make the engine of this version; others must be able to run here.
+        backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
+            this GPU, so that no `Session` has to.
         precision: that a `Session` opens the engine in unless it is asked for another: "auto", "float32" or
             "bf16". The files are the same for all three.
         force: build even where nothing changed.
         progress: show the steps on the terminal.
+        jitter: of the prompts after the first, for a plain SAM and for a model whose latents are off (which has one
+            mask a prompt): a key of `asam_trt.jitter.JITTERS`; None is "shift".
+        image_size: S of a plain SAM, a multiple of 16; None is that of the checkpoint, 1024. SAM was trained at that
+            size alone: a smaller one is faster and worse.
+        strip_weights: leave the encoder's weights out of its TensorRT plan and put them back when it is loaded: half
+            the files' size.
 
     Raises:
-        ValueError: no such backend or precision, or a checkpoint that cannot be read.
+        ValueError: no such backend, precision or jitter, a checkpoint that cannot be read, or an option that is not
+            for its kind of model.
         BackendUnavailable: the backend or the precision cannot run here, or a package that building needs is
             not installed.
         EngineError: ``output`` is something else than an engine, or the engine differs from PyTorch.
         OSError: the disk refuses.
     """
     chosen, reason = backends.choose(backend)
-    precisions.choose(precision)
+    # fp16 is for a Session to ask for: on the CPU an engine could not be opened in it.
+    precisions.choose(precision, chosen if precision in precisions.PRECISIONS else "cpu")
+    if strip_weights and chosen != "tensorrt":
+        raise ValueError(
+            f"expected strip_weights for the backend 'tensorrt' alone, came the backend {chosen!r}"
+        )
+    if jitter is not None and jitter not in JITTERS:
+        raise ValueError(f"expected jitter to be one of {', '.join(JITTERS)}, came {jitter!r}")
     source_file = as_path(checkpoint, "checkpoint")
     if not source_file.is_file():
         raise ValueError(f"expected a checkpoint file, came {source_file}: no such file")
@@ -72,27 +96,36 @@ def build_engine(
     _check_packages()
     with _steps(progress) as step:
         step(f"reading {source_file} (backend {chosen}: {reason})")
-        source = {"name": source_file.name, "sha256": bundle.sha256_of(source_file)}
+        source = {
+            "name": source_file.name,
+            "sha256": bundle.sha256_of(source_file),
+            "jitter": jitter,
+            "image_size": image_size,
+        }
         built_by = _versions()
         if _is_current(target, source, built_by, precision) and not force:
             step(f"unchanged: {target}")
+            if chosen == "tensorrt":
+                _build_plans(target, precision, strip_weights, step)
             return target
         _check_replaceable(target)
 
-        from asam import load_checkpoint
-
-        model = load_checkpoint(source_file)
+        model = _read(source_file, image_size)
         with staged_folder(target) as folder:
-            settings = {**_write_parts(model, folder, step), "precision": precision}
+            settings = {**_write_parts(model, folder, step, jitter), "precision": precision}
             bundle.write_manifest(folder, source=source, built_by=built_by, parity={}, **settings)
+            source["readings"] = bundle.EngineBundle.open(folder).readings
             step("comparing with PyTorch")
             parity = compare(model, folder)
             bundle.write_manifest(folder, source=source, built_by=built_by, parity=parity, **settings)
+            if chosen == "tensorrt":
+                _build_plans(folder, precision, strip_weights, step)
+        step(f"hypotheses: {source['readings']}")
         step(f"built {target}, logits within {parity['max_logit_difference']:.1e} of PyTorch")
     return target
 
 
-def compare(model: ASAM, engine: Path) -> dict[str, Any]:
+def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
     """Sample a fixed picture, box and seed in float32 with PyTorch and with an engine folder.
 
     Returns:
@@ -103,12 +136,18 @@ def compare(model: ASAM, engine: Path) -> dict[str, Any]:
     """
     from asam_trt.session import Session
 
-    image, box = _picture()
+    image, box = parity_picture()
     n = 4
-    expected = model.sample(image, box=box, n=n, seed=0)
     with Session(engine, backend="cpu", precision="float32") as session:
+        parts = session.engine
+        # A model whose latents are off knows no jitter; a plain SAM's reference has the engine's.
+        jittered = parts.preprocessing.jitter is not None and not parts.sampler.separate_masks
+        options: dict[str, Any] = {"box": box, "n": n, "seed": 0, "temperature": 0.0 if jittered else 1.0}
         session.set_image(image)
-        found = session.sample(box=box, n=n, seed=0)
+        found = session.sample(**options)
+        if parts.sampler.separate_masks:
+            options["jitter"] = parts.preprocessing.jitter
+    expected = model.sample(image, **options)
     difference = float(np.abs(expected.logits - found.logits).max())
     largest = float(np.abs(expected.logits).max())
     tolerance = _PARITY_TOLERANCE * max(1.0, largest)
@@ -126,19 +165,52 @@ def compare(model: ASAM, engine: Path) -> dict[str, Any]:
     }
 
 
-def _write_parts(model: ASAM, folder: Path, step: _Step) -> dict[str, Any]:
+def _read(file: Path, image_size: int | None) -> ASAM | PlainSam:
+    from asam import load_checkpoint
+    from asam.plain_sam import PlainSam, is_sam
+
+    if is_sam(file):
+        return PlainSam.read(file, image_size=image_size)
+    if image_size is not None:
+        raise ValueError(f"expected image_size for a plain SAM alone, came {image_size} with {file}")
+    return load_checkpoint(file)
+
+
+def _write_parts(model: ASAM | PlainSam, folder: Path, step: _Step, jitter: str | None) -> dict[str, Any]:
     from safetensors.numpy import save
 
     from asam.export import export_parts
+    from asam.plain_sam import PlainSam
     from asam_trt.fold import fold
 
+    network = model.network if isinstance(model, PlainSam) else model
+    if network.config.latents and jitter is not None:
+        raise ValueError(f"expected jitter for a model without latents alone, came {jitter!r}")
+
     step("exporting the image encoder and the prompt prior")
-    parts = export_parts(model, folder)
-    for name in (bundle.IMAGE_ENCODER, bundle.IMAGE_PRIOR, bundle.PROMPT_PRIOR):
-        strip_traces(folder / name)
+    parts = export_parts(network, folder)
+    sampler, preprocessing = dict(parts.sampler), dict(parts.preprocessing)
+    if isinstance(model, PlainSam):
+        sampler |= {"combiner_layers": 0, "separate_masks": True}
+    if not network.config.latents:
+        preprocessing["jitter"] = _as_json(JITTERS[DEFAULT if jitter is None else jitter])
+    for graph in folder.glob("*.onnx"):
+        strip_traces(graph)
     step("folding the sampler")
-    (folder / bundle.SAMPLER).write_bytes(save(fold(parts.state, parts.sampler)))
-    return {"sampler": parts.sampler, "preprocessing": parts.preprocessing}
+    (folder / bundle.SAMPLER).write_bytes(save(fold(parts.state, sampler)))
+    return {"sampler": sampler, "preprocessing": preprocessing}
+
+
+def _as_json(jitter: Jitter) -> dict[str, Any]:
+    return {**asdict(jitter), "scale": list(jitter.scale)}
+
+
+def _build_plans(engine: Path, precision: str, strip_weights: bool, step: _Step) -> None:
+    from asam_trt.backends import tensorrt
+
+    kind, _ = precisions.choose(precision, "tensorrt")
+    folder = tensorrt.prepare(engine, kind, stripped=strip_weights, step=step)
+    step(f"plans in {folder.parent.name}/{folder.name}")
 
 
 def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], precision: str) -> bool:
@@ -146,7 +218,7 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
         found = bundle.EngineBundle.open(target)
     except EngineError:
         return False
-    same_source = found.source.get("sha256") == source["sha256"]
+    same_source = all(found.source.get(name) == source[name] for name in ("sha256", "jitter", "image_size"))
     return same_source and found.built_by == built_by and found.precision == precision
 
 
@@ -162,15 +234,6 @@ def _check_replaceable(target: Path) -> None:
         raise EngineError(
             f"{target}: expected an engine folder or nothing, came something else; choose another output"
         )
-
-
-def _picture() -> tuple[npt.NDArray[np.uint8], tuple[float, float, float, float]]:
-    """A disc on a gradient, wider than high so that the padding takes part, and a box around the disc."""
-    h, w = 96, 128
-    y, x = np.mgrid[:h, :w]
-    image = np.stack([x * 255 // w, y * 255 // h, np.full((h, w), 96)], axis=2)
-    image[(x - 60) ** 2 + (y - 50) ** 2 < 28**2] = (230, 210, 90)
-    return image.astype(np.uint8), (30.0, 20.0, 90.0, 80.0)
 
 
 def _versions() -> dict[str, Any]:

@@ -3,9 +3,11 @@
 name.asam/
   manifest.json         format version, sizes, preprocessing, size and sha256 of every file, who built it
   image_encoder.onnx    image -> embedding, mu_image, sigma_image     (and .onnx.data, its weights)
-  image_encoder.safetensors, image_prior.onnx
-                        the same two steps for the native encoder; engines of before it have neither
+  image_encoder.safetensors, image_prior.safetensors
+                        the same for the native code; image_prior.onnx in place of a network that it does not have
   prompt_prior.onnx     embedding, tokens, dense -> mu_prompt, sigma_prompt
+  prompt_prior.safetensors
+                        the same for the native code, where it has that network
   sampler.safetensors   folded sampler weights, prompt encoder tables
   tensorrt/             plans for one GPU and TensorRT version: a cache, not part of the manifest
 """
@@ -17,10 +19,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,9 @@ from safetensors.numpy import load_file
 
 from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.errors import EngineError
+from asam_trt.jitter import Jitter
 from asam_trt.precision import PRECISIONS
+from asam_trt.prior_spec import PriorConfig
 from asam_trt.sampler_spec import SamplerConfig
 
 FORMAT = "asam-engine"
@@ -38,10 +42,14 @@ MANIFEST = "manifest.json"
 IMAGE_ENCODER = "image_encoder.onnx"
 ENCODER_WEIGHTS = "image_encoder.safetensors"
 IMAGE_PRIOR = "image_prior.onnx"
+IMAGE_PRIOR_WEIGHTS = "image_prior.safetensors"
 PROMPT_PRIOR = "prompt_prior.onnx"
+PROMPT_PRIOR_WEIGHTS = "prompt_prior.safetensors"
 SAMPLER = "sampler.safetensors"
 REQUIRED_FILES = (IMAGE_ENCODER, PROMPT_PRIOR, SAMPLER)
 CACHE_FOLDER = "tensorrt"
+
+_Config = TypeVar("_Config")
 
 _KEYS = {
     "format",
@@ -84,6 +92,7 @@ class Preprocessing:
         mean, std: of 0..255 RGB values.
         box_scale: factor on boxes in model space.
         boxes_only: whether the model answers boxes, and neither points nor masks.
+        jitter: of the prompts, where a model without latents has its readings from; else None.
     """
 
     side: int
@@ -91,6 +100,7 @@ class Preprocessing:
     std: tuple[float, float, float]
     box_scale: float = 1.0
     boxes_only: bool = False
+    jitter: Jitter | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,11 @@ class EngineBundle:
         )
 
     @property
+    def readings(self) -> str:
+        """Where its hypotheses come from, in words."""
+        return readings_of(self.sampler, self.preprocessing.jitter)
+
+    @property
     def image_encoder(self) -> Path:
         """The ONNX file that encodes an image."""
         return self.path / IMAGE_ENCODER
@@ -155,13 +170,14 @@ class EngineBundle:
 
     @property
     def image_prior(self) -> Path:
-        """The ONNX file that predicts the image latent of an embedding."""
+        """The ONNX file that predicts the image latent of an embedding, where no native network does."""
         return self.path / IMAGE_PRIOR
 
     @property
     def has_native_encoder(self) -> bool:
         """Whether it was built with weights for the native image encoder."""
-        return (self.path / ENCODER_WEIGHTS).exists() and self.image_prior.exists()
+        priors = (self.path / IMAGE_PRIOR_WEIGHTS, self.image_prior)
+        return (self.path / ENCODER_WEIGHTS).exists() and any(file.exists() for file in priors)
 
     def load_encoder(self) -> tuple[EncoderConfig, dict[str, npt.NDArray[np.float32]]]:
         """Sizes and float32 tensors of the native image encoder, whose shapes are the encoder's to check.
@@ -171,15 +187,36 @@ class EngineBundle:
         """
         file = self.path / ENCODER_WEIGHTS
         weights = _load_float32(file)
-        try:
-            with safe_open(file, "numpy") as stored:
-                header = stored.metadata() or {}
-            config = EncoderConfig.from_json(header.get("encoder", "null"))
-        except (SafetensorError, OSError, TypeError, ValueError, RecursionError) as error:
-            raise EngineError(f"{file}: expected the encoder's sizes in its header, came: {error}") from error
+        config = _sizes_in_header(file, "encoder", EncoderConfig.from_json)
         wanted, came = (self.sampler.side, self.sampler.channels), (config.side, config.channels)
         if came != wanted:
             raise EngineError(f"{file}: expected side and channels {wanted} as the sampler's, came {came}")
+        return config, weights
+
+    def load_prior(self, name: str) -> tuple[PriorConfig, dict[str, npt.NDArray[np.float32]]] | None:
+        """Sizes and float32 tensors of a native latent network, whose shapes are the network's to check.
+
+        Args:
+            name: `IMAGE_PRIOR_WEIGHTS` or `PROMPT_PRIOR_WEIGHTS`.
+
+        Returns:
+            None where the engine has no such file: its network runs in ONNX Runtime alone.
+
+        Raises:
+            EngineError: the file does not hold such, or sizes other than the sampler's.
+        """
+        file = self.path / name
+        if not file.exists():
+            return None
+        weights = _load_float32(file)
+        config = _sizes_in_header(file, "prior", PriorConfig.from_json)
+        sizes = self.sampler
+        wanted = (sizes.grid, sizes.channels, sizes.latent, name == PROMPT_PRIOR_WEIGHTS)
+        came = (config.grid, config.channels, config.latent, config.heads > 0)
+        if came != wanted:
+            raise EngineError(
+                f"{file}: expected grid, channels, latent and whether it sees the prompt to be {wanted}, came {came}"
+            )
         return config, weights
 
     def load_weights(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -199,6 +236,24 @@ class EngineBundle:
                 came = list(weights[name].shape) if name in weights else "no such tensor"
                 raise EngineError(f"{file}: expected {name} of shape {list(shape)}, came {came}")
         return weights
+
+
+def readings_of(sampler: SamplerConfig, jitter: Jitter | None) -> str:
+    """Where the hypotheses of an engine come from, in words."""
+    if jitter is None:
+        return "latents drawn from the model's priors"
+    what = f"its {sampler.masks} multimask masks" if sampler.separate_masks else "its one mask"
+    name = "plain SAM" if sampler.separate_masks else "a model without latents"
+    return f"{name}: {what} of the prompt, then of prompts {jitter}"
+
+
+def _sizes_in_header(file: Path, name: str, read: Callable[[str], _Config]) -> _Config:
+    try:
+        with safe_open(file, "numpy") as stored:
+            header = stored.metadata() or {}
+        return read(header.get(name, "null"))
+    except (SafetensorError, OSError, TypeError, ValueError, RecursionError) as error:
+        raise EngineError(f"{file}: expected the {name}'s sizes in its header, came: {error}") from error
 
 
 def _load_float32(file: Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -330,9 +385,10 @@ def _precision(folder: Path, value: Any) -> str:
 
 def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preprocessing:
     file = folder / MANIFEST
-    if not {"side", "mean", "std"} <= set(values) <= {"side", "mean", "std", "box_scale", "boxes_only"}:
+    known = {"side", "mean", "std"}
+    if not known <= set(values) <= known | {"box_scale", "boxes_only", "jitter"}:
         raise EngineError(
-            f"{file}: expected preprocessing of side, mean and std, perhaps box_scale and boxes_only, "
+            f"{file}: expected preprocessing of side, mean and std, perhaps box_scale, boxes_only and jitter, "
             f"came {sorted(values)}"
         )
     if values["side"] != side or isinstance(values["side"], bool):
@@ -359,7 +415,22 @@ def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preproces
         )
     if not isinstance(boxes_only, bool):
         raise EngineError(f"{file}: expected preprocessing.boxes_only true or false, came {boxes_only!r}")
-    return Preprocessing(side, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), scale, boxes_only)
+    jitter = _jitter(file, values["jitter"]) if "jitter" in values else None
+    means, stds = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    return Preprocessing(side, means, stds, scale, boxes_only, jitter)
+
+
+def _jitter(file: Path, value: Any) -> Jitter:
+    fits = isinstance(value, dict) and set(value) == {"scale", "shift"} and isinstance(value["scale"], list)
+    numbers = [*value["scale"], value["shift"]] if fits else []
+    if len(numbers) != 3 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in numbers):
+        raise EngineError(
+            f"{file}: expected preprocessing.jitter of scale [low, high] and shift, came {value!r}"
+        )
+    try:
+        return Jitter((numbers[0], numbers[1]), numbers[2])
+    except ValueError as error:
+        raise EngineError(f"{file}: {error}") from error
 
 
 def _file_table(folder: Path, table: dict[str, Any]) -> dict[str, tuple[int, str]]:

@@ -19,8 +19,11 @@ from asam_trt.checks import as_array, as_path, unmasked
 from asam_trt.errors import EngineError
 from asam_trt.geometry import Frame, as_image, resize_image
 from asam_trt.hypotheses import Hypotheses
+from asam_trt.jitter import Jitter
 from asam_trt.noise import latent_noise, most_hypotheses
 from asam_trt.prompt import Prompt, PromptTables
+
+Float32Array = npt.NDArray[np.float32]
 
 _DEFAULT_N = 32
 _MOST_BOXES = 1 << 16  # of a call
@@ -78,19 +81,19 @@ class Session:
         encoder: str = "auto",
     ) -> None:
         self.backend, self.backend_reason = backends.choose(backend)
-        precisions.choose(precision)  # what cannot run is refused before a file is read
+        precisions.choose(precision, self.backend)  # what cannot run is refused before a file is read
         encoders.checked(encoder)
         self.engine = EngineBundle.open(as_path(path, "path"))
         wanted = self.engine.precision if precision == "auto" else precision
-        self.precision, self.precision_reason = precisions.choose(wanted)
+        self.precision, self.precision_reason = precisions.choose(wanted, self.backend)
         self.encoder, self.encoder_reason = encoders.choose(
-            encoder, has_native=self.engine.has_native_encoder
+            encoder, has_native=self.engine.has_native_encoder, backend=self.backend
         )
         weights = self.engine.load_weights()
         settings = self.engine.preprocessing
         self._tables = PromptTables(weights, side=settings.side, box_scale=settings.box_scale)
         self._backend: backends.Backend | None = backends.create(
-            self.engine, weights, threads, self.precision, self.encoder
+            self.engine, weights, threads, self.precision, self.encoder, self.backend
         )
         self._current: EncodedImage | None = None
         # Two locks, so that an image can be encoded while hypotheses of another are drawn.
@@ -169,6 +172,10 @@ class Session:
 
         A prompt is any combination of points, a box and a mask, as in SAM; none of them is allowed too.
 
+        An engine of a plain SAM, or of a model whose latents are off, says so in its ``repr``. Its hypotheses are
+        the masks that SAM has for the prompt, then those for prompts beside it (`asam_trt.jitter`); the noise
+        moves these prompts.
+
         Args:
             box: (x0, y0, x1, y1), pixels of the image.
             point_coords: [k, 2], x before y, pixels of the image; with ``point_labels`` [k], 1 object, 0 not.
@@ -211,16 +218,16 @@ class Session:
         with self._lock:
             encoded = self._encoded(image)
             if boxes is None:
-                prompt = self._prompt(
+                prompt = self._checked(
                     encoded,
                     point_coords=point_coords,
                     point_labels=point_labels,
                     box=box,
                     mask_input=mask_input,
                 )
-                return self._draw(encoded, prompt, noise)
-            prompts = [self._prompt(encoded, box=one) for one in boxes]
-            return [self._draw(encoded, prompt, noise) for prompt in prompts]
+                return self._answer(encoded, prompt, noise)
+            prompts = [self._checked(encoded, box=one) for one in boxes]
+            return [self._answer(encoded, prompt, noise) for prompt in prompts]
 
     def close(self) -> None:
         """Free the engine; later calls raise RuntimeError. Results already given stay valid."""
@@ -240,6 +247,8 @@ class Session:
         state = f"{self.backend}, {self.backend_reason}; {self.precision}, {self.precision_reason}"
         if self._backend is None:
             state = "closed"
+        elif self.engine.preprocessing.jitter is not None:
+            state += f"; {self.engine.readings}"
         return f"Session({str(self.engine.path)!r}, side {self.engine.sampler.side}, {state})"
 
     def _running(self) -> backends.Backend:
@@ -264,21 +273,19 @@ class Session:
             raise ValueError("expected an image that this Session encoded, came one of another Session")
         return image
 
-    def _prompt(self, encoded: EncodedImage, **prompt: Any) -> Any:
+    def _checked(self, encoded: EncodedImage, **prompt: Any) -> Prompt:
         boxes_only = self.engine.preprocessing.boxes_only
-        checked = Prompt.checked(**prompt, frame=encoded.frame, boxes_only=boxes_only)
-        return self._running().prompt(encoded._state, *self._tables.encode(checked, encoded.frame))
+        return Prompt.checked(**prompt, frame=encoded.frame, boxes_only=boxes_only)
 
-    def _draw(self, encoded: EncodedImage, prompt: Any, noise: npt.NDArray[np.float32]) -> Hypotheses:
-        n, side = len(noise), self.engine.sampler.side // 4
-        step = max(1, min(_CALL_HYPOTHESES, _CALL_CELLS // self.engine.sampler.cells))
-        if n <= step:
-            logits, scores = self._running().sample(encoded._state, prompt, noise)
+    def _prompt(self, encoded: EncodedImage, prompt: Prompt) -> Any:
+        return self._running().prompt(encoded._state, *self._tables.encode(prompt, encoded.frame))
+
+    def _answer(self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array) -> Hypotheses:
+        jitter = self.engine.preprocessing.jitter
+        if jitter is None:
+            logits, scores = self._drawn(encoded, prompt, noise)
         else:
-            logits, scores = np.empty((n, side, side), np.float32), np.empty(n, np.float32)
-            for first in range(0, n, step):
-                part = slice(first, first + step)
-                logits[part], scores[part] = self._running().sample(encoded._state, prompt, noise[part])
+            logits, scores = self._jittered(encoded, prompt, noise, jitter)
         for name, values in (("logits", logits), ("scores", scores)):
             # A NaN or an infinity anywhere reaches the sum.
             if not np.isfinite(values.sum(dtype=np.float64)):
@@ -286,6 +293,40 @@ class Session:
                     f"{self.engine.path}: expected finite {name}, came NaN or infinity from this engine"
                 )
         return Hypotheses(logits, scores, encoded.frame, image=encoded.image)
+
+    def _drawn(
+        self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array
+    ) -> tuple[Float32Array, Float32Array]:
+        """A hypothesis a draw of the latents."""
+        state = self._prompt(encoded, prompt)
+        n, sizes = len(noise), self.engine.sampler
+        step = max(1, min(_CALL_HYPOTHESES, _CALL_CELLS // sizes.cells))
+        if n <= step:
+            return self._running().sample(encoded._state, state, noise)
+        logits, scores = _room(n, sizes.side // 4)
+        for first in range(0, n, step):
+            part = slice(first, first + step)
+            logits[part], scores[part] = self._running().sample(encoded._state, state, noise[part])
+        return logits, scores
+
+    def _jittered(
+        self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array, jitter: Jitter
+    ) -> tuple[Float32Array, Float32Array]:
+        """Without latents: all masks of the prompt, then of jittered ones, until there are n."""
+        sizes = self.engine.sampler
+        logits, scores = _room(len(noise), sizes.side // 4)
+        means = np.zeros((1, 2, sizes.latent), np.float32)
+        first = 0
+        for one in jitter.prompts(prompt, noise, encoded.frame, sizes.masks):
+            some = self._running().sample(encoded._state, self._prompt(encoded, one), means)
+            part = slice(first, min(first + sizes.masks, len(noise)))
+            logits[part], scores[part] = (values[: part.stop - first] for values in some)
+            first = part.stop
+        return logits, scores
+
+
+def _room(n: int, side: int) -> tuple[Float32Array, Float32Array]:
+    return np.empty((n, side, side), np.float32), np.empty(n, np.float32)
 
 
 def _several(boxes: Any) -> Sequence[Any] | npt.NDArray[Any]:

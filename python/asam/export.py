@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from asam.export_encoder import encoder_config, encoder_tensors
+from asam.export_prior import has_native_prior, prior_config, prior_tensors
 from asam.model.adaptation import merged
 from asam.model.grid_encoder import GridEncoder
 from asam.model.network import ASAM
@@ -24,7 +25,9 @@ from asam.model.network import ASAM
 IMAGE_ENCODER = "image_encoder.onnx"
 ENCODER_WEIGHTS = "image_encoder.safetensors"
 IMAGE_PRIOR = "image_prior.onnx"
+IMAGE_PRIOR_WEIGHTS = "image_prior.safetensors"
 PROMPT_PRIOR = "prompt_prior.onnx"
+PROMPT_PRIOR_WEIGHTS = "prompt_prior.safetensors"
 OPSET = 20
 
 _SAMPLER_PARTS = ("prompt_encoder.", "mask_decoder.", "combiner_image.", "combiner_prompt.", "ensemble")
@@ -49,8 +52,9 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
     """Write the encoders and priors into ``folder`` and return the rest.
 
     Image encoder: image [1, 3, S, S] -> embedding [1, C, e, e], mu_image [1, L], sigma_image [1, L].
-    Image prior, for an embedding that the native encoder made: image, embedding -> mu_image, sigma_image.
-    Weights of that encoder: see :func:`asam.export_encoder.encoder_tensors`; its sizes are in the file's header.
+    Weights of the native encoder and priors: see :func:`asam.export_encoder.encoder_tensors` and
+    :func:`asam.export_prior.prior_tensors`; their sizes are in the files' headers. Without a native image prior
+    image_prior.onnx, for an embedding of the native encoder: image, embedding -> mu_image, sigma_image.
     Prompt prior: embedding [1, C, e, e], tokens [1, t, C], dense [1, C, e, e] -> mu_prompt, sigma_prompt [1, L];
     t is dynamic, or 2 where the model answers boxes only. All float32, opset 20, weights in an external ``.data`` file.
     """
@@ -66,13 +70,14 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         inputs=["image"],
         outputs=["embedding", "mu_image", "sigma_image"],
     )
-    _write(
-        _ImagePrior(model),
-        (torch.randn(1, 3, side, side), embedding),
-        folder / IMAGE_PRIOR,
-        inputs=["image", "embedding"],
-        outputs=["mu_image", "sigma_image"],
-    )
+    if not _write_native(model, model.image_prior, folder / IMAGE_PRIOR_WEIGHTS):
+        _write(
+            _ImagePrior(model),
+            (torch.randn(1, 3, side, side), embedding),
+            folder / IMAGE_PRIOR,
+            inputs=["image", "embedding"],
+            outputs=["mu_image", "sigma_image"],
+        )
     sizes_text = {"encoder": encoder_config(model.image_encoder).to_json()}
     (folder / ENCODER_WEIGHTS).write_bytes(save(encoder_tensors(model.image_encoder), sizes_text))
     tokens = _BOX_TOKENS if config.boxes_only else _TRACED_TOKENS
@@ -85,6 +90,7 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         outputs=["mu_prompt", "sigma_prompt"],
         dynamic=(None, any_tokens, None),
     )
+    _write_native(model, model.prompt_prior, folder / PROMPT_PRIOR_WEIGHTS)
     state = {
         k: v.detach().cpu().numpy() for k, v in model.state_dict().items() if k.startswith(_SAMPLER_PARTS)
     }
@@ -110,6 +116,15 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         "boxes_only": config.boxes_only,
     }
     return Parts(state, sampler, preprocessing)
+
+
+def _write_native(model: ASAM, network: nn.Module, path: Path) -> bool:
+    """Whether the native code has this latent network; its weights are then in ``path``."""
+    if not has_native_prior(network):
+        return False
+    sizes_text = {"prior": prior_config(network, grid=model.config.grid).to_json()}
+    path.write_bytes(save(prior_tensors(network, model.position()), sizes_text))
+    return True
 
 
 class _ImageEncoder(nn.Module):

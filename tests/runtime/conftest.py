@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import asam
 import asam_trt
 from asam_trt.geometry import Frame
 from asam_trt.hypotheses import Hypotheses
+
+sys.path.insert(0, str(Path(__file__).parent))  # for plain_sams.py
 
 SIDE = 64
 

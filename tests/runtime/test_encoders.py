@@ -20,6 +20,7 @@ from asam_trt.encoder_spec import EncoderConfig
 
 BOX = (10, 8, 60, 40)
 WEIGHTS = "image_encoder.safetensors"
+PRIORS = ("image_prior.safetensors", "prompt_prior.safetensors")
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def rewrite(folder: Path, *, without: tuple[str, ...] = (), **files: bytes) -> N
     (folder / "manifest.json").write_bytes(bundle.manifest_bytes(manifest))
 
 
-def header(folder: Path) -> dict[str, str]:
-    with safe_open(folder / WEIGHTS, "numpy") as file:
-        found: dict[str, str] = file.metadata()
+def header(folder: Path, file: str = WEIGHTS) -> dict[str, str]:
+    with safe_open(folder / file, "numpy") as stored:
+        found: dict[str, str] = stored.metadata()
     return found
 
 
@@ -80,8 +81,7 @@ def test_unknown_encoders_are_refused(engine: Path) -> None:
 
 def test_an_engine_without_native_weights(folder: Path, image: np.ndarray) -> None:
     """As engines were before there was a native encoder."""
-    prior = [file.name for file in folder.glob("image_prior.onnx*")]
-    rewrite(folder, without=(WEIGHTS, *prior))
+    rewrite(folder, without=(WEIGHTS, *PRIORS))
     with asam_trt.Session(folder) as session:
         assert session.encoder == "onnxruntime"
         assert "no weights" in session.encoder_reason
@@ -110,6 +110,64 @@ def test_bad_weights_with_fitting_hashes(folder: Path, name: str, change: Callab
     rewrite(folder, **{WEIGHTS: save(weights, sizes)})
     with pytest.raises(EngineError, match=r"image_encoder\.safetensors"):
         asam_trt.Session(folder, encoder="native")
+
+
+BAD_PRIORS: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
+    ("one missing", lambda w: w.pop("output.bias")),
+    ("another shape", lambda w: w.update({"output.bias": w["output.bias"][1:].copy()})),
+    ("infinite", lambda w: w["blocks.0.0.weight"].__setitem__((0, 0), np.inf)),
+    ("float64", lambda w: w.update({"output.bias": w["output.bias"].astype(np.float64)})),
+    ("a stranger", lambda w: w.update(extra=np.zeros(3, np.float32))),
+]
+
+
+@pytest.mark.parametrize("file", PRIORS)
+@pytest.mark.parametrize(("name", "change"), BAD_PRIORS, ids=[name for name, _ in BAD_PRIORS])
+def test_bad_priors_with_fitting_hashes(
+    folder: Path, name: str, change: Callable[..., Any], file: str
+) -> None:
+    sizes = header(folder, file)
+    weights = load_file(folder / file)
+    change(weights)
+    rewrite(folder, **{file: save(weights, sizes)})
+    with pytest.raises(EngineError, match=file):
+        asam_trt.Session(folder, encoder="native")
+    with asam_trt.Session(folder, encoder="onnxruntime") as session:
+        assert session.encoder == "onnxruntime"
+
+
+@pytest.mark.parametrize("file", PRIORS)
+@pytest.mark.parametrize(
+    "change", [{"grid": 8}, {"latent": "32"}, {"widths": {}}, {"convs": 1 << 70}, {"more": 1}]
+)
+def test_sizes_of_priors_that_do_not_fit(folder: Path, change: dict[str, Any], file: str) -> None:
+    sizes = {"prior": json.dumps({**json.loads(header(folder, file)["prior"]), **change})}
+    rewrite(folder, **{file: save(load_file(folder / file), sizes)})
+    with pytest.raises(EngineError, match=file):
+        asam_trt.Session(folder, encoder="native")
+
+
+def test_priors_that_changed_places(folder: Path) -> None:
+    first, second = ((folder / file).read_bytes() for file in PRIORS)
+    rewrite(folder, **dict(zip(PRIORS, (second, first), strict=True)))
+    with pytest.raises(EngineError, match="whether it sees the prompt"):
+        asam_trt.Session(folder, encoder="native")
+
+
+def test_native_priors_are_those_of_onnx_runtime(engine: Path, folder: Path, image: np.ndarray) -> None:
+    """A session that encodes natively and takes the prompt's prior from ONNX Runtime, as engines of before do."""
+    rewrite(folder, without=("prompt_prior.safetensors",))
+    prompts = ({"box": BOX}, {"point_coords": [[20, 30]], "point_labels": [1]}, {})
+    with (
+        asam_trt.Session(engine, encoder="native", precision="float32") as native,
+        asam_trt.Session(folder, encoder="native", precision="float32") as mixed,
+    ):
+        for session in (native, mixed):
+            session.set_image(image)
+        for prompt in prompts:
+            a, b = (session.sample(**prompt, n=4) for session in (native, mixed))
+            np.testing.assert_allclose(a.logits, b.logits, rtol=0, atol=1e-4 * np.abs(b.logits).max())
+            assert not np.array_equal(a.logits, b.logits)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +208,8 @@ def test_a_file_that_is_no_safetensors(folder: Path) -> None:
 
 
 def test_a_foreign_image_prior(folder: Path) -> None:
-    rewrite(folder, **{"image_prior.onnx": (folder / "prompt_prior.onnx").read_bytes()})
+    other = (folder / "prompt_prior.onnx").read_bytes()
+    rewrite(folder, without=("image_prior.safetensors",), **{"image_prior.onnx": other})
     with pytest.raises(EngineError, match=r"image_prior\.onnx: expected inputs"):
         asam_trt.Session(folder, encoder="native")
 

@@ -16,13 +16,19 @@ class Args:
     """Options of `asam build`."""
 
     checkpoint: Positional[Path]
-    """A model saved by asam (.safetensors)."""
+    """A model saved by asam (.safetensors), published A-SAM weights, or a plain SAM (sam_vit_*.pth)."""
     output: Path | None = None
     """The engine folder; by default the checkpoint's path with the suffix .asam."""
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
-    """What the engine is for."""
+    """What the engine is for; tensorrt also builds its plans for this GPU."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """That a session opens the engine in unless it is asked for another; the files are the same."""
+    jitter: Literal["none", "shift", "scale", "shift+", "scale+", "both"] | None = None
+    """For a plain SAM, or a model whose latents are off: how prompts after the first are moved; by default shift."""
+    image_size: int | None = None
+    """For a plain SAM: its input side; by default the checkpoint's, 1024. Smaller is faster and worse."""
+    strip_weights: bool = False
+    """For tensorrt: leave the encoder's weights out of its plan and put them back when it is loaded."""
     force: bool = False
     """Build even where nothing changed."""
 
@@ -30,7 +36,14 @@ class Args:
 def run(args: Args) -> int:
     """Builds, compares with PyTorch, and prints the folder."""
     path = asam_trt.build_engine(
-        args.checkpoint, args.output, backend=args.backend, precision=args.precision, force=args.force
+        args.checkpoint,
+        args.output,
+        backend=args.backend,
+        precision=args.precision,
+        force=args.force,
+        jitter=args.jitter,
+        image_size=args.image_size,
+        strip_weights=args.strip_weights,
     )
     print(path)
     return 0

@@ -49,7 +49,7 @@ def sample(
         boxes_only=model.config.boxes_only,
     )
     state = model.encode_image(pixels)
-    prompted = model.encode_prompt(state, **_model_space(prompt, frame, pixels.device))
+    prompted = model.encode_prompt(state, **model_space(prompt, frame, pixels.device))
     draws = torch.from_numpy(noise).to(pixels.device)
 
     logits, scores = [], []
@@ -92,7 +92,7 @@ def mean_masks(model: ASAM, image: Any, places: Any) -> Hypotheses:
     return Hypotheses(logits[:, 0].float().cpu().numpy(), scores[:, 0].float().cpu().numpy(), frame)
 
 
-def _model_space(prompt: Prompt, frame: Frame, device: torch.device) -> dict[str, Any]:
+def model_space(prompt: Prompt, frame: Frame, device: torch.device) -> dict[str, Any]:
     """The prompt as SAM's PromptEncoder takes it: one row, model-space coordinates."""
     arguments: dict[str, Any] = {}
     if prompt.point_coords is not None and prompt.point_labels is not None:

@@ -1,0 +1,140 @@
+"""A plain SAM checkpoint as it is: no latents, its granularity masks are the hypotheses.
+
+SAM answers a prompt with three masks of its own, "whole, part, subpart"; here they are hypotheses 0 to 2, and those
+after them are its masks for jittered prompts (`asam_trt.jitter`).
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from asam.model import ASAM, CheckpointError, ModelConfig
+from asam.model.backbone import decode
+from asam.model.checkpoint import load_sam
+from asam.model.config import BACKBONES, PATCH
+from asam.model.published_file import is_torch_file
+from asam.model.sampling import model_input, model_space
+from asam_trt import Hypotheses
+from asam_trt.jitter import DEFAULT, JITTERS, Jitter
+from asam_trt.noise import latent_noise
+from asam_trt.prompt import Prompt
+
+_POSITION = "image_encoder.pos_embed"
+_TOKENS = "mask_decoder.mask_tokens.weight"
+_BLOCK = "image_encoder.blocks."
+
+
+class PlainSam:
+    """Segment Anything's own networks, and its masks as hypotheses.
+
+    Attributes:
+        network: holds SAM's modules; its combiners and ensemble weights are not used.
+    """
+
+    def __init__(self, network: ASAM) -> None:
+        self.network = network.eval()
+
+    @classmethod
+    def read(cls, path: str | PathLike[str], *, image_size: int | None = None) -> PlainSam:
+        """Read an official ``sam_vit_*.pth``, or a state dict of the same tensors; weights only.
+
+        Args:
+            path: the file.
+            image_size: S in pixels, a multiple of 16; None keeps that of the file. Position tables are resized.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, or not of a backbone that is known; or it has tensors
+                that SAM has not.
+            ValueError: an image size that is no multiple of 16.
+        """
+        file = Path(path)
+        state = _tensors(file)
+        if state is None:
+            raise CheckpointError(f"{file}: expected a SAM state dict (with {_POSITION} and {_TOKENS})")
+        position, tokens = state[_POSITION], state[_TOKENS]
+        width = position.shape[-1]
+        depth = len({key.split(".")[2] for key in state if key.startswith(_BLOCK)})
+        known = {name: (sizes.embed_dim, sizes.depth) for name, sizes in BACKBONES.items()}
+        backbone = next((name for name, sizes in known.items() if sizes == (width, depth)), None)
+        if backbone is None or position.ndim != 4 or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
+            raise CheckpointError(
+                f"{file}: expected a backbone of (width, blocks) out of {known}, came {(width, depth)} with "
+                f"position table {tuple(position.shape)} and mask tokens {tuple(tokens.shape)}"
+            )
+        config = ModelConfig(
+            backbone=backbone,
+            image_size=PATCH * position.shape[1] if image_size is None else image_size,
+            mask_tokens=len(tokens) - 1,
+            latents=(),
+            posterior=False,
+        )
+        network = ASAM(config)
+        report = load_sam(network, file)
+        if report.unused:
+            raise CheckpointError(
+                f"{file}: expected SAM's tensors and no others, which would be left out; came {report.unused[:5]}"
+            )
+        return cls(network)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        image: Any,
+        *,
+        box: Any = None,
+        point_coords: Any = None,
+        point_labels: Any = None,
+        mask_input: Any = None,
+        n: int = 32,
+        seed: int = 0,
+        eps: Any = None,
+        temperature: float = 1.0,
+        jitter: Jitter = JITTERS[DEFAULT],
+    ) -> Hypotheses:
+        """The PyTorch reference of a Session with the engine of this checkpoint; arguments as there.
+
+        Args:
+            jitter: of the prompts after the first.
+        """
+        network = self.network
+        sizes = network.config.sizes
+        noise = latent_noise(n=n, latent=sizes.latent, seed=seed, eps=eps, temperature=temperature)
+        pixels, frame = model_input(network, image)
+        prompt = Prompt.checked(
+            point_coords=point_coords,
+            point_labels=point_labels,
+            box=box,
+            mask_input=mask_input,
+            frame=frame,
+        )
+        embedding = network.embed_image(pixels)
+        logits, scores = [], []
+        for one in jitter.prompts(prompt, noise, frame, network.config.mask_tokens):
+            tokens, dense = network.embed_prompt(1, **model_space(one, frame, pixels.device))
+            decoded = decode(network.mask_decoder, embedding + dense, network.position(), tokens)
+            logits.append(decoded.masks()[0])
+            scores.append(decoded.quality[0])
+        return Hypotheses(
+            torch.cat(logits)[:n].float().cpu().numpy(), torch.cat(scores)[:n].float().cpu().numpy(), frame
+        )
+
+
+def is_sam(path: Path) -> bool:
+    """Whether a file is a state dict with SAM's tensors: read as weights only, and not into memory."""
+    return is_torch_file(path) and _tensors(path) is not None
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor] | None:
+    """The tensors of a file that may be SAM's; None of any other."""
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        return None
+    return found if _POSITION in found and _TOKENS in found else None

@@ -1,0 +1,273 @@
+"""Engines of plain SAM checkpoints and of models without latents: SAM's own masks, and those of jittered prompts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from plain_sams import predicted, registry_state, small_sam
+from segment_anything.modeling import Sam
+
+import asam
+import asam_trt
+from asam.cli import main
+from asam.model import CheckpointError
+from asam.plain_sam import PlainSam, is_sam
+from asam.prompts import PERTURBATIONS, BoxPerturbation
+from asam_trt import EngineError, bundle
+from asam_trt.geometry import Frame
+from asam_trt.jitter import JITTERS, Jitter
+from asam_trt.noise import latent_noise
+from asam_trt.prompt import Prompt
+
+BOX = (20.0, 12.0, 60.0, 44.0)
+POINTS: dict[str, Any] = {"point_coords": [[30.0, 20.0], [70.0, 10.0]], "point_labels": [1, 0]}
+LATENT = 32
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    return small_sam(64)
+
+
+@pytest.fixture(scope="module")
+def sam_file(sam: Sam, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sam") / "sam_nano.pth"
+    torch.save(sam.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sam_engine(sam_file: Path) -> Path:
+    return asam_trt.build_engine(sam_file, progress=False)
+
+
+@pytest.fixture
+def sam_session(sam_engine: Path, image: np.ndarray) -> asam_trt.Session:
+    session = asam_trt.Session(sam_engine, precision="float32")
+    session.set_image(image)
+    return session
+
+
+@pytest.mark.parametrize("kind", ["box", "points", "mixed", "mask", "none"])
+def test_the_first_three_are_the_predictor_s_masks(
+    sam: Sam, sam_session: asam_trt.Session, image: np.ndarray, kind: str
+) -> None:
+    mask = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
+    prompt: dict[str, Any] = {
+        "box": {"box": BOX},
+        "points": POINTS,
+        "mixed": {"box": BOX, **POINTS, "mask_input": mask},
+        "mask": {"box": BOX, "mask_input": mask},
+        "none": {},
+    }[kind]
+    masks, logits, scores = predicted(sam, image, **prompt)
+    found = sam_session.sample(**prompt, n=3)
+    assert logits.std() > 0.05
+    assert np.abs(logits[0] - logits[1]).max() > 0.1
+    np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
+    assert np.mean(found.masks != masks) < 1e-3
+
+
+def test_the_others_are_its_masks_of_jittered_prompts(
+    sam: Sam, sam_session: asam_trt.Session, image: np.ndarray
+) -> None:
+    n = 8
+    prompt: dict[str, Any] = {"box": np.array(BOX), **{k: np.array(v) for k, v in POINTS.items()}}
+    found = sam_session.sample(**prompt, n=n, seed=7)
+    noise = latent_noise(n=n, latent=LATENT, seed=7)
+    asked = JITTERS["shift"].prompts(Prompt(**prompt), noise, Frame.of(image.shape[0], image.shape[1], 64), 3)
+    assert len(asked) == 3
+    assert asked[0].box is prompt["box"]
+    for j, one in enumerate(asked):
+        _, logits, scores = predicted(
+            sam, image, box=one.box, point_coords=one.point_coords, point_labels=one.point_labels
+        )
+        own = slice(3 * j, min(3 * j + 3, n))
+        np.testing.assert_allclose(found.logits[own], logits[: own.stop - own.start], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found.scores[own], scores[: own.stop - own.start], rtol=0, atol=1e-4)
+    assert np.abs(found.logits[3] - found.logits[0]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_vit_b_of_the_registry_is_read(tmp_path: Path) -> None:
+    """segment_anything's own state dict, at 128 pixels to spare the time of 1024."""
+    torch.save(registry_state(), tmp_path / "sam_vit_b.pth")
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    model = PlainSam.read(tmp_path / "sam_vit_b.pth", image_size=128)
+    network = model.network
+    assert (network.config.backbone, network.config.mask_tokens) == ("vit_b", 3)
+    resized = Sam(network.image_encoder, network.prompt_encoder, network.mask_decoder)
+    _, logits, scores = predicted(resized, image, box=BOX)
+    found = model.sample(image, box=BOX, n=3)
+    np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-4 * max(1.0, np.abs(logits).max()))
+    np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
+
+
+def test_seeds_temperature_and_prefixes(sam_session: asam_trt.Session) -> None:
+    sixteen = sam_session.sample(box=BOX, n=16, seed=1)
+    np.testing.assert_array_equal(sam_session.sample(box=BOX, n=7, seed=1).logits, sixteen.logits[:7])
+    other = sam_session.sample(box=BOX, n=16, seed=2)
+    np.testing.assert_array_equal(other.logits[:3], sixteen.logits[:3])
+    assert all(np.any(other.logits[i] != sixteen.logits[i]) for i in range(3, 16))
+    still = sam_session.sample(box=BOX, n=9, seed=1, temperature=0)
+    np.testing.assert_array_equal(still.logits[3:6], still.logits[:3])
+    noise = latent_noise(n=16, latent=LATENT, seed=1)
+    np.testing.assert_array_equal(sam_session.sample(box=BOX, eps=noise).logits, sixteen.logits)
+    several = sam_session.sample(boxes=[BOX, (5, 5, 30, 30)], n=16, seed=1)
+    np.testing.assert_array_equal(several[0].logits, sixteen.logits)
+
+
+def test_what_cannot_be_moved_has_no_more_readings(sam_session: asam_trt.Session) -> None:
+    assert len(sam_session.sample(n=3)) == 3
+    with pytest.raises(ValueError, match="box or points, or n of at most 3"):
+        sam_session.sample(n=4)
+
+
+def test_it_says_what_its_hypotheses_are(sam_engine: Path, sam_session: asam_trt.Session) -> None:
+    assert "plain SAM: its 3 multimask masks of the prompt" in repr(sam_session)
+    manifest = json.loads((sam_engine / "manifest.json").read_text())
+    assert manifest["source"]["readings"].startswith("plain SAM: its 3 multimask masks of the prompt")
+    assert manifest["sampler"]["separate_masks"] is True
+    assert manifest["preprocessing"]["jitter"] == {"scale": [1.0, 1.0], "shift": 5.0}
+
+
+def test_commands(sam_engine: Path, image: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    (tmp_path / "frames").mkdir()
+    for i in range(3):
+        Image.fromarray(np.roll(image, i, axis=1)).save(tmp_path / "frames" / f"{i}.png")
+    box = ["--box", *map(str, BOX)]
+    words = ["--engine", str(sam_engine), *box, "--n", "5", "--output", str(tmp_path / "out")]
+    assert main(["sample", str(tmp_path / "photo.png"), *words]) == 0
+    assert main(["video", str(tmp_path / "frames"), *words]) == 0
+    assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 0
+
+
+def test_one_command_builds_it_at_another_size(sam_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "sam.asam"
+    words = [str(sam_file), "--output", str(target), "--image-size", "48", "--jitter", "both"]
+    assert main(["build", *words]) == 0
+    written = (target / "manifest.json").stat()
+    assert main(["build", *words]) == 0
+    assert (target / "manifest.json").stat() == written
+    found = bundle.EngineBundle.open(target)
+    assert found.sampler.side == 48
+    assert found.preprocessing.jitter == JITTERS["both"]
+    assert "moved by up to 8 pixels of 128 and scaled by 0.7 to 1.3" in found.readings
+
+
+def test_a_model_without_latents_answers_jittered_prompts(tmp_path: Path, image: np.ndarray) -> None:
+    torch.manual_seed(0)
+    model = asam.ASAM(asam.ModelConfig(backbone="nano", image_size=64, latents=(), posterior=False)).eval()
+    model.save(tmp_path / "model.safetensors")
+    with asam_trt.Session(
+        asam_trt.build_engine(tmp_path / "model.safetensors", progress=False), precision="float32"
+    ) as session:
+        assert "a model without latents: its one mask of the prompt" in repr(session)
+        session.set_image(image)
+        found = session.sample(box=BOX, n=4, seed=3)
+    moved = JITTERS["shift"].prompts(
+        Prompt(box=np.array(BOX)), latent_noise(n=4, latent=LATENT, seed=3), found.frame, 1
+    )
+    for i, one in enumerate(moved):
+        expected = model.sample(image, box=one.box, n=1)
+        np.testing.assert_allclose(found.logits[i], expected.logits[0], rtol=0, atol=1e-4)
+    assert np.abs(found.logits[1] - found.logits[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(JITTERS))
+def test_jitter_is_the_perturbation_of_the_same_name(name: str) -> None:
+    uniform = np.array([0.3, 0.9, 0.05, 0.6])
+    normal = torch.special.ndtri(torch.from_numpy(uniform)).numpy().astype(np.float32)
+    noise = np.zeros((2, 2, 4), np.float32)
+    noise[0, 0] = normal
+    frame = Frame.of(200, 320, 64)
+
+    class Given(np.random.Generator):
+        """Its numbers are those above, in their order."""
+
+        def __init__(self) -> None:
+            super().__init__(np.random.PCG64())
+            self.left = list(uniform)
+
+        def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+            return low + (high - low) * np.array([self.left.pop(0) for _ in range(size)])
+
+    perturbation = PERTURBATIONS[name]
+    assert isinstance(perturbation, BoxPerturbation)
+    want = perturbation(BOX, (200, 320), Given())
+    got = JITTERS[name].prompts(Prompt(box=np.array(BOX)), noise, frame, 1)[1].box
+    assert got is not None
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+
+
+def test_foreign_files_and_options_are_refused(
+    sam: Sam, sam_file: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    state = sam.state_dict()
+    torch.save({**state, "mask_decoder.hf_token.weight": torch.zeros(1, 64)}, tmp_path / "more.pth")
+    with pytest.raises(CheckpointError, match=r"no others.*hf_token"):
+        asam_trt.build_engine(tmp_path / "more.pth", progress=False)
+    wide = {**state, "image_encoder.pos_embed": torch.zeros(1, 4, 4, 80)}
+    torch.save(wide, tmp_path / "wide.pth")
+    with pytest.raises(CheckpointError, match="backbone"):
+        asam_trt.build_engine(tmp_path / "wide.pth", progress=False)
+    torch.save({k: v for k, v in state.items() if "norm1" not in k}, tmp_path / "less.pth")
+    with pytest.raises(CheckpointError, match="norm1"):
+        asam_trt.build_engine(tmp_path / "less.pth", progress=False)
+    data = sam_file.read_bytes()
+    (tmp_path / "cut.pth").write_bytes(data[: len(data) // 2])
+    assert not is_sam(tmp_path / "cut.pth")
+    with pytest.raises(CheckpointError, match=r"cut\.pth"):
+        asam_trt.build_engine(tmp_path / "cut.pth", progress=False)
+    with pytest.raises(CheckpointError, match="expected a SAM state dict"):
+        PlainSam.read(tmp_path / "cut.pth")
+    with pytest.raises(ValueError, match="jitter for a model without latents alone"):
+        asam_trt.build_engine(checkpoint, tmp_path / "x.asam", jitter="shift", progress=False)
+    with pytest.raises(ValueError, match="image_size for a plain SAM alone"):
+        asam_trt.build_engine(checkpoint, tmp_path / "x.asam", image_size=64, progress=False)
+    with pytest.raises(ValueError, match="jitter to be one of none, shift"):
+        asam_trt.build_engine(sam_file, jitter="much", progress=False)
+    assert not (tmp_path / "x.asam").exists()
+
+
+@pytest.mark.parametrize(
+    "jitter",
+    [
+        {"scale": [1, 1]},
+        {"scale": [1, 1], "shift": 1e300},
+        {"scale": [0, 2], "shift": 5},
+        {"scale": [1, 1], "shift": True},
+        {"scale": "11", "shift": 5},
+        [1, 1, 5],
+    ],
+)
+def test_an_absurd_jitter_is_an_engine_error(sam_engine: Path, tmp_path: Path, jitter: Any) -> None:
+    folder = Path(shutil.copytree(sam_engine, tmp_path / "copy.asam"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["preprocessing"]["jitter"] = jitter
+    manifest["digest"] = bundle.manifest_digest(manifest)
+    (folder / "manifest.json").write_bytes(bundle.manifest_bytes(manifest))
+    with pytest.raises(EngineError, match=r"manifest.json: expected (preprocessing\.)?jitter"):
+        asam_trt.Session(folder)
+
+
+def test_jitter_stays_in_the_image() -> None:
+    frame = Frame.of(40, 30, 64)
+    prompt = Prompt(box=np.array([0.0, 0.0, 3.0, 3.0]), point_coords=np.array([[29.5, 0.5]]))
+    noise = np.random.default_rng(0).normal(size=(65, 2, 4)).astype(np.float32) * 3
+    for one in Jitter((0.1, 1.9), 128.0).prompts(prompt, noise, frame, 1)[1:]:
+        assert one.box is not None
+        assert one.point_coords is not None
+        assert (one.box[:2] >= 0).all()
+        assert (one.box[2:] <= (30, 40)).all()
+        assert (one.box[2:] - one.box[:2] >= 1).all()
+        assert ((one.point_coords >= 0) & (one.point_coords <= (30, 40))).all()
