@@ -289,8 +289,14 @@ class Hypotheses:
 
     @cached_property
     def _statistics(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        counts = np.zeros(self.frame.original, np.int32)
         areas = np.empty(len(self), np.int64)
+        if "masks" in self.__dict__:
+            # Adding what is there takes a quarter of the time of making it.
+            small = np.uint8 if len(self) < 256 else np.int32
+            for i, mask in enumerate(self.masks):
+                areas[i] = np.count_nonzero(mask)
+            return np.add.reduce(self.masks.view(np.uint8), axis=0, dtype=small).astype(np.int32), areas
+        counts = np.zeros(self.frame.original, np.int32)
         for part in self._parts(_COUNTED_PIXELS):
             some, areas[part] = _ops.mask_statistics(self.logits[part], *self._geometry)
             counts += some

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,10 @@ _MOST_SIDE = 2048  # larger ones are made smaller: no screen shows them, and dra
 _SHADE_STRENGTH = 0.5
 _FAINTER = (np.arange(256) * 0.6).astype(np.uint8)  # opacity of the thin outlines
 _GAP = 8
+
+
+# What pictures of a large image are drawn from: making it smaller takes longer than drawing on it.
+_reduced: WeakKeyDictionary[Hypotheses, tuple[Hypotheses, Image.Image]] = WeakKeyDictionary()
 
 
 class ModeColours:
@@ -236,6 +241,15 @@ def html_image(picture: Image.Image) -> str:
     return f'<img width="{picture.width}" height="{picture.height}" src="data:image/png;base64,{data}">'
 
 
+def reduced(hypotheses: Hypotheses) -> Hypotheses | None:
+    """What large images are drawn from, the same hypotheses at a longer side of 2048 pixels; None where nothing
+    has to be made smaller.
+
+    Its `Hypotheses.modes` take a fraction of the time of those at full size, and may be given to every function here.
+    """
+    return _drawable(hypotheses, None)[0] if max(hypotheses.frame.original) > _MOST_SIDE else None
+
+
 def _columns(cells: int) -> int:
     """Columns, 6 to 11, that leave the fewest places of the last row empty."""
     return min(cells, min(range(6, 12), key=lambda c: (-cells % c, -c)))
@@ -249,7 +263,10 @@ def _drawable(
     Masks come from logits, so that they are made at that size, neither enlarged nor reduced.
     """
     h, w = hypotheses.frame.original
+    own = image is None
     image = hypotheses.image if image is None else image
+    if own and hypotheses in _reduced:
+        return _reduced[hypotheses]
     if max(h, w) > _MOST_SIDE:
         factor = _MOST_SIDE / max(h, w)
         size = max(1, round(h * factor)), max(1, round(w * factor))
@@ -263,7 +280,10 @@ def _drawable(
         plain = Image.fromarray(canvas.as_picture(None, size))
     else:
         plain = canvas.crop_resize(Image.fromarray(canvas.as_picture(image, (h, w))), (0, 0, w, h), size)
-    return hypotheses.at(size), plain
+    found = hypotheses.at(size), plain
+    if own and max(h, w) > _MOST_SIDE:
+        _reduced[hypotheses] = found
+    return found
 
 
 def _scaled_box(box: Sequence[float], hypotheses: Hypotheses, drawn: Hypotheses) -> list[float]:

@@ -180,6 +180,12 @@ class _Container(Source):
                 f"{self.name}: expected {wanted}, the video breaks off after {frames} frames "
                 f"({seconds:.1f} s): the file is not whole"
             )
+        if self.length is not None and frames + missing < self.length:
+            # A decoder that meets damaged data may drop a frame without a word; an edit list hides some by intent.
+            self.remarks.append(
+                f"{self.name}: {frames} frames came where the file announces {self.length}: the others are damaged, or "
+                "hidden by the file's edit list"
+            )
 
     def _said(self) -> tuple[float, bool]:
         """Seconds that the file says it has, and whether it says so of the pictures or of pictures and sound."""

@@ -92,7 +92,8 @@ class VideoWriter:
         finally:
             # A full disk may stop the last step; the fragments that were written play all the same.
             try:
-                container.close()
+                with self._named():
+                    container.close()
             finally:
                 if self.frames == 0:
                     self._temporary.unlink(missing_ok=True)
@@ -110,11 +111,15 @@ class VideoWriter:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """The encoder's own exceptions as ValueError; what the disk refuses is an OSError already."""
+        """The encoder's own exceptions as ValueError; what the disk refuses as OSError that names the file."""
         try:
             yield
         except av.error.FFmpegError as error:
-            if isinstance(error, (OSError, ValueError)):
+            if isinstance(error, OSError):
+                raise OSError(
+                    error.errno, f"{error.strerror}; the frames that were written are kept", str(self.path)
+                ) from error
+            if isinstance(error, ValueError):
                 raise
             raise ValueError(
                 f"{self.path}: expected frames that the video encoder takes, came {self._size} (h, w): {error}"
@@ -131,7 +136,7 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p"
         self._stream.gop_size = _KEY_FRAME_EVERY
         if codec == "libx264":
-            self._stream.options = {"crf": str(self._quality), "preset": "veryfast"}
+            self._stream.options = {"crf": str(self._quality), "preset": "superfast"}
         else:
             self._stream.bit_rate = 8_000_000
 

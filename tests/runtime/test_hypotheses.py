@@ -29,6 +29,16 @@ def test_masks_maps_and_areas_agree(discs: Any) -> None:
     assert hyp.mean.dtype == hyp.entropy.dtype == np.float32
 
 
+@pytest.mark.parametrize("n", [5, 300])
+def test_counts_are_the_same_before_and_after_the_masks_are_made(n: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(n, 16, 16)).astype(np.float32) + 0.5
+    before, after = (Hypotheses(logits, np.zeros(n, np.float32), Frame.of(40, 60, 64)) for _ in range(2))
+    assert after.masks.any()
+    np.testing.assert_array_equal(after.counts, before.counts)
+    np.testing.assert_array_equal(after.areas, before.areas)
+    assert after.counts.dtype == before.counts.dtype
+
+
 def test_entropy_is_that_of_the_mean_in_bits(discs: Any) -> None:
     hyp = discs([30.0, 20.0])
     assert hyp.entropy[48, 64] == 0

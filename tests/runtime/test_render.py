@@ -186,6 +186,19 @@ def test_huge_images_are_drawn_small_and_soon() -> None:
         assert max(page.width for page in pages) < 2800
 
 
+def test_large_images_are_reduced_once() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 16, 16)).astype(np.float32)
+    image = np.full((1500, 3000, 3), 90, np.uint8)
+    large = Hypotheses(logits, np.zeros(3, np.float32), Frame.of(1500, 3000, 64), image=image)
+    small = render.reduced(large)
+    assert small is not None
+    assert small.frame.original == (1024, 2048)
+    assert render.reduced(large) is small
+    assert render.overlay(large, modes=small.modes(1)).shape[0] == 1024
+    assert render.reduced(large.at((100, 200))) is None
+
+
 def test_small_images_are_drawn_from_the_logits_not_from_pixels(discs: Any) -> None:
     hyp = discs([30.0])
     picture = render.overlay(hyp, np.full((96, 128, 3), 90, np.uint8)).astype(int)[:, :640]

@@ -156,13 +156,22 @@ class TestSources:
         assert indices == list(range(len(indices)))
         assert 0 < len(indices) < 40
 
-    @pytest.mark.parametrize("cut", [0.5, 0.9, 0.97])
+    @pytest.mark.parametrize("cut", [0.5, 0.9])
     def test_a_cut_matroska_file_is_found_out_by_its_header(self, tmp_path: Path, cut: float) -> None:
         whole = write_video(tmp_path / "whole.mkv", noisy(40), fps=10).read_bytes()
         path = tmp_path / "cut.mkv"
         path.write_bytes(whole[: int(len(whole) * cut)])
         with pytest.raises(ValueError, match=r"expected 4\.0 s.* breaks off after \d+ frames"):
             list(open_source(path).frames())
+
+    def test_a_matroska_file_cut_within_its_last_frames_misses_them(self, tmp_path: Path) -> None:
+        """The last frame is stored before those between it and the one it refers to."""
+        whole = write_video(tmp_path / "whole.mkv", noisy(40), fps=10).read_bytes()
+        path = tmp_path / "cut.mkv"
+        path.write_bytes(whole[: int(len(whole) * 0.97)])
+        source = open_source(path)
+        assert len(list(source.frames())) == 38
+        assert "2 frames are missing" in source.remarks[0]
 
     def test_a_hole_in_the_middle_is_told_and_the_rest_is_used(
         self, session: asam_trt.Session, tmp_path: Path
@@ -217,6 +226,16 @@ class TestSources:
             except ValueError:
                 told += 1
         assert told >= 10
+
+    def test_frames_that_the_decoder_drops_without_a_word_are_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = open_source(write_video(tmp_path / "whole.mp4", noisy(31)))
+        decoded = type(source)._decoded  # type: ignore[attr-defined]
+        monkeypatch.setattr(type(source), "_decoded", lambda self: itertools.islice(decoded(self), 30))
+        assert len(list(source.frames())) == 30
+        assert len(source.remarks) == 1
+        assert "30 frames came where the file announces 31" in source.remarks[0]
 
     def test_a_broken_frame_is_named(self, folder: Path) -> None:
         (folder / "frame5.png").write_bytes(b"no image")

@@ -77,7 +77,14 @@ def run(args: Args) -> int:
     print(
         f"{hypotheses!r}\nencode {1e3 * (encoded - start):.1f} ms, sample {1e3 * (sampled - encoded):.1f} ms"
     )
-    modes = hypotheses.modes(args.modes)
+    small = render.reduced(hypotheses)
+    if small is not None:
+        (h, w), (high, wide) = hypotheses.frame.original, small.frame.original
+        print(
+            f"grouped and drawn at {wide} x {high} pixels, since {w} x {h} would take minutes; masks and areas are of "
+            "the whole image"
+        )
+    modes = (small or hypotheses).modes(args.modes)
     print(modes)
     drawn = (
         Image.fromarray(render.overlay(hypotheses, box=args.box, modes=modes)),

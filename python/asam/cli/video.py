@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import resource
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -135,10 +137,15 @@ def run(args: Args) -> int:
         ):
             console.print(f"{session!r}", highlight=False, soft_wrap=True)
             _loop(args, session, source, out, log, console, viewers)
+    except BaseException:
+        if log.rows:
+            with suppress(OSError):  # of a disk that is full, which is what the first error says
+                _finish(args, out, log, console)
+        raise
     finally:
         source.close()
-        if log.rows:
-            _finish(args, out, log, console)
+    if log.rows:
+        _finish(args, out, log, console)
     return 0
 
 
@@ -199,7 +206,9 @@ def _loop(
         # A frame is drawn while the next one is sampled. What may take long stays in the thread that an interrupt
         # reaches: sampling, and grouping thousands of masks.
         lost: set[Any] = set()
-        with Behind(draw, name="asam-draw") as drawing:
+        with warnings.catch_warnings(), Behind(draw, name="asam-draw") as drawing:
+            # The source's remarks are printed below.
+            warnings.filterwarnings("ignore", re.escape(source.name), RuntimeWarning)
             for count, (frame, objects) in enumerate(stream, 1):
                 log.first_ms = log.first_ms or (time.perf_counter() - start) * 1e3
                 drawing.put((frame, objects, {name: found.modes() for name, found in objects.items()}))
