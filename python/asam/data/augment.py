@@ -49,7 +49,8 @@ class Augment:
         import torch
 
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which also notes a stack trace for GPUs to come: a fifth of the whole change.
+            torch.default_generator.manual_seed(seed)
             moved = self._move(sample)
             return replace(moved, image=self._relight(moved.image))
 
