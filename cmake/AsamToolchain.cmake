@@ -160,7 +160,8 @@ function(asam_options target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wnon-virtual-dtor -fno-math-errno>)
   if(ASAM_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${ASAM_SANITIZE} -fno-omit-frame-pointer -g)
+    # -O1: checks between every two instructions leave nothing for -O3 but minutes of compiling.
+    target_compile_options(${target} PRIVATE -fsanitize=${ASAM_SANITIZE} -fno-omit-frame-pointer -O1 -g1)
     target_link_options(${target} PUBLIC -fsanitize=${ASAM_SANITIZE})
   endif()
 endfunction()
