@@ -1,7 +1,7 @@
 """Engines of ambiguity-aware Segment Anything models: build one, run it, sample hypotheses.
 
-Nothing here imports PyTorch; `build_engine` does when it is called. Names are imported when first used, so
-that `import asam_trt` stays quick.
+Nothing here imports PyTorch; `build_engine` does when it is called, and the backend `cuda` to encode images. Names are
+imported when first used, so that `import asam_trt` stays quick.
 """
 
 from __future__ import annotations

@@ -129,9 +129,12 @@ def _torch() -> Check:
     version = _version_of("torch")
     if version is None:
         return Check(
-            "torch", "missing", "engines run without it; training and building do not", "pip install torch"
+            "torch",
+            "missing",
+            "engines run without it, on a GPU encoding slower; training and building do not",
+            "pip install torch",
         )
-    return Check("torch", "ok", f"{version}, needed for training and building alone")
+    return Check("torch", "ok", f"{version}, for training, building, and the encoder of the CUDA backend")
 
 
 def _cuda() -> list[Check]:
@@ -170,16 +173,13 @@ def _cuda() -> list[Check]:
 
 def _gpu_encoder() -> Check:
     """What encodes images for the CUDA backend."""
-    try:
-        from asam_trt.backends.cuda import encoder_on_gpu
-    except ImportError as error:
-        return Check("GPU encoder", "missing", str(error), "pip install onnxruntime-gpu")
-    here, how = encoder_on_gpu()
-    return (
-        Check("GPU encoder", "ok", how)
-        if here
-        else Check("GPU encoder", "missing", how, "pip install onnxruntime-gpu")
-    )
+    from asam_trt.encoders import on_gpu
+
+    kind, why = on_gpu()
+    if kind:
+        return Check("GPU encoder", "ok", f"{kind}: {why}")
+    fix = "install PyTorch with CUDA, or onnxruntime-gpu in place of onnxruntime"
+    return Check("GPU encoder", "missing", f"images are encoded on the CPU: {why}", fix)
 
 
 def _cuda_version(number: int) -> str:

@@ -179,6 +179,12 @@ class EngineBundle:
         priors = (self.path / IMAGE_PRIOR_WEIGHTS, self.image_prior)
         return (self.path / ENCODER_WEIGHTS).exists() and any(file.exists() for file in priors)
 
+    @property
+    def has_native_priors(self) -> bool:
+        """Whether it was built with weights for both native latent networks."""
+        names = (IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS)
+        return all((self.path / name).exists() for name in names)
+
     def load_encoder(self) -> tuple[EncoderConfig, dict[str, npt.NDArray[np.float32]]]:
         """Sizes and float32 tensors of the native image encoder, whose shapes are the encoder's to check.
 
@@ -231,7 +237,7 @@ class EngineBundle:
         for name, value in weights.items():
             if not np.isfinite(value).all():
                 raise EngineError(f"{file}: expected finite numbers in {name}, came NaN or infinity")
-        for name, shape in _prompt_shapes(self.sampler.channels, weights).items():
+        for name, shape in prompt_shapes(self.sampler.channels, weights).items():
             if name not in weights or weights[name].shape != shape:
                 came = list(weights[name].shape) if name in weights else "no such tensor"
                 raise EngineError(f"{file}: expected {name} of shape {list(shape)}, came {came}")
@@ -454,7 +460,7 @@ def _file_table(folder: Path, table: dict[str, Any]) -> dict[str, tuple[int, str
     return files
 
 
-def _prompt_shapes(c: int, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[int, ...]]:
+def prompt_shapes(c: int, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[int, ...]]:
     """Prompt encoder tables for C channels; the mask channels are those that the biases have."""
     few, many = (
         weights[name].size if name in weights else 1

@@ -7,12 +7,12 @@ the top-left corner and the rest is zero padding (Kirillov et al. 2023, ``Resize
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from asam_trt.checks import as_array
 from asam_trt.host_arrays import to_host
@@ -91,7 +91,8 @@ def as_image(image: Any) -> npt.NDArray[Any]:
         TypeError: not an image, not to be read from here, or a dtype other than uint8 and floating point.
         ValueError: a wrong shape, more than 2^28 pixels, a value outside [0, 1], NaN or infinity.
     """
-    if isinstance(image, Image.Image):
+    pillow = sys.modules.get("PIL.Image")  # imported by whoever gives an image of its own
+    if pillow is not None and isinstance(image, pillow.Image):
         if image.mode.startswith(("I", "F")):
             raise TypeError(
                 f"expected an 8-bit PIL image, came mode {image.mode!r}: choose the window yourself, "
@@ -154,6 +155,8 @@ def resize_pixels(array: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray
     """[H, W, 3] uint8 or float32 -> [size[0], size[1], 3] of the same dtype, Pillow's bilinear filter."""
     if array.shape[:2] == size:
         return array
+    from PIL import Image  # not needed by whoever gives images of the model's side
+
     width_height = size[1], size[0]
     if array.dtype == np.uint8:
         return np.asarray(Image.fromarray(array).resize(width_height, Image.Resampling.BILINEAR))

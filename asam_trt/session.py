@@ -61,8 +61,9 @@ class Session:
         precision: of the native products: "float32"; "bf16" with float32 sums, about twice as fast, where the
             processor has AVX512-BF16; or "auto": what the engine was built for, else bf16 where it can run.
             `precision` and `precision_reason` say which and why.
-        encoder: of images on the CPU: "native", "onnxruntime" (float32 whatever the precision), or "auto", the
-            faster one here. `encoder` and `encoder_reason` say which and why.
+        encoder: of images: "native" or "onnxruntime" (float32 whatever the precision) on the CPU; "torch", PyTorch on
+            the GPU, with the backend "cuda" alone; or "auto", the fastest one here: on that backend PyTorch, else
+            ONNX Runtime's code for GPUs, else one of the CPU. `encoder` and `encoder_reason` say which and why.
 
     Raises:
         EngineError: the folder is missing, damaged, foreign or of another version.
@@ -87,7 +88,10 @@ class Session:
         wanted = self.engine.precision if precision == "auto" else precision
         self.precision, self.precision_reason = precisions.choose(wanted, self.backend)
         self.encoder, self.encoder_reason = encoders.choose(
-            encoder, has_native=self.engine.has_native_encoder, backend=self.backend
+            encoder,
+            has_native=self.engine.has_native_encoder,
+            has_priors=self.engine.has_native_priors,
+            backend=self.backend,
         )
         weights = self.engine.load_weights()
         settings = self.engine.preprocessing
@@ -245,6 +249,7 @@ class Session:
 
     def __repr__(self) -> str:
         state = f"{self.backend}, {self.backend_reason}; {self.precision}, {self.precision_reason}"
+        state += f"; images encoded by {self.encoder}, {self.encoder_reason}"
         if self._backend is None:
             state = "closed"
         elif self.engine.preprocessing.jitter is not None:

@@ -1,4 +1,4 @@
-"""The sampler written plainly in PyTorch, over random weights: what `benchmarks/gpu.py` and `tests/gpu` compare with.
+"""The sampler written plainly in PyTorch, over random weights: what `benchmarks/gpu*.py` and `tests/gpu` compare with.
 
 Needs PyTorch and NumPy alone. SAM's two-way transformer, K masks that are formed and summed, maps that are stored: none
 of the identities of docs/architecture.md is used, except that the ensemble weights are inside the last layers.

@@ -9,6 +9,7 @@ import pytest
 import asam_trt
 from asam_trt import _ops, _runtime
 from asam_trt._doctor import Check
+from asam_trt.torch_parts import availability
 
 
 def test_rows_say_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +50,13 @@ def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     }
     found = {"library": "l", "problem": "", "runtime": 13000, "driver": 12080, "devices": [device]}
     monkeypatch.setattr(_runtime, "cuda_report", lambda: found)
+    monkeypatch.setattr(availability, "problem", lambda: "no PyTorch")
+    missing = asam_trt.doctor(show=False)["GPU encoder"]
+    assert missing.status == "missing"
+    assert missing.detail.startswith("images are encoded on the CPU: no PyTorch; ")
+    monkeypatch.setattr(availability, "problem", lambda: "")
     report = asam_trt.doctor()
+    assert report["GPU encoder"] == Check("GPU encoder", "ok", "torch: PyTorch runs on the GPU")
     assert report["CUDA code"] == Check("CUDA code", "ok", "built with runtime 13.0")
     assert report["CUDA driver"].detail == "supports CUDA 12.8"
     assert report["GPU"].detail == "GPU [x], SM 9.0, 80 GiB"

@@ -52,8 +52,7 @@ def choose(name: str) -> tuple[str, str]:
 
     problem = cuda.problem()
     if not problem:
-        _, how = cuda.encoder_on_gpu()
-        return "cuda", f"asked for, {how}" if name == "cuda" else f"the GPU runs it, {how}"
+        return "cuda", "asked for" if name == "cuda" else "the GPU runs it"
     if name == "cuda":
         raise BackendUnavailable(f"backend 'cuda' cannot run: {problem}")
     return "cpu", "no GPU here runs the others"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.errors import EngineError
+from asam_trt.graph_warning import warn_without_graph
 from asam_trt.tensorrt.device import DeviceTensor, Gpu, Pool
 from asam_trt.tensorrt.graphs import Graph, GraphError
 from asam_trt.tensorrt.libraries import make_logger, said
@@ -234,8 +234,4 @@ class _Execution:
             self._graph = Graph(plan._stream.handle, self._eager)
         except (GraphError, EngineError) as error:
             plan._graphs = False
-            warnings.warn(
-                f"{plan._name} runs without a CUDA graph, slower for small work: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_without_graph(plan._name, error)

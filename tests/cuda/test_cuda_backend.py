@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import asam_trt
-from asam_trt import _runtime, backends
+from asam_trt import _runtime, backends, encoders
 from asam_trt.backends import cuda
+from asam_trt.backends.onnx_gpu import OnnxParts
+from asam_trt.torch_parts import availability
 
 pytestmark = pytest.mark.xdist_group("cuda_emulation")
 BOX = (10, 5, 60, 40)
@@ -83,23 +85,47 @@ def test_logits_that_are_not_the_cpus_are_refused(
 def test_a_provider_that_is_not_there(engine: Path) -> None:
     bundle = asam_trt.bundle.EngineBundle.open(engine)
     with pytest.raises(asam_trt.BackendUnavailable, match=r"no TeapotExecutionProvider.*pip install"):
-        cuda.OnnxParts(bundle, "TeapotExecutionProvider", "cuda")
+        OnnxParts(bundle, "TeapotExecutionProvider", "cuda")
 
 
-def test_images_are_encoded_on_the_gpu_where_onnx_runtime_has_its_code(
-    emulated: Path, engine: Path, on_cpu: asam_trt.Session, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-3), ("bf16", 0.1), ("fp16", 0.05)])
+@pytest.mark.parametrize("encoder", ["torch", "onnxruntime-cuda"])
+def test_images_are_encoded_on_the_gpu_where_something_has_its_code(
+    emulated: Path,
+    engine: Path,
+    on_cpu: asam_trt.Session,
+    image: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    encoder: str,
+    precision: str,
+    most: float,
 ) -> None:
-    """With the CPU's provider in the GPU's place, whose memory the emulation reads as it would a GPU's."""
+    """With the CPU in the GPU's place, whose memory the emulation reads as it would a GPU's."""
     monkeypatch.setenv("ASAM_CUDA_LIBRARY", str(emulated))
-    monkeypatch.setattr(cuda, "PROVIDER", "CPUExecutionProvider")
     monkeypatch.setattr(cuda, "_DEVICE", "cpu")
-    with asam_trt.Session(engine, backend="cuda", precision="float32") as session:
-        assert session.encoder == "onnxruntime-cuda"
-        session.set_image(image)
-        got = session.sample(box=BOX, n=2)
+    monkeypatch.setattr(availability, "problem", lambda: "" if encoder == "torch" else "no PyTorch")
+    monkeypatch.setattr(encoders, "PROVIDER", "CPUExecutionProvider")
+    with asam_trt.Session(engine, backend="cuda", precision=precision) as session:
+        assert session.encoder == encoder
+        assert f"images encoded by {encoder}" in repr(session)
+        first = session.set_image(image)
+        session.set_image(image[::-1].copy())
+        got = session.sample(box=BOX, n=2, image=first)  # while another image is there too
     on_cpu.set_image(image)
     want = on_cpu.sample(box=BOX, n=2)
-    np.testing.assert_allclose(got.logits, want.logits, rtol=0, atol=1e-3 * float(np.abs(want.logits).max()))
+    np.testing.assert_allclose(got.logits, want.logits, rtol=0, atol=most * float(np.abs(want.logits).max()))
+
+
+def test_neither_pytorch_nor_onnx_runtime_for_the_gpu(
+    emulated: Path, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASAM_CUDA_LIBRARY", str(emulated))
+    monkeypatch.setattr(availability, "problem", lambda: "no PyTorch")
+    with asam_trt.Session(engine, backend="cuda", precision="float32") as session:
+        assert session.encoder in ("native", "onnxruntime")
+        assert "nothing encodes on the GPU: no PyTorch" in session.encoder_reason
+    with pytest.raises(asam_trt.BackendUnavailable, match="encoder 'torch' cannot run: no PyTorch"):
+        asam_trt.Session(engine, backend="cuda", encoder="torch")
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])

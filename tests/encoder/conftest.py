@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from torch import nn
 
 from asam.export_encoder import encoder_config, encoder_tensors
 from asam_trt.encoder_spec import EncoderConfig
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmarks"))  # for plain_encoder.py
 
 
 @pytest.fixture(autouse=True, scope="session")

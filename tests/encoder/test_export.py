@@ -12,7 +12,8 @@ import torch
 from asam.export_encoder import encoder_config, encoder_tensors
 from asam.model.backbone import image_encoder
 from asam.model.config import ModelConfig
-from asam.model.grid_encoder import GridEncoder, Stripe, stripes
+from asam.model.grid_encoder import GridEncoder
+from asam_trt.torch_parts.windows import Stripe, stripes
 
 from .conftest import CASES, embed, make_case, small_encoder
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 import asam_trt
-from asam_trt import EngineError, _ops, bundle, encoders
+from asam_trt import EngineError, _ops, backends, bundle, encoders
+from asam_trt.backends import onnx_session
+from asam_trt.backends.cpu import CpuParts
 from asam_trt.bundle import EngineBundle
 from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.torch_parts import availability
+from asam_trt.torch_parts.parts import TorchParts
 
 BOX = (10, 8, 60, 40)
 WEIGHTS = "image_encoder.safetensors"
@@ -75,8 +83,158 @@ def test_auto_takes_the_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown_encoders_are_refused(engine: Path) -> None:
-    with pytest.raises(ValueError, match="encoder to be one of auto, native, onnxruntime, came 'torch'"):
-        asam_trt.Session(engine, encoder="torch")
+    with pytest.raises(ValueError, match="encoder to be one of auto, native, onnxruntime, torch, came 'jax'"):
+        asam_trt.Session(engine, encoder="jax")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "auto"])
+def test_pytorch_encodes_for_the_backend_cuda_alone(
+    engine: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr(backends, "choose", lambda name: ("cpu", "no GPU"))
+    with pytest.raises(ValueError, match="'torch' with the backend 'cuda' alone, came the backend 'cpu'"):
+        asam_trt.Session(engine, backend=backend, encoder="torch")
+
+
+class Here:
+    """What encodes on the GPU of the next test: `torch` and `onnx` are "" or what is wrong with them."""
+
+    torch, onnx = "", ""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(availability, "problem", lambda: self.torch)
+        monkeypatch.setattr(onnx_session, "problem", lambda provider: self.onnx)
+
+    def choose(self, name: str, *, native: bool = True, priors: bool = True) -> tuple[str, str]:
+        return encoders.choose(name, has_native=native, has_priors=priors, backend="cuda")
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    return Here(monkeypatch)
+
+
+def test_the_gpu_takes_pytorch_then_onnx_runtime_then_the_cpu(here: Here) -> None:
+    assert here.choose("auto") == ("torch", "PyTorch runs on the GPU")
+    assert here.choose("torch") == ("torch", "asked for")
+    here.torch = "no PyTorch"
+    name, why = here.choose("auto")
+    assert name == "onnxruntime-cuda"
+    assert "no PyTorch" in why
+    here.onnx = "no provider"
+    name, why = here.choose("auto")
+    assert (name, why.split("; ")[1:]) == (
+        encoders.choose("auto", has_native=True)[0],
+        ["nothing encodes on the GPU: no PyTorch", "no provider"],
+    )
+    with pytest.raises(
+        asam_trt.BackendUnavailable, match=r"'torch' cannot run: no PyTorch; .*encoder='auto'"
+    ):
+        here.choose("torch")
+
+
+@pytest.mark.parametrize(("native", "priors"), [(False, True), (True, False)])
+def test_networks_that_have_no_native_weights(here: Here, native: bool, priors: bool) -> None:
+    """Such as those of the preset a2sam."""
+    name, why = here.choose("auto", native=native, priors=priors)
+    assert name == "onnxruntime-cuda"
+    assert "the engine has no weights of its encoder and latent networks" in why
+    with pytest.raises(EngineError, match=r"the engine has no weights.*encoder='auto'"):
+        here.choose("torch", native=native, priors=priors)
+
+
+@pytest.mark.parametrize("name", ["native", "onnxruntime"])
+def test_encoders_of_the_cpu_may_be_asked_for_on_the_gpu(here: Here, name: str) -> None:
+    assert here.choose(name) == (name, "asked for")
+
+
+def test_pytorch_that_does_not_run_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> torch.Tensor:
+        raise RuntimeError("no kernel image is available\nand more")
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch, "ones", broken)
+    assert re.search(r"does not run .*: no kernel image is available \(install", availability.problem())
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.tensor([1.0, 1.0]))
+    assert availability.problem() == ""
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.tensor([1.0, 2.0]))
+    assert "wrong numbers" in availability.problem()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "has no CUDA" in availability.problem()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "cannot be imported" in availability.problem()
+
+
+def test_pytorchs_parts_are_the_native_ones(engine: Path) -> None:
+    found = EngineBundle.open(engine)
+    parts, native = TorchParts(found, "float32", "cpu"), CpuParts(found, 1, "float32", "native")
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    sizes = found.sampler
+    pixels = [draw(3, sizes.side, sizes.side) for _ in range(2)]
+    images = [parts.encode(each) for each in pixels]
+    for each, image in zip(pixels, images, strict=True):
+        want = native.encode(each)
+        for a, b in zip(image, want, strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(a.owner.numpy(), b, rtol=0, atol=1e-4 * np.abs(b).max())
+        for tokens, dense in (
+            (draw(2, sizes.channels), draw(sizes.channels)),
+            (draw(0, sizes.channels), draw(*image[0].shape)),
+        ):
+            told = zip(
+                parts.prior(image[0], tokens, dense), native.prior(want[0], tokens, dense), strict=True
+            )
+            for a, b in told:
+                np.testing.assert_allclose(a.owner.numpy(), b, rtol=0, atol=1e-4 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, *PRIORS])
+def test_pytorch_refuses_bad_weights_with_fitting_hashes(folder: Path, file: str) -> None:
+    key = "encoder" if file == WEIGHTS else "prior"
+    sizes = {key: header(folder, file)[key]}
+    weights = load_file(folder / file)
+    rewrite(folder, **{file: save(weights | {"extra": np.zeros(3, np.float32)}, sizes)})
+    with pytest.raises(EngineError, match=rf"{file}: weights: unknown tensor 'extra'"):
+        TorchParts(EngineBundle.open(folder), "bf16", "cpu")
+
+
+@pytest.mark.parametrize("file", PRIORS)
+def test_pytorch_misses_a_latent_network(folder: Path, file: str) -> None:
+    rewrite(folder, without=(file,))
+    with pytest.raises(
+        EngineError, match=rf"{file}: expected weights of a latent network, came no such file"
+    ):
+        TorchParts(EngineBundle.open(folder), "bf16", "cpu")
+
+
+_BARE = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+import numpy as np, asam_trt
+import asam_trt.backends.cuda
+with asam_trt.Session({engine!r}, encoder="native") as session:
+    session.set_image(np.zeros((64, 64, 3), np.uint8))
+    print(len(session.sample(n=1)), "torch" in sys.modules)
+import asam_trt.torch_parts.parts
+"""
+
+
+@pytest.mark.parametrize(
+    "missing", [{"torch"}, {"onnxruntime", "segment_anything", "asam", "PIL", "torchvision"}]
+)
+def test_what_a_machine_may_lack(engine: Path, missing: set[str]) -> None:
+    code = _BARE.format(missing=missing, engine=str(engine))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "1 False\n", done.stderr
+    assert (done.returncode != 0) == ("torch" in missing), done.stderr  # which the last line alone needs
 
 
 def test_an_engine_without_native_weights(folder: Path, image: np.ndarray) -> None:

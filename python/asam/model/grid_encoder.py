@@ -15,7 +15,7 @@ which takes at most two keys a column in place of up to w^2: at S = 128, 64 + 14
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from segment_anything.modeling import ImageEncoderViT
@@ -23,21 +23,7 @@ from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import nn
 
 from asam.model.projection import project
-
-
-class Stripe(NamedTuple):
-    """``windows`` windows one after the other along one axis, from cell ``start``, ``size`` real cells in each."""
-
-    start: int
-    windows: int
-    size: int
-
-
-def stripes(grid: int, window: int) -> list[Stripe]:
-    """How whole windows and the last, padded one cover an axis of ``grid`` cells."""
-    whole, rest = divmod(grid, window)
-    found = [Stripe(0, whole, window)] if whole else []
-    return [*found, Stripe(whole * window, 1, rest)] if rest else found
+from asam_trt.torch_parts.windows import Stripe, cut, put_back, stripes
 
 
 class GridEncoder(nn.Module):
@@ -94,7 +80,7 @@ class GridAttention(nn.Module):
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, down: Stripe, right: Stripe
     ) -> torch.Tensor:
         """Windows with as many real cells each: [B, e, e, H, d] -> their cells [B, rows, columns, H, d]."""
-        q, k, v = (_cut(x, down, right) for x in (q, k, v))  # [N, H, h, w, d]
+        q, k, v = (cut(x, down, right) for x in (q, k, v))  # [N, H, h, w, d]
         high, wide = down.size, right.size
         relative_h, relative_w = self._relative(q, high, wide)  # [N, H, h, w, window]
         scaled = (q * self.source.scale).flatten(2, 3)
@@ -105,13 +91,13 @@ class GridAttention(nn.Module):
         padded = self._padded(relative_h, relative_w, high, wide)
         if not padded:
             mixed = score.softmax(dim=-1) @ v.flatten(2, 3)
-            return _put_back(mixed.unflatten(2, (high, wide)), down, right)
+            return put_back(mixed.unflatten(2, (high, wide)), down, right)
         key, value = self._biases(q)
         extra = torch.cat(padded, dim=-1).flatten(2, 3) + scaled @ key
         share = torch.cat([score, extra], dim=-1).softmax(dim=-1)
         real, rest = share.split([score.shape[-1], extra.shape[-1]], dim=-1)
         mixed = real @ v.flatten(2, 3) + rest.sum(dim=-1, keepdim=True) * value
-        return _put_back(mixed.unflatten(2, (high, wide)), down, right)
+        return put_back(mixed.unflatten(2, (high, wide)), down, right)
 
     def _relative(self, q: torch.Tensor, high: int, wide: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What a query adds for each row and column of its window, padded ones too."""
@@ -143,16 +129,3 @@ class GridAttention(nn.Module):
         bias: Any = self.source.qkv.bias
         _, key, value = (like.new_zeros(shape) if bias is None else bias.reshape(shape)).unbind(0)
         return key[:, :, None], value[:, None, :]
-
-
-def _cut(x: torch.Tensor, down: Stripe, right: Stripe) -> torch.Tensor:
-    """[B, e, e, H, d] -> windows [B * down.windows * right.windows, H, down.size, right.size, d]."""
-    x = x.narrow(1, down.start, down.windows * down.size).narrow(2, right.start, right.windows * right.size)
-    x = x.unflatten(2, (right.windows, right.size)).unflatten(1, (down.windows, down.size))
-    return x.permute(0, 1, 3, 5, 2, 4, 6).flatten(0, 2)
-
-
-def _put_back(x: torch.Tensor, down: Stripe, right: Stripe) -> torch.Tensor:
-    """Inverse of :func:`_cut` for the cells that it took: [B, rows, columns, H, d]."""
-    x = x.unflatten(0, (-1, down.windows, right.windows))
-    return x.permute(0, 1, 4, 2, 5, 3, 6).flatten(3, 4).flatten(1, 2)
