@@ -15,23 +15,16 @@ is measured here.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from gpu_timing import TYPES, interleaved, parsed, table_head, table_line, write
 from plain_sampler import PlainSampler, RandomInputs, Weights, random_weights
 
-from asam_trt import __version__, _runtime
+from asam_trt import _runtime
 from asam_trt.sampler_spec import SamplerConfig
-
-TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
-_WARM_UPS = 5
 
 
 def config_of(side: int) -> SamplerConfig:
@@ -61,28 +54,6 @@ def least_bytes(config: SamplerConfig, weights: Weights, n: int) -> int:
     """What must move once: weights and position terms of two bytes, the image state, and the results."""
     parameters = sum(value.size for value in weights.values())
     return 2 * parameters + 4 * config.cells * config.channels + n * 4 * (16 * config.cells + 1)
-
-
-def milliseconds(call: Callable[[], object]) -> float:
-    """One run between two events, after the GPU has been waited for."""
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Milliseconds of each call, in turns, so that a drift of the clock meets all alike."""
-    for call in calls.values():
-        for _ in range(_WARM_UPS):
-            call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            call()  # its weights in the caches, as in a loop of its own
-            times[name].append(milliseconds(call))
-    return times
 
 
 def rates(dtype: torch.dtype) -> tuple[float, float]:
@@ -150,16 +121,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 torch.cuda.empty_cache()
                 rows.append(row)
                 print(line(row), flush=True)
-    gpu = torch.cuda.get_device_properties(0)
     return {
-        "gpu": f"{gpu.name}, SM {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB",
-        "versions": {
-            "asam-trt": __version__,
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
         "rates": {
             name: {"multiply_adds_a_second": both[0], "bytes_a_second": both[1]}
             for name, both in peaks.items()
@@ -177,30 +139,14 @@ def line(row: dict[str, Any]) -> str:
     cells = [str(row["side"]), row["precision"], str(row["n"])]
     cells += [f"{ms[name]:.3f}" if name in ms else "-" for name in ("asam", "eager", "compile", "loop")]
     cells += [f"{row['floor_products_ms']:.3f}", f"{row['floor_bytes_ms']:.3f}"]
-    return "| " + " | ".join(cells) + " |"
+    return table_line(cells)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("outputs/gpu"))
-    parser.add_argument("--sides", type=int, nargs="+", default=[128, 1024])
-    parser.add_argument("--n", type=int, nargs="+", default=[1, 8, 32, 64, 256])
-    parser.add_argument("--precisions", nargs="+", choices=sorted(TYPES), default=["fp16", "bf16"])
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: minutes less")
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        parser.error("expected an NVIDIA GPU that PyTorch can use, found none")
-    head = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
-    print("\n".join(head), flush=True)
+    arguments = parsed(__doc__, n=(1, 8, 32, 64, 256))
+    print(table_head(HEAD), flush=True)
     report = measure(arguments)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    text = [f"Milliseconds, {report['gpu']}, {report['versions']}", "", *head, *map(line, report["rows"]), ""]
-    for name, content in (("gpu.json", json.dumps(report, indent=1)), ("gpu.md", "\n".join(text))):
-        unfinished = arguments.output / f"{name}.part"
-        unfinished.write_text(content)
-        unfinished.replace(arguments.output / name)
-    print(f"wrote {arguments.output}/gpu.json and gpu.md")
+    write(arguments.output, "gpu", report, [table_head(HEAD), *map(line, report["rows"])])
     return 0
 
 
