@@ -258,7 +258,8 @@ class Alone(ArrayDataset[Sample]):
         return self.sample
 
 
-TWO = {"mose": (120, 2e-3), "phiseg": (120, 2e-3), "prob_unet": (200, 5e-3), "ssn": (120, 2e-3)}
+# Steps, and those of them in which the KL rises: without that the Probabilistic U-Net may never use its latent.
+TWO = {"mose": (120, 0), "phiseg": (120, 0), "prob_unet": (400, 200), "ssn": (120, 0)}
 
 
 @pytest.mark.slow
@@ -272,9 +273,9 @@ def test_two_readings_of_one_picture_are_both_learnt(name: str) -> None:
     image[masks.any(axis=0)] += 120
     sample = Sample.of(image, masks, id="two")
     model = peer(name)
-    steps, rate = TWO[name]
+    steps, kl_warmup = TWO[name]
     settings = config(steps=steps, batch_size=8, augment=False, perturbation="none")
-    fitted(model, iter(loader(Alone(sample), model.config, settings, start=0)), rate)
+    fitted(model, iter(loader(Alone(sample), model.config, settings, start=0)), kl_warmup=kl_warmup)
     found = model.eval().sample(image, box=sample.box, n=200, seed=1).masks
     overlap = (found[:, None] & masks).sum(axis=(2, 3))
     union = (found[:, None] | masks).sum(axis=(2, 3))

@@ -41,12 +41,15 @@ def one_batch(network: Peer[Any], **changes: Any) -> Batch:
     return next(batches(network, **changes))
 
 
-def fitted(network: Peer[Any], all_batches: Iterator[Batch], rate: float = 2e-3) -> list[float]:
-    """Train with Adam; the losses of all steps."""
+def fitted(
+    network: Peer[Any], all_batches: Iterator[Batch], rate: float = 2e-3, kl_warmup: int = 0
+) -> list[float]:
+    """Train with Adam, KL terms rising over the first ``kl_warmup`` steps; the losses of all steps."""
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     losses = []
-    for batch in all_batches:
-        total, _ = network.training_loss(batch, config())
+    for step, batch in enumerate(all_batches, 1):
+        weight = min(1.0, step / max(kl_warmup, 1))
+        total, _ = network.training_loss(batch, config(), divergence_weight=weight)
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
