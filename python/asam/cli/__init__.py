@@ -32,7 +32,17 @@ _LIBRARY_ERRORS = (("PIL.Image", "DecompressionBombError"), ("av.error", "FFmpeg
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, 2 for a usage error, 130 when interrupted."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # what the reader refuses shows here, and not when Python ends
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted. Python would complain again at exit.
+        sys.stderr.close()
+        return 0
+    return status
+
+
+def _main(words: list[str]) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help"):
@@ -52,9 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"asam {command}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted. Python would complain again at exit.
-        sys.stderr.close()
-        return 0
+        raise
     except _expected_errors() as error:
         if debug:
             traceback.print_exc()
