@@ -27,6 +27,14 @@ def reference(logits: np.ndarray, frame: Frame) -> np.ndarray:
     return maps[0].numpy()
 
 
+def rounding(logits: np.ndarray, frame: Frame) -> float:
+    """What one rounding of a position in model space, where PyTorch may or may not have one, changes a value by."""
+    step = max(float(np.abs(np.diff(logits, axis=axis)).max(initial=0)) for axis in (1, 2))
+    return (
+        1e-5 + float(np.spacing(np.float32(frame.side - 1))) * step / 4
+    )  # model pixels are a quarter as far apart
+
+
 @pytest.fixture(params=SIZES, ids=lambda s: "x".join(map(str, s)))
 def case(request: pytest.FixtureRequest) -> tuple[np.ndarray, Frame]:
     h, w, side = request.param
@@ -42,7 +50,7 @@ def arguments(frame: Frame) -> tuple[int, tuple[int, int], tuple[int, int]]:
 def test_logits_agree_with_two_interpolations(case: tuple[np.ndarray, Frame]) -> None:
     logits, frame = case
     found = _ops.resize_logits(logits, *arguments(frame))
-    np.testing.assert_allclose(found, reference(logits, frame), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found, reference(logits, frame), rtol=0, atol=rounding(logits, frame))
 
 
 def test_masks_differ_on_the_boundary_only(case: tuple[np.ndarray, Frame]) -> None:
@@ -52,7 +60,7 @@ def test_masks_differ_on_the_boundary_only(case: tuple[np.ndarray, Frame]) -> No
     assert found.dtype == np.bool_
     assert found.shape == (4, *frame.original)
     flipped = found != (expected > 0)
-    assert np.abs(expected[flipped]).max(initial=0) < 1e-5
+    assert np.abs(expected[flipped]).max(initial=0) < rounding(logits, frame)
     assert flipped.mean() < 1e-4
 
 

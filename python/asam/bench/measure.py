@@ -47,7 +47,7 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         steps.begin("computing the float64 reference")
         reference = Reference(subject, max(settings.n))
         steps.begin(f"opening {OURS}")
-        ours = Ours(subject, settings.precision)
+        ours = Ours(subject, settings.precision, settings.encoder)
         bench = _Bench(settings, subject, reference, ours, steps)
         bench.open_peers()
         bench.encode()
@@ -65,7 +65,7 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         if settings.checkpoint is None
         else f"weights {settings.checkpoint.name}",
         engine=f"backend {ours.session.backend}, precision {ours.session.precision} "
-        f"({ours.session.precision_reason})",
+        f"({ours.session.precision_reason}), encoder {ours.session.encoder} ({ours.session.encoder_reason})",
         threads=threads,
         side=config.image_size,
         backbone=config.backbone,

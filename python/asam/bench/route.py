@@ -62,13 +62,20 @@ class Route(ABC):
 class Ours(Route):
     """The engine on this machine's best backend."""
 
-    def __init__(self, subject: Subject, precision: str) -> None:
+    def __init__(self, subject: Subject, precision: str, encoder: str) -> None:
         super().__init__(OURS, subject)
-        self.session = Session(subject.engine, threads=subject.threads, precision=precision)
+        self.session = Session(subject.engine, threads=subject.threads, precision=precision, encoder=encoder)
         bundle = EngineBundle.open(subject.engine)
         weights = bundle.load_weights()
         # Session hides its states; its parts are timed on a backend of the same engine.
-        self._backend = backends.create(bundle, weights, subject.threads, self.session.precision)
+        self._backend = backends.create(
+            bundle,
+            weights,
+            subject.threads,
+            self.session.precision,
+            self.session.encoder,
+            self.session.backend,
+        )
         self._tables = PromptTables(
             weights, side=bundle.sampler.side, box_scale=bundle.preprocessing.box_scale
         )
@@ -87,7 +94,7 @@ class Ours(Route):
 
     def embedding(self, image: Any) -> npt.NDArray[Any] | None:
         embedding = getattr(image, "embedding", None)
-        return None if embedding is None else np.asarray(embedding)[0]
+        return embedding if isinstance(embedding, np.ndarray) else None
 
     def frame(self, n: int) -> Hypotheses:
         """As a user does it."""

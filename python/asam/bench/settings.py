@@ -37,7 +37,7 @@ class Settings:
         repeats: timed runs of each figure.
         threads: of every runtime; None is :func:`asam_trt.get_num_threads`.
         peers: from :data:`PEERS`.
-        precision: of our route, as :class:`asam_trt.Session` takes it.
+        precision, encoder: of our route, as :class:`asam_trt.Session` takes them.
         loop_limit: the published loop is run up to this n, since its time grows with the whole network.
         seed: of weights, picture and noise.
         floor: compare the sampler with the speed of large matrix products.
@@ -51,6 +51,7 @@ class Settings:
     threads: int | None = None
     peers: Sequence[str] = DEFAULT_PEERS
     precision: str = "auto"
+    encoder: str = "auto"
     loop_limit: int = 32
     seed: int = 0
     floor: bool = True

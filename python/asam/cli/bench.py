@@ -39,6 +39,8 @@ class Args:
     """What to compare with; ort-mixed is an int8 encoder with a float32 sampler."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Of our native products; auto is bf16 where the processor has AVX512-BF16."""
+    encoder: Literal["auto", "native", "onnxruntime", "torch"] = "auto"
+    """What encodes images for our route; auto is the faster one here."""
     loop_limit: int = 32
     """Largest n of the published loop, which runs the whole network once a hypothesis."""
     seed: int = 0
