@@ -57,6 +57,9 @@ class Polygon:
     exterior: Ring
     holes: list[Ring] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return f"Polygon({len(self.exterior)} points, {len(self.holes)} holes)"
+
 
 def rings(values: npt.ArrayLike, level: float = 0.0) -> list[Ring]:
     """Closed outlines of ``values > level``.

@@ -18,6 +18,8 @@ Distances = npt.NDArray[np.float64]
 _STRUCTURE = 0.5
 # Representatives closer than this (IoU above 0.9) are one reading to a person.
 _SEPARATION = 0.1
+# A lone mode whose masks are further from it than this is no group of like masks.
+_LOOSE = 0.3
 _MOST_MODES = 8
 # Masks that can be grouped: some ten matrices of distances [n, n] are held at once, 0.5 GiB each.
 MAX_GROUPED = 1 << 13
@@ -39,6 +41,12 @@ class Mode:
     probability: float
     spread: float
     index: int
+
+    def __repr__(self) -> str:
+        area = int(np.count_nonzero(self.mask))
+        return (
+            f"Mode({self.probability:.0%}, area {area} px, spread {self.spread:.2f}, hypothesis {self.index})"
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,13 @@ class Modes:
         share = ", ".join(
             f"{p:.0%} (spread {s:.2f})" for p, s in zip(self.probabilities, self.spread, strict=True)
         )
-        return f"Modes({len(self)}: {share})"
+        return f"Modes({len(self)}: {share}{'' if self.clear else '; no clear groups'})"
+
+    @property
+    def clear(self) -> bool:
+        """False where one mode stands for masks that differ much (spread above 0.3): its share is then no certainty."""
+        spread = self.spread[self.masks.any(axis=(1, 2))]
+        return len(spread) != 1 or bool(spread[0] <= _LOOSE)
 
 
 def iou_distances(masks: npt.NDArray[np.bool_]) -> Distances:
@@ -96,9 +110,10 @@ def packed_distances(packed: npt.NDArray[np.uint64]) -> Distances:
 def find_modes(masks: npt.NDArray[np.bool_], k: int | None = None) -> Modes:
     """Group bool [n, H, W] around at most k medoids; k=None chooses k.
 
-    The chosen k has the largest mean silhouette; it is 1 where no grouping reaches 0.5 or where two medoids
-    would have an IoU above 0.9. No random numbers: the same masks give the same modes. Equal masks share a
-    mode, so fewer than k modes come back where fewer masks differ.
+    With k=None empty masks are a mode of their own, and the others are grouped by the k of 2 to 8 with the largest
+    mean silhouette, or into one where none reaches 0.5 or where two medoids would have an IoU above 0.9. No random
+    numbers: the same masks give the same modes. Equal masks share a mode, so fewer than k modes come back where
+    fewer masks differ.
 
     Raises:
         TypeError, ValueError: k is not an integer from 1 to n, or n is above 8192.
@@ -129,7 +144,7 @@ def group(
     """`find_modes` of packed masks; ``masks_of`` gives the masks bool [k, H, W] of the chosen numbers."""
     n = len(packed)
     distances = packed_distances(packed)
-    medoids = _choose(distances) if k is None else k_medoids(distances, k)
+    medoids = _choose(distances, np.asarray(packed.any(axis=1))) if k is None else k_medoids(distances, k)
     assignment = np.argmin(distances[:, medoids], axis=1)
     members = np.bincount(assignment, minlength=len(medoids))
     total = np.bincount(
@@ -196,7 +211,16 @@ def mean_silhouette(distances: Distances, assignment: npt.NDArray[Any]) -> float
     return float(np.where(size[assignment] > 1, score, 0.0).mean())
 
 
-def _choose(distances: Distances) -> npt.NDArray[np.int64]:
+def _choose(distances: Distances, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Medoids: of the masks that are marked at all, and one that is not, where there are any."""
+    some, none = np.flatnonzero(marked), np.flatnonzero(~marked)
+    if not len(some):
+        return none[:1]
+    # The empty one comes last: masks without a pixel in common are as far from each other as from it.
+    return np.concatenate([some[_choose_marked(distances[np.ix_(some, some)])], none[:1]])
+
+
+def _choose_marked(distances: Distances) -> npt.NDArray[np.int64]:
     best, best_score = k_medoids(distances, 1), _STRUCTURE
     for k in range(2, min(_MOST_MODES, len(distances) - 1) + 1):
         medoids = k_medoids(distances, k)

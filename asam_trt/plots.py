@@ -21,6 +21,7 @@ def band(
     *,
     title: str,
     x_label: str,
+    colour: palette.Colour = palette.CATEGORIES[1],
     size: tuple[int, int] = (900, 320),
 ) -> Image.Image:
     """A line within its band.
@@ -28,6 +29,7 @@ def band(
     Args:
         x: ascending, at least one.
         low, middle, high: as long as ``x``.
+        colour: of the line; the band is darker.
         size: (width, height) in pixels.
     """
     if not len(x) == len(low) == len(middle) == len(high) > 0:
@@ -63,10 +65,11 @@ def band(
     upper = [at(a, b) for a, b in zip(x, high, strict=True)]
     lower = [at(a, b) for a, b in zip(x, low, strict=True)]
     if len(x) > 1:
-        draw.polygon(upper + lower[::-1], fill=(38, 72, 94))
-        draw.line([at(a, b) for a, b in zip(x, middle, strict=True)], palette.CATEGORIES[1], 2, joint="curve")
+        shade = tuple(round(0.65 * p + 0.35 * c) for p, c in zip(palette.PAPER, colour, strict=True))
+        draw.polygon(upper + lower[::-1], fill=shade)
+        draw.line([at(a, b) for a, b in zip(x, middle, strict=True)], colour, 2, joint="curve")
     else:
-        draw.line([upper[0], lower[0]], palette.CATEGORIES[1], 2)
+        draw.line([upper[0], lower[0]], colour, 2)
     draw.text((left, 4), title, palette.INK, palette.font(15))
     draw.text((size[0] - right, size[1] - 20), x_label, palette.FAINT, palette.font(13), anchor="ra")
     return page

@@ -32,6 +32,7 @@ _MOST_SIDE = 2048  # larger ones are made smaller: no screen shows them, and dra
 _SHADE_STRENGTH = 0.5
 _FAINTER = (np.arange(256) * 0.6).astype(np.uint8)  # opacity of the thin outlines
 _GAP = 8
+_PANEL_WIDTH = 14  # of the panel beside an overlay, in heights of its text
 
 
 # What pictures of a large image are drawn from: making it smaller takes longer than drawing on it.
@@ -128,7 +129,7 @@ def overlay_objects(
         medoid = drawn.contours(int(alone.medoids[0]), exact=False)
         _draw_all(picture, drawn, alone, [colours[name]], [medoid], line)
         if boxes is not None and name in boxes:
-            _dashed_box(picture, _scaled_box(boxes[name], hypotheses, drawn), line)
+            _dashed_box(picture, _scaled_box(boxes[name], hypotheses, drawn), line, colours[name])
     if picture is None:
         raise ValueError("expected at least one object to draw, came none")
     return _side_by_side(picture, _object_panel(picture.height, objects, colours, notes))
@@ -177,7 +178,8 @@ def sheet(
         if i >= 0:
             colour = colours[int(modes.assignment[i])]
             _paint_mask(picture, drawn[i], drawn.contours(i, exact=False), region, colour)
-        caption = f"{i}   q {hypotheses.scores[i]:.2f}" if i >= 0 else "image"
+        # SAM's quality head may go beyond what an IoU can be.
+        caption = f"{i}   q {min(max(float(hypotheses.scores[i]), 0.0), 1.0):.2f}" if i >= 0 else "image"
         page.paste(picture, (x, y))
         draw.text((x, y + size[0] + 3), caption, palette.FAINT, palette.font(small))
     return page
@@ -352,7 +354,7 @@ def _panel(
 ) -> Image.Image:
     """Notes, area, mode thumbnails with probabilities, legend of the shade."""
     text = max(13, height // 38)
-    width = max(176, 12 * text)
+    width = _PANEL_WIDTH * text
     page = Image.new("RGB", (width, height), palette.PAPER)
     draw = ImageDraw.Draw(page)
     plain_font, bold = palette.font(text), palette.font(text + 3)
@@ -362,13 +364,8 @@ def _panel(
         draw.text((_GAP, y), note, palette.INK, plain_font)
         y += line
     draw.text((_GAP, y), f"{len(drawn)} hypotheses", palette.INK, plain_font)
-    draw.text((_GAP, y + line), f"area {area.median:.0f} px", palette.INK, plain_font)
-    draw.text(
-        (_GAP, y + 2 * line),
-        f"{area.level:.0%}: {area.low:.0f} to {area.high:.0f}",
-        palette.FAINT,
-        plain_font,
-    )
+    draw.text((_GAP, y + line), f"area {_pixels(area.median)} px", palette.INK, plain_font)
+    draw.text((_GAP, y + 2 * line), _interval(area), palette.FAINT, plain_font)
     y += 3 * line + _GAP
     legend = height - 2 * line - 2 * _GAP
     region = canvas.bounds(drawn.counts)
@@ -384,12 +381,12 @@ def _panel(
         x = 2 * _GAP + 7 * text
         draw.text((x, y), f"{mode.probability:.0%}", palette.INK, bold)
         _bar(draw, (x, y + text + 10, width - _GAP, y + text + 10 + text // 2), mode.probability, colours[m])
-        if not mode.mask.any():
-            draw.text((x, y + 2 * text + 8), "nothing", palette.FAINT, plain_font)
+        said = f"spread {mode.spread:.2f}" if mode.mask.any() else "nothing"
+        draw.text((x, y + 2 * text + 8), said, palette.FAINT, palette.font(text - 2))
         y += row
     if shown < len(modes):
         draw.text((_GAP, y), f"and {len(modes) - shown} more", palette.FAINT, plain_font)
-    page.paste(_shade_legend(width - 2 * _GAP, line + _GAP, text), (_GAP, legend))
+    page.paste(_shade_legend(width - 2 * _GAP, 2 * line, text), (_GAP, legend))
     return page
 
 
@@ -397,7 +394,7 @@ def _object_panel(
     height: int, objects: Mapping[Any, Hypotheses], colours: Mapping[Any, Colour], notes: Sequence[str]
 ) -> Image.Image:
     text = max(13, height // 38)
-    width, line = max(176, 12 * text), text + 6
+    width, line = _PANEL_WIDTH * text, text + 6
     page = Image.new("RGB", (width, height), palette.PAPER)
     draw = ImageDraw.Draw(page)
     plain_font, bold = palette.font(text), palette.font(text + 3)
@@ -411,14 +408,21 @@ def _object_panel(
         area = hypotheses.area()
         draw.rectangle((_GAP, y + 4, _GAP + text, y + 4 + text), colours[name])
         draw.text((2 * _GAP + text, y), str(name), palette.INK, bold)
-        draw.text((_GAP, y + line), f"area {area.median:.0f} px", palette.INK, plain_font)
-        interval = f"{area.level:.0%}: {area.low:.0f} to {area.high:.0f}"
-        draw.text((_GAP, y + 2 * line), interval, palette.FAINT, plain_font)
+        draw.text((_GAP, y + line), f"area {_pixels(area.median)} px", palette.INK, plain_font)
+        draw.text((_GAP, y + 2 * line), _interval(area), palette.FAINT, plain_font)
         y += 3 * line + _GAP
     if shown < len(objects):
         draw.text((_GAP, y), f"and {len(objects) - shown} more", palette.FAINT, plain_font)
-    page.paste(_shade_legend(width - 2 * _GAP, line + _GAP, text), (_GAP, legend))
+    page.paste(_shade_legend(width - 2 * _GAP, 2 * line, text), (_GAP, legend))
     return page
+
+
+def _pixels(area: float) -> str:
+    return f"{area:,.0f}" if area < 1e6 else f"{area / 1e6:.2f} M"
+
+
+def _interval(area: Area) -> str:
+    return f"{area.level:.0%}: {_pixels(area.low)} to {_pixels(area.high)}"
 
 
 @lru_cache(maxsize=8)
@@ -458,7 +462,9 @@ def _bar(draw: ImageDraw.ImageDraw, place: Region, share: float, colour: Colour)
         draw.rectangle((x0, y0, x0 + max(1, round((x1 - x0) * share)), y1), colour)
 
 
-def _dashed_box(picture: Image.Image, box: Sequence[float], line: float) -> None:
+def _dashed_box(
+    picture: Image.Image, box: Sequence[float], line: float, colour: Colour = palette.INK
+) -> None:
     x0, y0, x1, y1 = box
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     dash, width = 8 * line, max(1, round(1.5 * line))
@@ -467,11 +473,11 @@ def _dashed_box(picture: Image.Image, box: Sequence[float], line: float) -> None
         length = math.hypot(bx - ax, by - ay)
         # A box far beyond the picture has no more dashes than the picture can show.
         if length > 4 * (picture.width + picture.height):
-            draw.line((ax, ay, bx, by), palette.INK, width)
+            draw.line((ax, ay, bx, by), colour, width)
             continue
         for start in np.arange(0, length, 2 * dash):
             near, far = start / length, min(start + dash, length) / length
             stroke = (
                 ax + near * (bx - ax), ay + near * (by - ay), ax + far * (bx - ax), ay + far * (by - ay),
             )  # fmt: skip
-            draw.line(stroke, palette.INK, width)
+            draw.line(stroke, colour, width)

@@ -35,11 +35,23 @@ Answer = tuple[int, list[Hashable], "Masks"]
 
 
 class Masks(npt.NDArray[np.float32]):
-    """float32 [objects, 1, H, W], logits; what callers of SAM 2 do to a tensor works on it."""
+    """float32 [objects, 1, H, W], logits.
+
+    Comparisons, indices, ``cpu()``, ``detach()``, ``float()`` and ``numpy()`` work as on SAM 2's tensor; for PyTorch's
+    own functions ``torch.as_tensor`` makes a tensor of it.
+    """
 
     def cpu(self) -> Masks:
         """Itself: it is in host memory."""
         return self
+
+    def detach(self) -> Masks:
+        """Itself: it has no gradient."""
+        return self
+
+    def float(self) -> Masks:
+        """As float32; comparisons give bool."""
+        return np.asarray(self, np.float32).view(Masks)
 
     def numpy(self) -> npt.NDArray[Any]:
         """A plain NumPy array."""

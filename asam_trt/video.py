@@ -68,6 +68,10 @@ class VideoFrame:
     sample_ms: float
     encoded: EncodedImage
 
+    def __repr__(self) -> str:
+        h, w = self.image.shape[:2]
+        return f"VideoFrame({self.index}, {self.time:.2f} s, {w} x {h}, {dict(self.tracks)})"
+
     @property
     def box(self) -> Box | None:
         """`Track.box` of the only object."""

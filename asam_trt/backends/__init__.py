@@ -55,7 +55,7 @@ def choose(name: str) -> tuple[str, str]:
         return "cuda", "asked for" if name == "cuda" else "the GPU runs it"
     if name == "cuda":
         raise BackendUnavailable(f"backend 'cuda' cannot run: {problem}")
-    return "cpu", "no GPU here runs the others"
+    return "cpu", "no GPU here"
 
 
 def create(

@@ -108,3 +108,30 @@ def test_wrong_k_is_refused() -> None:
     for k in (1.5, True, "2"):
         with pytest.raises(TypeError, match="expected k"):
             find_modes(masks, k)  # type: ignore[arg-type]
+
+
+def test_empty_masks_leave_loose_groups() -> None:
+    rng = np.random.default_rng(0)
+    loose = boxes(*((x, y, x + 18, y + 14) for x, y in rng.integers(0, 20, (9, 2)).tolist()))
+    masks = np.concatenate([loose[:5], np.zeros((3, 40, 50), bool), loose[5:]])
+    found = find_modes(masks)
+    empty = ~masks.any(axis=(1, 2))
+    assert not found.masks[-1].any()
+    assert found.probabilities[-1] == 3 / 12
+    np.testing.assert_array_equal(found.assignment == len(found) - 1, empty)
+    assert len(find_modes(masks[empty])) == 1
+
+
+def test_masks_without_a_pixel_in_common_are_not_taken_for_empty_ones() -> None:
+    masks = boxes(*[(0, 0, 20, 20)] * 6, (30, 30, 40, 40), (0, 0, 0, 0))
+    found = find_modes(masks)
+    assert [i for i in range(len(found)) if not found.masks[i].any()] == [found.assignment[-1]]
+    assert found.assignment[-2] != found.assignment[-1]
+
+
+def test_one_mode_of_unlike_masks_says_so() -> None:
+    alike, unlike = boxes(*[(2, 2, 22, 22)] * 4), boxes((0, 0, 40, 30), (5, 5, 20, 30), (0, 10, 45, 20))
+    assert find_modes(alike).clear
+    assert "no clear groups" not in repr(find_modes(alike))
+    assert not find_modes(unlike, 1).clear
+    assert "no clear groups" in repr(find_modes(unlike, 1))

@@ -12,6 +12,7 @@ from PIL import Image
 from tyro.conf import Positional
 
 import asam_trt
+from asam.cli._questions import tell_unprompted
 from asam_trt import render
 from asam_trt.files import check_targets, replacing
 from asam_trt.follow import Box
@@ -56,9 +57,14 @@ def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
     if args.labels and not args.points:
         raise ValueError(f"expected --labels with --points, came {len(args.labels)} labels alone")
+    tell_unprompted(args.box, args.points)
     image = open_picture(args.image)
     out = args.output or Path("outputs") / "sample" / args.image.stem
-    check_targets(out, ("hypotheses.npz", "index.html", *(f"{name}.png" for name in _PICTURES)))
+    check_targets(
+        out,
+        ("hypotheses.npz", "index.html", *(f"{name}.png" for name in _PICTURES)),
+        (args.image, args.engine),
+    )
     labels = args.labels or (1,) * len(args.points)
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         start = time.perf_counter()
@@ -74,6 +80,8 @@ def run(args: Args) -> int:
             latents=args.latents,
         )
         sampled = time.perf_counter()
+        if session.engine.preprocessing.jitter is not None:
+            print(f"{session.engine.readings}: shares of modes are not probabilities")
     print(
         f"{hypotheses!r}\nencode {1e3 * (encoded - start):.1f} ms, sample {1e3 * (sampled - encoded):.1f} ms"
     )

@@ -84,8 +84,13 @@ def train(
         if resume:
             _check_same_network(output, network)
             run.restore()
+            if run.step == config.steps and run.main and progress:
+                print(f"finished already, at step {run.step}")
         elif run.main and (newest_state(run.states) is not None or any(output.glob("*.safetensors"))):
-            raise ValueError(f"{output}: holds a run already; resume it, or choose another output folder")
+            raise ValueError(
+                f"{output}: holds a run already; go on with it by resume=True (asam train --resume), or choose another "
+                "output folder"
+            )
         batches = loader(
             data,
             network.config,
