@@ -223,13 +223,16 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
 
 
 def _check_replaceable(target: Path) -> None:
-    """Only engines, damaged ones too, make way for an engine."""
-    if (
-        target.is_dir()
-        and not target.is_symlink()
-        and ((target / bundle.MANIFEST).exists() or not os.listdir(target))
-    ):
-        return
+    """Only engines, damaged ones too, make way for an engine, and not with files of somebody's in them."""
+    if target.is_dir() and not target.is_symlink():
+        held = set(os.listdir(target))
+        foreign = sorted(held - bundle.ENGINE_FILES - {bundle.CACHE_FOLDER})
+        if not foreign and (bundle.MANIFEST in held or not held):
+            return
+        came = f"one with {foreign[0]!r} in it" if foreign else "one without a manifest"
+        raise EngineError(
+            f"{target}: expected an engine folder or nothing, came {came}; choose another output"
+        )
     if target.exists() or target.is_symlink():
         raise EngineError(
             f"{target}: expected an engine folder or nothing, came something else; choose another output"

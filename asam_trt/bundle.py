@@ -47,6 +47,12 @@ PROMPT_PRIOR = "prompt_prior.onnx"
 PROMPT_PRIOR_WEIGHTS = "prompt_prior.safetensors"
 SAMPLER = "sampler.safetensors"
 REQUIRED_FILES = (IMAGE_ENCODER, PROMPT_PRIOR, SAMPLER)
+_GRAPHS = (IMAGE_ENCODER, IMAGE_PRIOR, PROMPT_PRIOR)
+# All that an engine folder may hold; a graph's weights lie beside it.
+ENGINE_FILES = frozenset(
+    {MANIFEST, SAMPLER, ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, *_GRAPHS}
+    | {f"{name}.data" for name in _GRAPHS}
+)
 CACHE_FOLDER = "tensorrt"
 
 _Config = TypeVar("_Config")

@@ -18,9 +18,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     removed and ``path`` is untouched.
 
     Raises:
+        ValueError: there is something else at ``path`` than a file or a folder, such as a device.
         OSError: the parent folder cannot be made, or ``path`` cannot be replaced.
     """
     target = Path(path)
+    if target.is_symlink():
+        target = target.resolve()  # the file that a link stands for is replaced, not the link
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise ValueError(f"expected a file or nothing at {target}, came a device, a pipe or a socket")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -35,17 +40,38 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def check_targets(folder: Path, names: Iterable[str]) -> None:
-    """Raise ValueError where ``folder``, or a file of these names within it, cannot be made: before the work."""
+def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Raise ValueError where ``folder``, or a file of these names within it, cannot be made: before the work.
+
+    Args:
+        inputs: files and folders that are read, and that the results must not replace or be mixed with.
+    """
+    targets = [folder / name for name in names]
     for place in (folder, *folder.parents):
         if place.exists():
             if not place.is_dir():
                 raise ValueError(f"expected a folder for the results, came {folder}: {place} is a file")
             break
-    for name in names:
-        if (folder / name).is_dir():
+    for target in targets:
+        if target.is_dir():
             raise ValueError(
-                f"expected {folder / name} to be a file or nothing, came a folder; choose another output"
+                f"expected {target} to be a file or nothing, came a folder; choose another output"
+            )
+    for source in map(Path, inputs):
+        check_apart(targets, source)
+
+
+def check_apart(targets: Iterable[Path], source: Path) -> None:
+    """Raise ValueError where one of the targets is ``source``, or lies in it."""
+    if not source.exists():
+        return
+    taken = source.resolve()
+    for target in targets:
+        place = target.resolve()
+        if place == taken or taken in place.parents:
+            raise ValueError(
+                f"expected results apart from what is read, came {target} beside the input {source}; "
+                "choose another output"
             )
 
 

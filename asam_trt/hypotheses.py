@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt import _ops
-from asam_trt.checks import as_path, number, unmasked
+from asam_trt.checks import as_path, integer, number, unmasked
 from asam_trt.contours import Polygon, Ring, polygons, rings, split, trace
 from asam_trt.geometry import Float32Array, Frame
 from asam_trt.modes import Modes, check_count, find_modes, group
@@ -23,6 +23,7 @@ from asam_trt.modes import Modes, check_count, find_modes, group
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_MASK_BYTES = 1 << 33  # of `Hypotheses.masks`, a byte a pixel
+MAX_MASK_PIXELS = 1 << 28  # of one mask
 # Pixels of one native call, during which Python cannot see an interrupt.
 _CALL_PIXELS = 1 << 28  # of masks that come back
 _COUNTED_PIXELS = 1 << 31  # of masks that are only counted
@@ -195,12 +196,23 @@ class Hypotheses:
         """
         if not 0 < number(threshold, "threshold") <= 1:
             raise ValueError(f"expected 0 < threshold <= 1, came {threshold!r}")
-        # 1e-9 keeps 0.3 * 10 from asking for four masks.
-        return np.asarray(self.counts >= threshold * len(self) - 1e-9)
+        # 1e-9 keeps 0.3 * 10 from asking for four masks; no threshold asks for none.
+        return np.asarray(self.counts >= max(threshold * len(self) - 1e-9, 1))
 
     def at(self, size: tuple[int, int]) -> Hypotheses:
-        """The same hypotheses as masks of ``size`` (h, w), without an image: made from the logits, not resized."""
-        frame = Frame(size, self.frame.input, self.frame.side)
+        """The same hypotheses as masks of ``size`` (h, w), without an image: made from the logits, not resized.
+
+        Raises:
+            TypeError, ValueError: not two integers of at least 1, or more pixels than masks may have.
+        """
+        if not isinstance(size, (tuple, list)) or len(size) != 2:
+            raise TypeError(f"expected size as (h, w), came {size!r}")
+        h, w = integer(size[0], "h"), integer(size[1], "w")
+        if h < 1 or w < 1 or h * w > MAX_MASK_PIXELS:
+            raise ValueError(
+                f"expected a size of 1 to {MAX_MASK_PIXELS} pixels in all, came {h} x {w} (h x w)"
+            )
+        frame = Frame((h, w), self.frame.input, self.frame.side)
         return Hypotheses(self.logits, self.scores, frame)
 
     def resized_logits(self, i: int) -> Float32Array:
@@ -268,6 +280,8 @@ class Hypotheses:
     def __getitem__(self, i: slice | npt.NDArray[Any] | list[int]) -> Hypotheses: ...
 
     def __getitem__(self, i: int | slice | npt.NDArray[Any] | list[int]) -> BoolArray | Hypotheses:
+        if isinstance(i, (bool, np.bool_)):
+            raise TypeError("expected the number of a hypothesis, a slice or a list of numbers, came a bool")
         if not isinstance(i, slice) and np.ndim(i) == 0:
             i = self._index(i)  # type: ignore[arg-type]
             if "masks" in self.__dict__:

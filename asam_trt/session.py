@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -45,6 +47,10 @@ class EncodedImage:
     frame: Frame
     _state: Any
     _owner: Session
+
+    def __repr__(self) -> str:
+        h, w = self.frame.original
+        return f"EncodedImage({w} x {h})"
 
 
 class Session:
@@ -103,6 +109,7 @@ class Session:
         # Two locks, so that an image can be encoded while hypotheses of another are drawn.
         self._encode_lock, self._lock = threading.Lock(), threading.RLock()
         self._process = os.getpid()
+        _sessions[:] = [one for one in _sessions if one() is not None] + [weakref.ref(self)]
 
     def set_image(self, image: Any) -> EncodedImage:
         """Encode an image; ``sample`` uses it until the next one is set.
@@ -230,11 +237,19 @@ class Session:
                     mask_input=mask_input,
                 )
                 return self._answer(encoded, prompt, noise)
+            if any(one is None for one in boxes):
+                raise TypeError("expected boxes (x0, y0, x1, y1), came None among them")
             prompts = [self._checked(encoded, box=one) for one in boxes]
             return [self._answer(encoded, prompt, noise) for prompt in prompts]
 
     def close(self) -> None:
-        """Free the engine; later calls raise RuntimeError. Results already given stay valid."""
+        """Free the engine; later calls raise RuntimeError. Results already given stay valid.
+
+        In a process that a fork made it does nothing: the engine is the other one's. Such a process ends by
+        ``os._exit``, as those of `multiprocessing` do: ONNX Runtime waits at exit for threads it does not have.
+        """
+        if os.getpid() != self._process:
+            return
         with self._encode_lock, self._lock:
             self._backend = None
             self._current = None
@@ -328,6 +343,21 @@ class Session:
             logits[part], scores[part] = (values[: part.stop - first] for values in some)
             first = part.stop
         return logits, scores
+
+
+# Those that a forked child inherits. No WeakSet: an interrupt within its callbacks would be lost.
+_sessions: list[weakref.ref[Session]] = []
+
+
+def _abandon() -> None:
+    """Keep a child from freeing what it inherited: a pool would wait for threads that only the parent has."""
+    for session in (one() for one in _sessions):
+        if session is not None and session._backend is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session._backend))
+            session._backend = None
+
+
+os.register_at_fork(after_in_child=_abandon)
 
 
 def _room(n: int, side: int) -> tuple[Float32Array, Float32Array]:

@@ -34,7 +34,7 @@ print(asam_trt.__version__)
 
 def run(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=600,
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=1800,
         env={**os.environ, "PYTHONPATH": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

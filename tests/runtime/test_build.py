@@ -145,3 +145,22 @@ def test_paths_are_paths(checkpoint: Path) -> None:
         asam_trt.build_engine(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="output to be a path"):
         asam_trt.build_engine(checkpoint, "", progress=False)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_somebody_put_into_an_engine_stays(checkpoint: Path, built: Path, force: bool) -> None:
+    (built / "model.safetensors").write_bytes(checkpoint.read_bytes())
+    (built / "manifest.json").write_text("{}")
+    with pytest.raises(EngineError, match=r"came one with 'model\.safetensors' in it"):
+        asam_trt.build_engine(built / "model.safetensors", built, force=force, progress=False)
+    assert (built / "model.safetensors").read_bytes() == checkpoint.read_bytes()
+
+
+def test_another_program_s_folder_stays(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"name": "web app"}')
+    (folder / "data.txt").write_text("precious")
+    with pytest.raises(EngineError, match=r"came one with 'data\.txt' in it"):
+        asam_trt.build_engine(checkpoint, folder, progress=False)
+    assert (folder / "data.txt").read_text() == "precious"

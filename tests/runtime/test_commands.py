@@ -193,7 +193,10 @@ def test_video_looks_at_the_output_first(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["overlay.mp4"]
 
 
-def test_an_interrupt_is_obeyed_with_many_hypotheses(engine: Path, still: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_is_obeyed_with_many_hypotheses(
+    engine: Path, still: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     out = tmp_path / "out"
     words = ["video", str(still), "--engine", str(engine), *BOX, "--n", "8192", "--output", str(out)]
     process = subprocess.Popen(
@@ -205,12 +208,34 @@ def test_an_interrupt_is_obeyed_with_many_hypotheses(engine: Path, still: Path, 
     while not list(out.glob(".areas*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     start = time.monotonic()
     process.communicate(timeout=60)
     assert time.monotonic() - start < 20
     assert process.returncode == 130
     assert list(out.iterdir()) == []
+
+
+def test_results_do_not_replace_what_is_read(
+    engine: Path, photo: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlay = photo.rename(tmp_path / "overlay.png")
+    before = overlay.read_bytes()
+    for words in (
+        ["sample", str(overlay), "--output", str(tmp_path)],
+        ["sample", str(overlay), "--output", str(engine)],
+        ["video", str(still), "--output", str(still / "results" if still.is_dir() else still.parent)],
+    ):
+        assert "apart from what is read" in refused([*words, "--engine", str(engine), *BOX], capsys)
+    assert overlay.read_bytes() == before
+
+
+def test_a_forgotten_prompt_is_told(
+    engine: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", str(photo), "--engine", str(engine), "--n", "2", "--output", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert "no --box and no --points: asking about the whole image" in capsys.readouterr().err
 
 
 def test_video_follows_several_objects(engine: Path, still: Path, tmp_path: Path) -> None:

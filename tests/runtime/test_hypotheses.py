@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,40 @@ class TestSaving:
             with pytest.raises(ValueError, match="expected"):
                 discs([9.0]).save(tmp_path / path, kind)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("threshold", [1e-300, 1e-10, 0.2])
+def test_no_threshold_holds_pixels_that_no_mask_has(discs: Any, threshold: float) -> None:
+    hyp = discs(RADII)
+    np.testing.assert_array_equal(hyp.consensus(threshold), hyp.masks.any(axis=0))
+
+
+@pytest.mark.parametrize("size", [(0, 10), (-1, 5), (70_000, 70_000)])
+def test_sizes_that_no_mask_has(discs: Any, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="expected a size"):
+        discs(RADII).at(size)
+
+
+@pytest.mark.parametrize("size", [(10, 10, 3), 5, (10.5, 10)])
+def test_what_is_no_size(discs: Any, size: Any) -> None:
+    with pytest.raises(TypeError):
+        discs(RADII).at(size)
+
+
+def test_a_bool_is_no_number_of_a_hypothesis(discs: Any) -> None:
+    with pytest.raises(TypeError, match="came a bool"):
+        discs(RADII)[True]
+
+
+def test_a_link_stays_and_its_file_is_written(discs: Any, tmp_path: Path) -> None:
+    (tmp_path / "link.npz").symlink_to(tmp_path / "file.npz")
+    discs(RADII).save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert np.load(tmp_path / "file.npz")["scores"].shape == (5,)
+
+
+def test_a_pipe_is_not_replaced(discs: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ValueError, match="came a device, a pipe or a socket"):
+        discs(RADII).save(tmp_path / "pipe.npz")
+    assert (tmp_path / "pipe.npz").is_fifo()

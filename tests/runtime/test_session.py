@@ -221,6 +221,32 @@ def test_a_forked_child_gets_an_error_instead_of_a_hang(session: asam_trt.Sessio
         assert "does not survive the fork" in stream.read()
 
 
+def test_a_forked_child_may_close_and_drop_a_session(engine: Path) -> None:
+    """ONNX Runtime's pool would wait for threads that the child does not have."""
+    script = f"""
+import gc, os
+import numpy as np
+import asam_trt
+session = asam_trt.Session({str(engine)!r}, encoder="onnxruntime", threads=2)
+session.set_image(np.zeros((64, 64, 3), np.uint8))
+session.sample(n=2)
+if os.fork() == 0:
+    session.close()
+    del session
+    gc.collect()
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.wait()[1]), len(session.sample(n=2)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.stdout.split() == ["3", "2"], done.stderr
+
+
+def test_no_box_among_boxes(session: asam_trt.Session, image: np.ndarray) -> None:
+    session.set_image(image)
+    with pytest.raises(TypeError, match="came None among them"):
+        session.sample(boxes=[BOX, None], n=1)  # type: ignore[list-item]
+
+
 def test_sampling_needs_no_torch(engine: Path) -> None:
     script = f"""
 import sys

@@ -71,13 +71,22 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def has(feature: str) -> bool:
+    """Whether the system names an instruction set with ``feature`` in its name, such as "vnni"."""
+    return any(feature in line for line in _cpu_lines("flags"))
+
+
 def _processor() -> str:
+    models = [line.split(":", 1)[1].strip() for line in _cpu_lines("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _cpu_lines(name: str) -> list[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+        return []
+    return [line for line in lines if line.startswith(name)]
 
 
 def _commit() -> str | None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import asam_trt
@@ -33,13 +36,33 @@ _LIBRARY_ERRORS = (("PIL.Image", "DecompressionBombError"), ("av.error", "FFmpeg
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, 2 for a usage error, 130 when interrupted."""
     try:
-        status = _main(list(sys.argv[1:] if argv is None else argv))
+        with _ended_as_by_ctrl_c():
+            status = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # what the reader refuses shows here, and not when Python ends
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted. Python would complain again at exit.
         sys.stderr.close()
         return 0
     return status
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP interrupt a command, which then keeps what it has, as SIGINT does."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup or a caller has decided
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _main(words: list[str]) -> int:

@@ -21,7 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional
 
 import asam_trt
-from asam_trt import plots, render
+from asam.cli._questions import tell_unprompted
+from asam_trt import palette, plots, render
 from asam_trt.ahead import Behind
 from asam_trt.files import check_targets, replacing
 from asam_trt.modes import Modes
@@ -124,13 +125,14 @@ def run(args: Args) -> int:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
     if args.boxes and (args.box is not None or args.points):
         raise ValueError("expected either --boxes, or one object by --box and --points, came both")
+    tell_unprompted(args.box, args.points, args.boxes)
     source = open_source(int(args.source) if args.source.isdigit() else args.source)
     name = "camera" + args.source if args.source.isdigit() else Path(args.source.rstrip("/")).stem
     out = args.output or Path("outputs") / "video" / name
     console = Console()
     log = _Log()
     try:
-        check_targets(out, _RESULTS)
+        check_targets(out, _RESULTS, (args.source, args.engine))
         with (
             asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session,
             _rerun(args) as viewers,
@@ -274,8 +276,10 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
             title=("" if len(objects) == 1 else f"object {of}: ")
             + f"area in pixels: median and the interval of {args.level:.0%} of {args.n} hypotheses",
             x_label="seconds",
+            # Those of the outlines, see `render.overlay_objects`.
+            colour=palette.CATEGORIES[(i if len(objects) > 1 else 1) % len(palette.CATEGORIES)],
         )
-        for of in objects
+        for i, of in enumerate(objects)
     ]
     with replacing(out / "areas.png") as temporary:
         plots.stacked(bands).save(temporary, "PNG")
@@ -308,12 +312,13 @@ def _table(path: Path, video: VideoWriter) -> Iterator[Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
+        # A line at a time, so that a disk that is full later has what came before.
+        with temporary.open("w", buffering=1, newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, _COLUMNS)
             writer.writeheader()
             yield writer
     finally:
-        if video.frames:
+        if video.frames and temporary.stat().st_size:
             # The plot of another run does not belong to this table.
             path.with_suffix(".png").unlink(missing_ok=True)
             os.replace(temporary, path)
