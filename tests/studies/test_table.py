@@ -66,8 +66,9 @@ def test_differences_are_paired_by_sample() -> None:
     rows = rows_of(
         "d",
         [
-            (0, measured(name, values))
+            (seed, measured(name, values))
             for name, values in zip("abcd", (base, ahead, behind, apart), strict=True)
+            for seed in (0, 1)
         ],
     )
     difference, (low, high) = rows[1].differences["ged"]
@@ -81,12 +82,22 @@ def test_higher_is_better_for_hm_iou() -> None:
     rows = rows_of(
         "d",
         [
-            (0, measured("a", base, base)),
-            (0, measured("b", base, base + 0.1)),
-            (0, measured("c", base, base - 0.1)),
+            (seed, measured(name, base, base + shift))
+            for name, shift in (("a", 0.0), ("b", 0.1), ("c", -0.1))
+            for seed in (0, 1)
         ],
     )
     assert "- hm_iou, n = 16, against a: better: b; worse: c; undecided: none" in verdicts(rows)
+
+
+@pytest.mark.parametrize(("seeds", "groups", "judged"), [(1, 10, False), (2, 4, False), (2, 5, True)])
+def test_few_seeds_or_groups_are_not_judged(seeds: int, groups: int, judged: bool) -> None:
+    base = noise(0)[: 3 * groups]
+    runs = [(s, measured(m, base + shift)) for m, shift in (("a", 0.0), ("b", -0.1)) for s in range(seeds)]
+    said = verdicts(rows_of("d", runs))[0]
+    assert said.startswith("- ged, n = 16, against a: ")
+    assert ("better: b" in said) == judged
+    assert said.endswith("too few seeds or groups to judge") != judged
 
 
 def test_each_number_of_hypotheses_is_compared_with_its_own() -> None:

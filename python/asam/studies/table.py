@@ -16,6 +16,9 @@ from asam.evaluate.report import cell, nulls
 
 LOWER_IS_BETTER = ("ged",)
 COMPARED = ("ged", "hm_iou")
+FEWEST_SEEDS = 2
+FEWEST_GROUPS = 5
+"""With fewer seeds or groups nobody is called better or worse: intervals from so few are too short."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,19 @@ def _cell(row: Row, name: str) -> str:
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """For each number of hypotheses and each compared figure of one data set: who is ahead of the first method.
 
-    Ahead or behind is said where the paired interval of the difference leaves out 0.
+    Ahead or behind is said where the paired interval of the difference leaves out 0, and nothing is said of rows with
+    fewer than :data:`FEWEST_SEEDS` seeds or :data:`FEWEST_GROUPS` groups.
     """
     lines = []
     for n in dict.fromkeys(row.n for row in rows):
-        others = [row for row in rows if row.n == n and row.differences]
+        same = [row for row in rows if row.n == n]
+        others = [row for row in same if row.differences]
+        few = any(len(row.seeds) < FEWEST_SEEDS or row.groups < FEWEST_GROUPS for row in same)
         for name in COMPARED if others else ():
+            title = f"- {name}, n = {n}, against {rows[0].method}"
+            if few:
+                lines.append(f"{title}: too few seeds or groups to judge")
+                continue
             sign = -1 if name in LOWER_IS_BETTER else 1
             groups: dict[str, list[str]] = {"better": [], "worse": [], "undecided": []}
             for row in others:
@@ -164,5 +174,5 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
                 else:
                     groups["better" if sign * low > 0 else "worse"].append(row.method)
             said = "; ".join(f"{word}: {', '.join(who) or 'none'}" for word, who in groups.items())
-            lines.append(f"- {name}, n = {n}, against {rows[0].method}: {said}")
+            lines.append(f"{title}: {said}")
     return lines
