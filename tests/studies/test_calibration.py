@@ -74,6 +74,18 @@ def test_the_fit_finds_the_temperature_that_was_put_in(best: float) -> None:
         assert found.after.figures["ged_u"][0] < found.before.figures["ged_u"][0] - 0.005
 
 
+@pytest.mark.parametrize(
+    ("grid", "at_the_end"), [((0.5, 1.0, 2.0), False), ((1.0, 2.0), True), ((0.5, 1.0), True)]
+)
+def test_a_fit_at_the_end_of_the_grid_says_so(grid: tuple[float, ...], at_the_end: bool) -> None:
+    data = Disks(40)
+    with bars(shown=False) as start:
+        found = fit_temperature(source(SPREAD), data, n=24, grid=grid, start=start)
+    assert found.best == 1
+    text = table(calibrate(source(SPREAD), data, n=8), found)
+    assert text.endswith("It lies at the end of the grid: the minimum may be beyond.") == at_the_end
+
+
 def test_only_the_other_half_judges() -> None:
     data = Disks(9)
     fit, report = halves(data)

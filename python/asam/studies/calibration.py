@@ -300,9 +300,15 @@ def table(whole: Calibration, fit: Temperature | None) -> str:
         lines += [
             "",
             f"Fitted temperature {fit.best:g}, of {tried} (mean GED, U form, on the fitting half). The halves share no "
-            "group; only the rows of the other half say what the fit is worth.",
+            "group; only the rows of the other half say what the fit is worth." + _at_the_end(fit),
         ]
     return "\n".join(lines)
+
+
+def _at_the_end(fit: Temperature) -> str:
+    if min(fit.curve) < fit.best < max(fit.curve):
+        return ""
+    return " It lies at the end of the grid: the minimum may be beyond."
 
 
 def plot(whole: Calibration, fit: Temperature | None) -> Image.Image:
