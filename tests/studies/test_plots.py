@@ -10,7 +10,7 @@ from asam.studies.plots import chart, reliability_chart
 from asam_trt import palette
 
 NAN = float("nan")
-PLOT = (slice(64, 362), slice(64, 876))  # rows and columns of the plotting area
+PLOT = (slice(100, 398), slice(64, 876))  # rows and columns of the plotting area
 
 
 def centre(picture: Image.Image, colour: palette.Colour, columns: slice = PLOT[1]) -> tuple[float, float]:
@@ -45,6 +45,14 @@ def test_perfect_calibration_lies_on_the_diagonal() -> None:
     height, width = PLOT[0].stop - PLOT[0].start, PLOT[1].stop - PLOT[1].start
     row, column = centre(picture, palette.CATEGORIES[0])
     assert 1 - row / height == pytest.approx(column / width, abs=0.02)
+
+
+def test_the_y_label_stands_above_the_y_axis() -> None:
+    series = {str(number): [(1.0, NAN, NAN)] for number in range(9)}  # three rows of names
+    with_label, without = (np.asarray(chart(["x"], series, title="t", y_label=y)) for y in ("label of y", ""))
+    rows, columns = (with_label != without).any(axis=2).nonzero()
+    assert 73 < rows.min() <= rows.max() < PLOT[0].start - 5
+    assert columns.min() < PLOT[1].start
 
 
 def test_series_as_long_as_their_labels() -> None:

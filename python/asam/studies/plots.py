@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from asam_trt import palette
 
-_SIZE = (900, 420)
-_TOP, _RIGHT, _BOTTOM, _LEFT = 64, 24, 58, 64
+_SIZE = (900, 456)
+_TOP, _RIGHT, _BOTTOM, _LEFT = 100, 24, 58, 64
 _GRID = (52, 55, 61)
 
 Point = tuple[float, float, float]
@@ -100,7 +100,7 @@ def _page(
         spot = (_LEFT - 8, axes.at(x[0], value)[1])
         draw.text(spot, f"{value:g}", palette.FAINT, palette.font(13), anchor="rm")
     draw.text((_LEFT, 6), title, palette.INK, palette.font(15))
-    draw.text((8, _SIZE[1] - 24), y_label, palette.FAINT, palette.font(13))
+    draw.text((8, _TOP - 12), y_label, palette.FAINT, palette.font(13), anchor="ls")
     return page, axes
 
 
