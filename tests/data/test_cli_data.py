@@ -52,7 +52,12 @@ def test_split_writes_a_manifest(written, tmp_path, capsys):
     assert main(["data", "split", str(root), "--output", str(output), "--scheme", "index-order"]) == 0
     content = json.loads(output.read_text())
     assert content["dataset"] == "lidc-v1"
-    assert sum(map(len, content["splits"].values())) == 3
+    assert {name: len(ids) for name, ids in content["splits"].items()} == {
+        "train": 2,
+        "validate": 0,
+        "test": 1,
+    }
+    assert capsys.readouterr().err == "warning: no sample in validate: too few samples or groups\n"
 
 
 def test_list_and_errors(tmp_path, capsys):
@@ -60,4 +65,8 @@ def test_list_and_errors(tmp_path, capsys):
     assert "synthetic:nested" in capsys.readouterr().out.split()
     assert main(["data", "check", str(tmp_path)]) == 2
     assert "no known layout" in capsys.readouterr().err
+    assert main(["data", "check", str(tmp_path / "nonexist")]) == 2
+    said = capsys.readouterr().err
+    assert "is not there" in said
+    assert "lidc-crops" not in said
     assert main(["data", "show", "synthetic:nested", "--count", "0"]) == 2

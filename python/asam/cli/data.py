@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -182,6 +183,9 @@ def _split(args: Split) -> int:
     manifest = make_split(open_dataset(layout, path, "all"), name=layout, scheme=args.scheme, seed=args.seed)
     check_suffix("--output", args.output, ".json")
     manifest.save(args.output)
+    empty = [name for name, ids in manifest.splits.items() if not ids]
+    if empty:
+        print(f"warning: no sample in {' and '.join(empty)}: too few samples or groups", file=sys.stderr)
     sizes = ", ".join(f"{name} {len(ids)}" for name, ids in manifest.splits.items())
     print(f"{sizes} (sha256 {manifest.sha256[:12]}): wrote {args.output}")
     return 0

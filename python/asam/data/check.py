@@ -52,10 +52,11 @@ def find(root: str | Path) -> Iterator[tuple[str, Path]]:
     name = detect(path)
     inside = [(detect(folder), folder) for folder in listing(path)] if name is None else [(name, path)]
     found = [(layout, folder) for layout, folder in inside if layout is not None]
+    if not found and not path.exists():
+        raise DataError(path, "is not there", "check the path")
     if not found:
         known = ", ".join(FORMATS)
-        state = "has no known layout" if path.exists() else "is not there"
-        raise DataError(path, state, f"known layouts are described in docs/data.md: {known}")
+        raise DataError(path, "has no known layout", f"known layouts are described in docs/data.md: {known}")
     yield from found
 
 
