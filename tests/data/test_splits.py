@@ -9,6 +9,7 @@ from layouts import lidc_crops
 
 from asam.data import DataError, Folder, Manifest, Synthetic, make_split, open_dataset
 from asam.data.base import ArrayDataset
+from asam.data.registry import divided_by
 
 
 class _Named(ArrayDataset):
@@ -123,3 +124,9 @@ def test_names_and_synthetic_splits():
         open_dataset("cats")
     with pytest.raises(ValueError, match="needs root="):
         open_dataset("folder")
+
+
+def test_what_splits_are_made_by(written):
+    assert divided_by("lidc-crops", written("lidc-crops")[0], "group") == "the files' own"
+    assert divided_by("lidc-v1", written("lidc-v1")[0], "index-order") == "index-order"
+    assert divided_by("synthetic:pair", None, "group") == "a seed for each"

@@ -103,7 +103,7 @@ def test_the_report_says_what_was_judged_and_how(
     assert document["data"] == {
         "name": "synthetic:pair",
         "split": "validate",
-        "split_scheme": "group",
+        "split_scheme": "a seed for each",
         "sha256": document["reports"][0]["data_sha256"],
     }
     assert [(r["method"], r["n"]) for r in document["reports"]] == [
@@ -117,6 +117,7 @@ def test_the_report_says_what_was_judged_and_how(
     table = output.with_suffix(".md").read_text()
     assert table.strip() in capsys.readouterr().out
     assert document["models"][0]["sha256"] in table
+    assert "split validate (a seed for each)" in table
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
@@ -139,7 +140,7 @@ def test_only_a2sam_throws_checkpoints_together(
     assert asked([checkpoint] * 4, "--protocol", "a2sam", "--output", output) == 0
     document = json.loads(output.read_text())
     assert document["checkpoints"] == 4
-    assert document["data"]["split_scheme"] == "index-order"
+    assert document["data"]["split_scheme"] == "a seed for each"
     (report,) = document["reports"]
     assert (report["method"], report["n"]) == ("A-SAM, 4 checkpoints", 16)
     assert report["conventions"] == {**A2SAM.figures, "empty": "one"}

@@ -59,6 +59,7 @@ class Args:
 def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
     from asam.cli._evaluate.common import open_data, write_report
+    from asam.data.registry import divided_by
     from asam.evaluate import PROTOCOLS, evaluate, markdown
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.progress import bars
@@ -70,6 +71,7 @@ def run(args: Args) -> int:
     models = [of_model(path) for path in args.model]
     scheme = args.split_scheme or protocol.split_scheme
     data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit, scheme=scheme)
+    division = divided_by(args.data, args.root, scheme)
     reports = []
     with bars() as start:
         for method in methods:
@@ -84,7 +86,7 @@ def run(args: Args) -> int:
     members = len(models) * max(len(args.epochs), 1)
     of_epochs = f", epochs {', '.join(map(str, args.epochs))}" if args.epochs else ""
     header = [
-        f"data {args.data}, split {args.split} (by {scheme} where the files have none)",
+        f"data {args.data}, split {args.split} ({'by ' if division == scheme else ''}{division})",
         f"checkpoints: {members}, {named}{of_epochs}",
     ]
     table = markdown(reports, header=header)
@@ -95,7 +97,7 @@ def run(args: Args) -> int:
             "data": {
                 "name": args.data,
                 "split": args.split,
-                "split_scheme": scheme,
+                "split_scheme": division,
                 "sha256": reports[0].data_sha256,
             },
             "models": models,

@@ -24,7 +24,7 @@ from asam.data.sim10k import Sim10k
 from asam.data.splits import Manifest, Scheme, make_split
 from asam.data.synthetic import Synthetic
 
-__all__ = ["FORMATS", "Format", "detect", "names", "open_dataset"]
+__all__ = ["FORMATS", "Format", "detect", "divided_by", "names", "open_dataset"]
 
 SYNTHETIC: Final = "synthetic"
 
@@ -116,10 +116,21 @@ def open_dataset(
     layout, path = FORMATS[name], Path(root)
     if manifest is not None:
         return Manifest.load(manifest).select(layout.load(path, **_everything(layout), **options), split)
-    if layout.has_splits is not None and layout.has_splits(path):
+    if _has_own_splits(layout, path):
         return layout.load(path, split=split, **options)
     data = layout.load(path, **_everything(layout), **options)
     return data if split == "all" else make_split(data, name=name, scheme=scheme).select(data, split)
+
+
+def divided_by(name: str, root: str | Path | None, scheme: Scheme) -> str:
+    """What `open_dataset` makes splits by: "the files' own", "a seed for each" of a synthetic set, or the scheme."""
+    if name.partition(":")[0] == SYNTHETIC:
+        return "a seed for each"
+    return "the files' own" if root is not None and _has_own_splits(FORMATS[name], Path(root)) else scheme
+
+
+def _has_own_splits(layout: Format, root: Path) -> bool:
+    return layout.has_splits is not None and layout.has_splits(root)
 
 
 def _everything(layout: Format) -> dict[str, str]:
