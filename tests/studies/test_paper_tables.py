@@ -77,4 +77,4 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     output = tmp_path / "tables.md"
     assert cli.main(["evaluate", "tables", "--studies", str(path), "--output", str(output)]) == 0
     assert "| A-SAM | ours, isic2016 | 0.123 |" in output.read_text()
-    assert capsys.readouterr().out == f"wrote {output}\n"
+    assert capsys.readouterr().out == f"{output.read_text()}\nwrote {output}\n"

@@ -18,20 +18,19 @@ class Args:
     studies: tuple[Path, ...] = ()
     """The study.json of each study; rows without one stay empty."""
     output: Path | None = None
-    """Markdown file to write; printed where left out."""
+    """Markdown file to write too."""
 
 
 def run(args: Args) -> int:
-    """Print the tables, or write them."""
+    """Print the tables, and write them where a file is named."""
     from asam.studies.paper_tables import read_studies, render
     from asam_trt.files import replacing
 
     text = render(read_studies(args.studies))
     check_suffix("--output", args.output, ".md")
-    if args.output is None:
-        print(text)
-        return 0
-    with replacing(args.output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(f"wrote {args.output}")
+    print(text)
+    if args.output is not None:
+        with replacing(args.output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(f"wrote {args.output}")
     return 0
