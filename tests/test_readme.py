@@ -15,10 +15,11 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", ["README.md", "docs/video.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/baselines.md", "docs/metrics.md", "docs/video.md"])
 def test_python_of_the_documents(repository: Path, tmp_path: Path, document: str) -> None:
     pytest.importorskip("skimage", reason="the README's photo comes with scikit-image")
-    programs = blocks(repository / document, "python")
+    # SegGPT's weights are the user's.
+    programs = [code for code in blocks(repository / document, "python") if "seggpt" not in code]
     assert programs
     for program in programs:
         done = subprocess.run(
