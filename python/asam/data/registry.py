@@ -123,7 +123,7 @@ def open_dataset(
 
 
 def divided_by(name: str, root: str | Path | None, scheme: Scheme) -> str:
-    """What `open_dataset` makes splits by: "the files' own", "a seed for each" of a synthetic set, or the scheme."""
+    """What makes the splits: the scheme, "the files' own", or for a synthetic set "a seed for each"."""
     if name.partition(":")[0] == SYNTHETIC:
         return "a seed for each"
     return "the files' own" if root is not None and _has_own_splits(FORMATS[name], Path(root)) else scheme

@@ -152,8 +152,8 @@ def _cell(row: Row, name: str) -> str:
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """For each number of hypotheses and each compared figure of one data set: who is ahead of the first method.
 
-    Ahead or behind is said where the paired interval of the difference leaves out 0, and nothing is said of rows with
-    fewer than :data:`FEWEST_SEEDS` seeds or :data:`FEWEST_GROUPS` groups.
+    Ahead or behind is said where the paired interval of the difference leaves out 0, and nobody is judged where a
+    row has fewer than :data:`FEWEST_SEEDS` seeds or :data:`FEWEST_GROUPS` groups.
     """
     lines = []
     for n in dict.fromkeys(row.n for row in rows):
