@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-_MOST = {"side": 1 << 12, "width": 1 << 13, "heads": 256, "mlp_dim": 1 << 16, "channels": 1 << 12}
+MOST_SIDE = 1 << 12
+"""S, pixels."""
+
+_MOST = {"side": MOST_SIDE, "width": 1 << 13, "heads": 256, "mlp_dim": 1 << 16, "channels": 1 << 12}
 _MOST_BLOCKS = 256
 
 

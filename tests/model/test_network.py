@@ -109,6 +109,7 @@ def test_every_prompt_of_sam(model: ASAM, prompt: dict[str, object]) -> None:
     ("changes", "named"),
     [
         ({"backbone": "vit_x"}, "vit_x"),
+        ({"image_size": 100_000_000}, "image_size: .*4096 at most"),
         ({"image_size": 100}, "multiple of 16"),
         ({"image_size": 0}, "multiple of 16"),
         ({"mask_tokens": 0}, "mask_tokens"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+from asam_trt.encoder_spec import MOST_SIDE
+
 PATCH = 16  # pixels a side of one grid cell, in every SAM backbone
 SAM_SIDE = 1024  # S of the official checkpoints
 SAM_PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, as segment_anything
@@ -99,7 +101,7 @@ class ModelConfig:
     Attributes:
         preset: name of the set of choices this configuration began from.
         backbone: key of :data:`BACKBONES`.
-        image_size: S, side of the square the image is resized into, pixels; a multiple of 16.
+        image_size: S, side of the square the image is resized into, pixels; a multiple of 16 up to 4096.
         mask_tokens: K, mask tokens that the ensemble weighs.
         latents: which of "prompt" and "image" there are; one that is not is the constant zero, its combiner stays.
         posterior: latents of training come from posteriors that see the rater's mask; False draws them from the priors.
@@ -148,9 +150,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise ValueError(f"backbone: expected one of {sorted(BACKBONES)}, got {self.backbone!r}")
-        if not isinstance(self.image_size, int) or self.image_size < PATCH or self.image_size % PATCH:
+        side = self.image_size
+        if not isinstance(side, int) or not PATCH <= side <= MOST_SIDE or side % PATCH:
             raise ValueError(
-                f"image_size: expected a positive multiple of {PATCH} pixels, got {self.image_size!r}"
+                f"image_size: expected a positive multiple of {PATCH} pixels, {MOST_SIDE} at most, got {side!r}"
             )
         if not isinstance(self.mask_tokens, int) or not 1 <= self.mask_tokens <= 64:
             raise ValueError(f"mask_tokens: expected 1 to 64, got {self.mask_tokens!r}")
