@@ -31,7 +31,7 @@ from safetensors.numpy import load_file
 
 from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.errors import EngineError
-from asam_trt.jitter import Jitter
+from asam_trt.jitter import NUMBERS, Jitter
 from asam_trt.precision import PRECISIONS
 from asam_trt.prior_spec import PriorConfig
 from asam_trt.sampler_spec import SamplerConfig
@@ -144,6 +144,7 @@ class EngineBundle:
         manifest = read_manifest(folder)
         sampler = _sampler_config(folder, manifest["sampler"])
         preprocessing = _preprocessing(folder, manifest["preprocessing"], sampler.side)
+        _check_readings(folder, sampler, preprocessing.jitter)
         files = _file_table(folder, manifest["files"])
         _check_no_strangers(folder, files)
         for name, (size, digest) in files.items():
@@ -430,6 +431,24 @@ def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preproces
     jitter = _jitter(file, values["jitter"]) if "jitter" in values else None
     means, stds = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
     return Preprocessing(side, means, stds, scale, boxes_only, jitter)
+
+
+def _check_readings(folder: Path, sampler: SamplerConfig, jitter: Jitter | None) -> None:
+    """Whether sampler and jitter are those of one kind of model."""
+    file = folder / MANIFEST
+    if sampler.separate_masks and (jitter is None or sampler.combiner_layers):
+        without = (
+            "no preprocessing.jitter" if jitter is None else f"{sampler.combiner_layers} combiner layers"
+        )
+        raise EngineError(
+            f"{file}: expected a plain SAM (sampler.separate_masks) to have preprocessing.jitter and no combiner "
+            f"layers, came {without}; build the engine again"
+        )
+    if jitter is not None and sampler.latent < NUMBERS:
+        raise EngineError(
+            f"{file}: expected sampler.latent of at least {NUMBERS} beside preprocessing.jitter, which takes its "
+            f"noise from there, came {sampler.latent}; build the engine again"
+        )
 
 
 def _jitter(file: Path, value: Any) -> Jitter:

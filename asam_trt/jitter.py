@@ -19,7 +19,7 @@ from asam_trt.geometry import Frame
 from asam_trt.prompt import Prompt
 
 _REFERENCE_SIDE = 128  # shifts are in pixels of an image of this longer side, as in the paper
-_NUMBERS = 4  # a jittered prompt: scale in x and y, shift in x and y
+NUMBERS = 4  # a jittered prompt: scale in x and y, shift in x and y
 _MOST_SHIFT = float(_REFERENCE_SIDE)
 _MOST_SCALE = 1e2
 
@@ -72,7 +72,7 @@ class Jitter:
                 f"expected a box or points, or n of at most {masks}, came n {len(noise)}: this model has no latents, "
                 f"and {masks} of its masks answer a prompt; more of them need a place that can be moved"
             )
-        return [prompt, *(self._moved(prompt, noise[j, 0, :_NUMBERS], frame) for j in range(count - 1))]
+        return [prompt, *(self._moved(prompt, noise[j, 0, :NUMBERS], frame) for j in range(count - 1))]
 
     def _moved(self, prompt: Prompt, normal: npt.NDArray[np.float32], frame: Frame) -> Prompt:
         uniform = ndtr(normal.astype(np.float64))
