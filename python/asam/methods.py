@@ -100,6 +100,11 @@ class Engine:
     session: Session
     name: str = "A-SAM, engine"
 
+    @classmethod
+    def of(cls, session: Session) -> Engine:
+        """Named after what the engine holds: a plain SAM, or an A-SAM."""
+        return cls(session, "SAM, engine" if session.engine.sampler.separate_masks else cls.name)
+
     def hypotheses(self, sample: Sample, *, n: int, seed: int) -> Hypotheses:
         """As :class:`Prior`, through the engine."""
         self.session.set_image(sample.image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from segment_anything.modeling import Sam
 import asam
 import asam_trt
 from asam.cli import main
+from asam.data import Synthetic
+from asam.methods import Engine
 from asam.model import CheckpointError
 from asam.plain_sam import PlainSam, is_sam
 from asam.prompts import PERTURBATIONS, BoxPerturbation
+from asam.studies.calibration import calibrate
 from asam_trt import EngineError, bundle
 from asam_trt.geometry import Frame
 from asam_trt.jitter import JITTERS, Jitter
@@ -137,6 +141,14 @@ def test_it_says_what_its_hypotheses_are(sam_engine: Path, sam_session: asam_trt
     assert manifest["source"]["readings"].startswith("plain SAM: its 3 multimask masks of the prompt")
     assert manifest["sampler"]["separate_masks"] is True
     assert manifest["preprocessing"]["jitter"] == {"scale": [1.0, 1.0], "shift": 5.0}
+
+
+def test_evaluation_names_it_and_calibration_refuses_it(sam_engine: Path, engine: Path) -> None:
+    with asam_trt.load(sam_engine) as session, asam_trt.load(engine) as other:
+        assert Engine.of(session).name == "SAM, engine"
+        assert Engine.of(other).name == "A-SAM, engine"
+        with pytest.raises(ValueError, match=r"calibration: expected an engine with latents.*plain SAM"):
+            calibrate(session, Synthetic("pair", length=1, size=64))
 
 
 def test_commands(sam_engine: Path, image: np.ndarray, tmp_path: Path) -> None:
@@ -259,6 +271,26 @@ def test_an_absurd_jitter_is_an_engine_error(sam_engine: Path, tmp_path: Path, j
     (folder / "manifest.json").write_bytes(bundle.manifest_bytes(manifest))
     with pytest.raises(EngineError, match=r"manifest.json: expected (preprocessing\.)?jitter"):
         asam_trt.Session(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["preprocessing"].pop("jitter"), "came no preprocessing.jitter"),
+        (lambda m: m["sampler"].update(combiner_layers=4), "came 4 combiner layers"),
+        (lambda m: m["sampler"].update(latent=2), "sampler.latent of at least 4 beside preprocessing.jitter"),
+    ],
+)
+def test_sampler_and_jitter_are_of_one_kind_of_model(
+    sam_engine: Path, tmp_path: Path, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    folder = Path(shutil.copytree(sam_engine, tmp_path / "copy.asam"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    manifest["digest"] = bundle.manifest_digest(manifest)
+    (folder / "manifest.json").write_bytes(bundle.manifest_bytes(manifest))
+    with pytest.raises(EngineError, match=rf"manifest\.json: .*{message}"):
+        bundle.EngineBundle.open(folder)
 
 
 def test_jitter_stays_in_the_image() -> None:

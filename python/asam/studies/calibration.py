@@ -37,6 +37,13 @@ class Tempered:
     source: ASAM | Session
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        if isinstance(self.source, Session) and self.source.engine.preprocessing.jitter is not None:
+            raise ValueError(
+                "calibration: expected an engine with latents, whose spread a temperature sets, got one whose "
+                f"hypotheses are from {self.source.engine.readings}; asam evaluate judges it as it is"
+            )
+
     @property
     def name(self) -> str:
         """As it stands in tables."""

@@ -35,7 +35,7 @@ def open_method(path: Path, epoch: int | None = None) -> Engine | Prior:
     from asam.model import ASAM, load_checkpoint
 
     if path.is_dir():
-        return Engine(asam_trt.load(path))
+        return Engine.of(asam_trt.load(path))
     # Other suffixes are formats of A-SAM alone.
     safe = epoch is None and path.suffix == ".safetensors"
     network = load(path) if safe else load_checkpoint(path, epochs=epoch)
