@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,13 +18,12 @@ from asam.model.checkpoint import load_sam
 from asam.model.config import BACKBONES, PATCH
 from asam.model.published_file import is_torch_file
 from asam.model.sampling import model_input, model_space
+from asam.model.torch_file import POSITION, TOKENS, check_position, named_tensors, read_torch_file
 from asam_trt import Hypotheses
 from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.noise import latent_noise
 from asam_trt.prompt import Prompt
 
-_POSITION = "image_encoder.pos_embed"
-_TOKENS = "mask_decoder.mask_tokens.weight"
 _BLOCK = "image_encoder.blocks."
 
 
@@ -55,13 +53,14 @@ class PlainSam:
         file = Path(path)
         state = _tensors(file)
         if state is None:
-            raise CheckpointError(f"{file}: expected a SAM state dict (with {_POSITION} and {_TOKENS})")
-        position, tokens = state[_POSITION], state[_TOKENS]
+            raise CheckpointError(f"{file}: expected a SAM state dict (with {POSITION} and {TOKENS})")
+        position, tokens = named_tensors(file, state)[POSITION], state[TOKENS]
+        check_position(file, position)
         width = position.shape[-1]
         depth = len({key.split(".")[2] for key in state if key.startswith(_BLOCK)})
         known = {name: (sizes.embed_dim, sizes.depth) for name, sizes in BACKBONES.items()}
         backbone = next((name for name, sizes in known.items() if sizes == (width, depth)), None)
-        if backbone is None or position.ndim != 4 or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
+        if backbone is None or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
             raise CheckpointError(
                 f"{file}: expected a backbone of (width, blocks) out of {known}, came {(width, depth)} with "
                 f"position table {tuple(position.shape)} and mask tokens {tuple(tokens.shape)}"
@@ -132,9 +131,9 @@ def is_sam(path: Path) -> bool:
 def _tensors(file: Path) -> dict[str, torch.Tensor] | None:
     """The tensors of a file that may be SAM's; None of any other."""
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError):
+        found = read_torch_file(file, mapped=True)
+    except CheckpointError:
         return None
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         return None
-    return found if _POSITION in found and _TOKENS in found else None
+    return found if POSITION in found and TOKENS in found else None

@@ -78,6 +78,7 @@ def test_tensors_that_do_not_fit(model: ASAM, tmp_path: Path) -> None:
         ({"ensemble": None}, "expected ensemble .8,., got no such"),
         ({"ensemble": torch.zeros(3)}, "expected ensemble .8,., got .3,."),
         ({"ensemble": torch.full((8,), torch.nan)}, "NaN"),
+        ({"ensemble": torch.zeros(8, dtype=torch.int32)}, "ensemble as a dense tensor .*int32"),
         ({"spare": torch.zeros(3)}, "spare"),
     ):
         with pytest.raises(CheckpointError, match=named):
@@ -214,6 +215,67 @@ def test_sam_file_that_does_not_fit(tmp_path: Path, changes: dict[str, torch.Ten
     with pytest.raises(CheckpointError, match=named):
         load_sam(model, tmp_path / "sam.pth")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+HUGE = torch.zeros(1, 1, 1, 64).expand(1, 5000, 5000, 64)
+POSITION, BIAS = "image_encoder.pos_embed", "image_encoder.neck.1.bias"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (POSITION, HUGE, r"pos_embed with all its numbers, got \(1, 5000, 5000, 64\), 6400000000 bytes"),
+        (POSITION, torch.tensor(1.0), r"a square table \[1, e, e, channels\].*got \(\)"),
+        (POSITION, torch.zeros(1, 8, 6, 64), r"a square table .*got \(1, 8, 6, 64\)"),
+        (POSITION, torch.zeros(1, 0, 0, 64), "e from 1 to 256, got"),
+        (POSITION, torch.zeros(1, 257, 257, 64, dtype=torch.float16), "e from 1 to 256, got"),
+        (BIAS, torch.zeros(64, device="meta"), "neck.1.bias as a dense tensor .*meta"),
+        (BIAS, torch.zeros(64).to_sparse(), "neck.1.bias as a dense tensor .*sparse_coo"),
+        (BIAS, torch.zeros(64, dtype=torch.complex64), "neck.1.bias as a dense tensor .*complex64"),
+        (BIAS, torch.zeros(64, dtype=torch.int64), "neck.1.bias as a dense tensor .*int64"),
+        ("image_encoder.blocks.0.attn.rel_pos_h", torch.zeros(64), r"rel_pos_h \(7, 16\)"),
+        ("mask_decoder.iou_prediction_head.layers.2.bias", torch.tensor(1.0), r"layers.2.bias \(9,\)"),
+        (3, torch.zeros(64), "by the name 3"),
+    ],
+)
+def test_sam_tensors_that_are_no_plain_arrays(
+    tmp_path: Path, name: str, value: torch.Tensor, message: str
+) -> None:
+    sam_like(tmp_path / "sam.pth")
+    torch.save({**torch.load(tmp_path / "sam.pth", weights_only=True), name: value}, tmp_path / "sam.pth")
+    with pytest.raises(CheckpointError, match=message):
+        load_sam(nano(image_size=64), tmp_path / "sam.pth")
+
+
+def test_what_a_foreign_file_is_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    sam_like(path)
+    state = torch.load(path, weights_only=True)
+    kinds = r"asam wrote \(\.safetensors\), published .*'epoch_<n>'.*sam_vit_\*\.pth"
+    for found, message in (
+        ({"model": state, "step": 3}, "a dict with a state dict under 'model'; save that one by itself"),
+        ({f"module.{k}": v for k, v in state.items()}, r"DataParallel.*network\.module\.state_dict\(\)"),
+    ):
+        torch.save(found, path)
+        with pytest.raises(CheckpointError, match=f"{kinds}.*{message}"):
+            load_checkpoint(path)
+        with pytest.raises(CheckpointError, match=f"SAM's state dict .*{message}"):
+            load_sam(nano(image_size=64), path)
+    for found, message in (
+        (state, "SAM's state dict, which has no latents; .*asam build"),
+        ({**state, "step": 3}, "SAM's state dict with 'step' in it"),
+        ({POSITION: state[POSITION]}, "SAM's state dict without mask_decoder.mask_tokens.weight"),
+        ({"x": state[POSITION]}, "a dict with the entry 'x'"),
+    ):
+        torch.save(found, path)
+        with pytest.raises(CheckpointError, match=message):
+            load_checkpoint(path)
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=f"{kinds}.*a pickle, or a file of PyTorch before 1.6"):
+        load_checkpoint(path)
+    path.write_bytes(pickle.dumps({"x": 1}))
+    with pytest.raises(CheckpointError, match="looks like a pickle"):
+        load_checkpoint(path)
 
 
 @pytest.fixture(scope="module")

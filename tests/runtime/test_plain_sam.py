@@ -253,6 +253,30 @@ def test_foreign_files_and_options_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("image_encoder.pos_embed", torch.zeros(1, 1, 1, 64).expand(1, 5000, 5000, 64), "all its numbers"),
+        ("image_encoder.pos_embed", torch.tensor(0.0), "a square table"),
+        ("mask_decoder.mask_tokens.weight", torch.zeros(4, 64, device="meta"), "dense tensor .*meta"),
+        (3, torch.zeros(1), "by the name 3"),
+    ],
+)
+def test_tensors_that_are_no_plain_arrays(
+    sam: Sam, tmp_path: Path, name: str, value: torch.Tensor, message: str
+) -> None:
+    torch.save({**sam.state_dict(), name: value}, tmp_path / "sam.pth")
+    with pytest.raises(CheckpointError, match=message):
+        asam_trt.build_engine(tmp_path / "sam.pth", progress=False)
+    assert not (tmp_path / "sam.asam").exists()
+
+
+@pytest.mark.parametrize("side", [16_400, 100_000_000])
+def test_an_absurd_side_is_refused_at_once(sam_file: Path, tmp_path: Path, side: int) -> None:
+    with pytest.raises(ValueError, match=f"image_size: .*4096 at most, got {side}"):
+        asam_trt.build_engine(sam_file, tmp_path / "x.asam", image_size=side, progress=False)
+
+
+@pytest.mark.parametrize(
     "jitter",
     [
         {"scale": [1, 1]},

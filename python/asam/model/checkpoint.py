@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 import torch
@@ -21,6 +20,17 @@ from asam.model.errors import CheckpointError
 from asam.model.lora import is_adapter
 from asam.model.parameters import group_of
 from asam.model.published_file import is_torch_file, read_epochs
+from asam.model.torch_file import (
+    KINDS,
+    POSITION,
+    TOKENS,
+    check_dense,
+    check_position,
+    described,
+    is_pickle,
+    named_tensors,
+    read_torch_file,
+)
 from asam_trt.files import replacing
 
 if TYPE_CHECKING:
@@ -31,7 +41,6 @@ FORMAT = 1
 _HEADER = "asam"  # metadata key of the configuration
 
 _SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
-_TOKENS = "mask_decoder.mask_tokens.weight"
 _QUALITY = "mask_decoder.iou_prediction_head.layers."
 _HYPER = "mask_decoder.output_hypernetworks_mlps."
 _APART = 0.1  # distance of a copied mask token from its original, in standard deviations of SAM's tokens
@@ -95,10 +104,18 @@ def _load_own(file: Path) -> ASAM:
                 )
             tensors = {k: reader.get_tensor(k) for k in reader.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
+        if is_pickle(file):
+            raise CheckpointError(
+                f"{file}: expected {KINDS}, got what looks like a pickle, or a file of PyTorch before 1.6; "
+                "save its state dict again with torch.save of a newer PyTorch"
+            ) from error
         raise CheckpointError(f"{file}: expected a whole safetensors file, got: {error}") from error
 
-    model = ASAM(_config(file, header))
-    _check_tensors(file, {k: v.shape for k, v in model.state_dict().items()}, tensors)
+    config = _config(file, header)
+    with torch.device("meta"):  # nothing of the header's sizes is allocated before the file has the tensors
+        shapes = {k: v.shape for k, v in ASAM(config).state_dict().items()}
+    _check_tensors(file, shapes, tensors)
+    model = ASAM(config)
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -138,20 +155,17 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
         CheckpointError: the file is missing, damaged, holds anything but tensors, or is of another backbone.
     """
     file = _existing(path)
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        # What PyTorch says of a pickle with other objects advises to load them.
-        first = (
-            "something else"
-            if isinstance(error, UnpicklingError)
-            else (str(error) or repr(error)).splitlines()[0]
-        )
-        raise CheckpointError(f"{file}: expected a SAM state dict of tensors only, got: {first}") from error
-    if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
-        raise CheckpointError(f"{file}: expected a dict of tensors, got {type(found).__name__}")
-
+    read = read_torch_file(file)
+    if isinstance(read, dict) and not any(str(name).startswith(_SAM_PARTS) for name in read):
+        raise CheckpointError(f"{file}: expected SAM's state dict (sam_vit_*.pth), got {described(read)}")
+    found = named_tensors(file, read)
     own = model.state_dict()
+    for name, value in found.items():
+        if name in own or name.startswith((_QUALITY, _HYPER)):
+            check_dense(file, name, value)
+    if POSITION in found:
+        check_position(file, found[POSITION])
+
     given: dict[str, torch.Tensor] = found
     repeated: tuple[int, ...] = ()
     if model.config.start == "repeat":
@@ -182,7 +196,7 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
 
 def _is_given(key: str, config: ModelConfig) -> bool:
     """Whether a tensor of the model begins as the file's."""
-    new_head = config.start == "fresh" and key.startswith((_TOKENS, _HYPER, _QUALITY))
+    new_head = config.start == "fresh" and key.startswith((TOKENS, _HYPER, _QUALITY))
     return key.startswith(_SAM_PARTS) and not is_adapter(key) and not new_head
 
 
@@ -190,10 +204,10 @@ def _for_mask_tokens(
     file: Path, found: dict[str, torch.Tensor], mask_tokens: int
 ) -> tuple[dict[str, torch.Tensor], tuple[int, ...]]:
     """SAM's tensors with the single-mask token and ``mask_tokens`` others, and which of those are copies."""
-    table = found.get(_TOKENS)
+    table = found.get(TOKENS)
     if table is None or table.ndim != 2 or len(table) < 2:
         got = "no such tensor" if table is None else tuple(table.shape)
-        raise CheckpointError(f"{file}: expected {_TOKENS} of two or more rows, got {got}")
+        raise CheckpointError(f"{file}: expected {TOKENS} of two or more rows, got {got}")
     have = len(table) - 1
     source = [0] + [(k - 1) % have + 1 for k in range(1, mask_tokens + 1)]
 
@@ -202,8 +216,8 @@ def _for_mask_tokens(
     # Equal tokens would get equal gradients and stay equal for good: set the copies a little apart.
     apart = torch.randn(rows[have + 1 :].shape, generator=torch.Generator().manual_seed(0))
     rows[have + 1 :] += _APART * table.float().std() * apart
-    given[_TOKENS] = rows
-    for key in (k for k in found if k.startswith(_QUALITY) and len(found[k]) == have + 1):
+    given[TOKENS] = rows
+    for key in (k for k in found if k.startswith(_QUALITY) and found[k].shape[:1] == (have + 1,)):
         given[key] = found[key][source]
     for k, origin in enumerate(source):
         for key in (name for name in found if name.startswith(f"{_HYPER}{origin}.")):
@@ -244,6 +258,7 @@ def _check_tensors(file: Path, shapes: dict[str, torch.Size], tensors: dict[str,
             raise CheckpointError(f"{file}: expected {key} {tuple(shape)}, got no such tensor")
         if tensors[key].shape != shape:
             raise CheckpointError(f"{file}: expected {key} {tuple(shape)}, got {tuple(tensors[key].shape)}")
+        check_dense(file, key, tensors[key])
         if not torch.isfinite(tensors[key]).all():
             raise CheckpointError(f"{file}: expected finite numbers in {key}, got NaN or infinity")
     if extra := sorted(set(tensors) - set(shapes)):
@@ -254,11 +269,13 @@ def _fit(key: str, value: torch.Tensor, shape: torch.Size) -> torch.Tensor | Non
     """``value`` in ``shape``, position tables resized as SAM resizes relative ones; None where it does not fit."""
     if value.shape == shape:
         return value
-    if key == "image_encoder.pos_embed" and value.shape[-1] == shape[-1]:
+    if value.ndim != len(shape) or not value.numel() or value.shape[-1] != shape[-1]:
+        return None
+    if key == POSITION:
         grid = value.permute(0, 3, 1, 2)
         resized = functional.interpolate(grid, size=shape[1:3], mode="bilinear", align_corners=False)
         return resized.permute(0, 2, 3, 1)
-    if key.endswith((".rel_pos_h", ".rel_pos_w")) and value.shape[-1] == shape[-1]:
+    if key.endswith((".rel_pos_h", ".rel_pos_w")):
         line = value.T[None]
         return functional.interpolate(line, size=shape[0], mode="linear", align_corners=False)[0].T
     return None

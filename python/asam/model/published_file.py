@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +14,7 @@ import torch
 from asam.model.config import PATCH, ModelConfig
 from asam.model.errors import CheckpointError
 from asam.model.presets import PRESETS
+from asam.model.torch_file import KINDS, check_dense, described, named_tensors, read_torch_file
 
 if TYPE_CHECKING:
     from asam.model.network import ASAM
@@ -68,26 +68,14 @@ def read_epochs(path: Path, wanted: tuple[int, ...] | None) -> dict[int, ASAM]:
 
 
 def _entries(path: Path) -> dict[int, dict[str, Any]]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        # What PyTorch says of a pickle with other objects advises to load them.
-        first = (
-            "something else"
-            if isinstance(error, UnpicklingError)
-            else (str(error) or repr(error)).splitlines()[0]
-        )
-        raise CheckpointError(f"{path}: expected a file of tensors only, got: {first}") from error
+    found = read_torch_file(path)
     if not isinstance(found, dict) or not found:
         raise CheckpointError(f"{path}: expected epochs by name, 'epoch_<n>', got {type(found).__name__}")
     entries = {}
     for name, entry in found.items():
         match = _EPOCH.fullmatch(str(name))
         if match is None:
-            raise CheckpointError(
-                f"{path}: expected entries 'epoch_<n>' as the published code writes them, got {str(name)[:80]!r}; "
-                "official SAM weights go to ASAM.from_preset(sam_checkpoint=...)"
-            )
+            raise CheckpointError(f"{path}: expected {KINDS}, got {described(found)}")
         if not isinstance(entry, dict) or set(entry) != {_STATE, _WEIGHTS}:
             raise CheckpointError(f"{path}: expected {name} to hold {_STATE} and {_WEIGHTS}")
         entries[int(match[1])] = entry
@@ -106,10 +94,11 @@ def network_of(where: str, entry: dict[str, Any]) -> ASAM:
     """
     from asam.model.network import ASAM
 
-    state, weights = entry[_STATE], entry[_WEIGHTS]
-    tensors = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
-    if not tensors or not isinstance(weights, torch.Tensor) or weights.ndim != 2 or weights.shape[1] != 1:
+    state, weights = named_tensors(where, entry[_STATE]), entry[_WEIGHTS]
+    if not isinstance(weights, torch.Tensor) or weights.ndim != 2 or weights.shape[1] != 1:
         raise CheckpointError(f"{where}: expected {_STATE} of tensors and {_WEIGHTS} [K, 1]")
+    for name, value in {**state, _WEIGHTS: weights}.items():
+        check_dense(where, name, value)
     with torch.device("meta"):  # weights that the file replaces need not be drawn
         network = ASAM(_config(where, state, weights))
     own = network.state_dict()
