@@ -233,7 +233,7 @@ POSITION, BIAS = "image_encoder.pos_embed", "image_encoder.neck.1.bias"
         (BIAS, torch.zeros(64).to_sparse(), "neck.1.bias as a dense tensor .*sparse_coo"),
         (BIAS, torch.zeros(64, dtype=torch.complex64), "neck.1.bias as a dense tensor .*complex64"),
         (BIAS, torch.zeros(64, dtype=torch.int64), "neck.1.bias as a dense tensor .*int64"),
-        ("image_encoder.blocks.0.attn.rel_pos_h", torch.zeros(64), r"rel_pos_h \(7, 16\)"),
+        ("image_encoder.blocks.0.attn.rel_pos_h", torch.zeros(16), r"rel_pos_h \(7, 16\)"),
         ("mask_decoder.iou_prediction_head.layers.2.bias", torch.tensor(1.0), r"layers.2.bias \(9,\)"),
         (3, torch.zeros(64), "by the name 3"),
     ],

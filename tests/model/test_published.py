@@ -226,6 +226,8 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         _set("fcomb_box.last_layer.bias", torch.full((256,), torch.nan)),
         "finite numbers in fcomb_box.last_layer.bias",
     ),
+    "integers": (_set(CONV, torch.zeros(64, 32, 3, 3, dtype=torch.int8)), f"{CONV} as a dense .*int8"),
+    "meta": (_set(CONV, torch.zeros(64, 32, 3, 3, device="meta")), f"{CONV} as a dense .*meta"),
     "twins differ": (
         _set("lora_sam.sam.prompt_encoder.no_mask_embed.weight", torch.zeros(1, 256)),
         "expected lora_sam.sam.prompt_encoder.no_mask_embed.weight equal to sam.prompt_encoder",
