@@ -261,6 +261,18 @@ class Hypotheses:
 
         return saving.save(self, as_path(path, "path"), kind)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Hypotheses:
+        """The hypotheses that `save` wrote to an .npz file, without their image.
+
+        Raises:
+            ValueError: the file holds something else.
+            OSError: it cannot be read.
+        """
+        from asam_trt import saving
+
+        return saving.load(as_path(path, "path"))
+
     def show(self) -> Any:
         """The hypothesis sheet as a PIL image, which a notebook displays."""
         from asam_trt import render

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from asam_trt import rle
 from asam_trt.contours import Polygon
 from asam_trt.files import replacing
+from asam_trt.geometry import MAX_IMAGE_SIDE, Frame
 from asam_trt.hypotheses import Hypotheses
 
 _SUFFIXES = {".npz": "npz", ".json": "coco", ".geojson": "polygons", "": "png"}
@@ -41,6 +43,28 @@ def save(hypotheses: Hypotheses, path: Path, kind: str | None = None) -> Path:
     with replacing(path) as temporary:
         _WRITERS[kind](hypotheses, temporary)
     return path
+
+
+def load(path: Path) -> Hypotheses:
+    """See `Hypotheses.load`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values = {name: file[name] for name in ("logits", "scores", "original", "input", "side")}
+    except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected hypotheses as Hypotheses.save writes them to .npz, came: {error}"
+        ) from error
+    sizes = [values[name].ravel().tolist() for name in ("original", "input", "side")]
+    (h, w), (high, wide), (side,) = (
+        sizes if [len(size) for size in sizes] == [2, 2, 1] else ((0, 0), (0, 0), (0,))
+    )
+    whole = all(isinstance(size, int) for size in (h, w, high, wide, side))
+    if not whole or not (
+        0 < h <= MAX_IMAGE_SIDE and 0 < w <= MAX_IMAGE_SIDE and 0 < high <= side and 0 < wide <= side
+    ):
+        raise ValueError(f"{path}: expected sizes of an image and its place in model space, came {sizes}")
+    frame = Frame((h, w), (high, wide), side)
+    return Hypotheses(values["logits"], values["scores"], frame)
 
 
 def _npz(hypotheses: Hypotheses, path: Path) -> None:

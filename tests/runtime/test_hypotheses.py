@@ -145,6 +145,38 @@ class TestSaving:
             masks = np.unpackbits(found["packed_masks"], axis=2, count=128).astype(bool)
             np.testing.assert_array_equal(masks, hyp.masks)
 
+    def test_npz_comes_back(self, discs: Any, tmp_path: Path) -> None:
+        for hyp in (discs(RADII), discs(RADII)[1:3].at((50, 77))):
+            found = Hypotheses.load(hyp.save(tmp_path / "h.npz"))
+            np.testing.assert_array_equal(found.masks, hyp.masks)
+            np.testing.assert_array_equal(found.scores, hyp.scores)
+            assert found.frame == hyp.frame
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"side": 0},
+            {"original": [3]},
+            {"input": [1.5, 2]},
+            {"logits": [[1.0]]},
+            {"scores": object()},
+            {"side": 512},
+        ],
+    )
+    def test_a_foreign_npz(self, discs: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+        path = discs(RADII).save(tmp_path / "h.npz")
+        with np.load(path) as file:
+            values = dict(file)
+        np.savez(path, **{**values, **{name: np.asarray(value) for name, value in change.items()}})
+        with pytest.raises((ValueError, TypeError)):
+            Hypotheses.load(path)
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive"])
+    def test_a_file_that_is_no_npz(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "h.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"expected hypotheses as Hypotheses\.save writes them"):
+            Hypotheses.load(tmp_path / "h.npz")
+
     def test_png_folder(self, discs: Any, tmp_path: Path) -> None:
         hyp = discs(RADII)
         folder = hyp.save(tmp_path / "masks")
