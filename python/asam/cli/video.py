@@ -38,6 +38,7 @@ _COLUMNS = (
 
 _RESULTS = ("overlay.mp4", "areas.csv", "areas.png")
 _WARM_UP = 5  # frames
+_LEAST_FOR_TAILS = 20  # frames from which p95 and p99 are told
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class _Log:
     draw_ms: list[float] = field(default_factory=list)
     first_ms: float = 0.0  # from the start to the first frame's hypotheses
     done: list[float] = field(default_factory=list)  # when each frame was written, seconds from the start
+
+    def rate(self) -> float | None:
+        """Frames a second of late, with drawing and writing; None before the second."""
+        recent = self.done[-25:]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else None
 
     def column(self, name: str, of: Any) -> list[float]:
         return [float(row[name]) for row in self.rows if row["object"] == of]
@@ -184,7 +190,7 @@ def _loop(
     with (
         VideoWriter(out / "overlay.mp4", source.fps) as video,
         _table(out / "areas.csv", video) as table,
-        _progress(console, None if total == 1 << 62 else total) as advance,
+        _progress(console, log, None if total == 1 << 62 else total) as advance,
     ):
 
         def draw(item: tuple[VideoFrame, dict[Any, asam_trt.Hypotheses], dict[Any, Modes]]) -> None:
@@ -239,10 +245,8 @@ def _picture(
 
 
 def _notes(frame: VideoFrame, log: _Log) -> list[str]:
-    recent = log.done[-25:]
-    notes = []
-    if len(recent) > 1:
-        notes.append(f"{(len(recent) - 1) / (recent[-1] - recent[0]):.0f} frames/s")
+    rate = log.rate()
+    notes = [] if rate is None else [f"{rate:.0f} frames/s"]
     for name, track in frame.tracks.items():
         of = f" of {name}" if len(frame.tracks) > 1 else ""
         if track.confidence is not None:
@@ -293,14 +297,16 @@ def _latency(args: Args, log: _Log) -> str:
     frames = len(log.done)
     warm = min(_WARM_UP, frames - 1)
     encode, sample = np.array(log.times[warm:frames]).T
-    p50, p95, p99 = np.percentile(encode + sample, [50, 95, 99])
+    shares = (50, 95, 99) if frames - warm >= _LEAST_FOR_TAILS else (50,)
+    percentiles = np.percentile(encode + sample, shares)
+    spans = ", ".join(f"p{share} {span:.1f}" for share, span in zip(shares, percentiles, strict=True))
     rate = (
         (frames - 1 - warm) / (log.done[-1] - log.done[warm]) if frames > warm + 1 else frames / log.done[-1]
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
     return (
         f"{frames} frames, {args.n} hypotheses each: {rate:.1f} frames/s with drawing and writing; from image to "
-        f"hypotheses p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms a frame (encode {np.median(encode):.1f}, sample "
+        f"hypotheses {spans} ms a frame (encode {np.median(encode):.1f}, sample "
         f"{np.median(sample):.1f}) while others are decoded, encoded and drawn ({np.median(log.draw_ms[warm:]):.1f} "
         f"ms); first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB of memory"
     )
@@ -327,7 +333,7 @@ def _table(path: Path, video: VideoWriter) -> Iterator[Any]:
 
 
 @contextmanager
-def _progress(console: Console, total: int | None) -> Iterator[Any]:
+def _progress(console: Console, log: _Log, total: int | None) -> Iterator[Any]:
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -337,13 +343,11 @@ def _progress(console: Console, total: int | None) -> Iterator[Any]:
     )
     with bar:
         task = bar.add_task("sampling", total=total)
-        last = time.perf_counter()
 
         def advance(frame: VideoFrame) -> None:
-            nonlocal last
-            now = time.perf_counter()
             dropped = f", {frame.dropped} dropped" if frame.dropped else ""
-            bar.update(task, advance=1, description=f"{1 / max(now - last, 1e-6):.1f} frames/s{dropped}")
-            last = now
+            rate = log.rate()
+            said = "sampling" if rate is None else f"{rate:.1f} frames/s"
+            bar.update(task, advance=1, description=said + dropped)
 
         yield advance
