@@ -218,10 +218,15 @@ def _print(report: Report) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("part", "status", "found", "what to do"):
+    for title in ("part", "status", "found"):
         table.add_column(title, overflow="fold")
     for check in report.checks:
         style = _STYLES[check.status]
         status = f"[{style}]{check.status}[/{style}]"
-        table.add_row(check.name, status, escape(check.detail), escape(check.fix))
-    Console().print(table)
+        table.add_row(check.name, status, escape(check.detail))
+    console = Console()
+    console.print(table)
+    # Whole lines, so that a command can be copied from a narrow terminal too.
+    fixes = [f"  {check.name}: {escape(check.fix)}" for check in report.checks if check.fix]
+    if fixes:
+        console.print("\nwhat to do:\n" + "\n".join(fixes), soft_wrap=True, highlight=False)

@@ -25,6 +25,8 @@ def test_rows_say_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
         if check.status in ("missing", "broken") and check.name != "TensorRT plugin":
             assert check.fix
         assert check.name in str(report)
+        if check.fix:  # whole, whatever the width of the terminal
+            assert f"  {check.name}: {check.fix}" in printed.splitlines()
     with pytest.raises(KeyError):
         report["perpetual motion"]
 
@@ -79,4 +81,5 @@ def test_bad_settings_are_rows_and_fail_the_command(variable: str, row: str) -> 
     (line,) = [line for line in done.stdout.splitlines() if line.startswith(row)]
     assert "broken" in line
     assert "rubbish" in line
-    assert f"unset {variable}" in line
+    (fix,) = [line for line in done.stdout.splitlines() if line.startswith(f"  {row}: ")]
+    assert f"unset {variable}" in fix
