@@ -168,7 +168,8 @@ def test_one_run_has_no_spread_and_no_floor_is_no_line(report: bench.Report) -> 
 def test_the_other_peers_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bench.json"
     words = "bench --backbone nano --image-size 32 --n 2 --repeats 1 --threads 1 --no-floor --json"
-    peers = ["torch-float32-compiled", "torch-bf16-compiled", "ort-int8", "ort-mixed"]
+    # One compiled peer: the other is the same code in another type, and compiling takes minutes.
+    peers = ["torch-bf16-compiled", "ort-int8", "ort-mixed"]
     assert cli.main([*words.split(), str(file), "--peers", *peers]) == 0
     assert f"wrote {file}" in capsys.readouterr().out
     values = json.loads(file.read_text())
