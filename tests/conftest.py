@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import asam
 
 # Before anyone imports NumPy or PyTorch: with several test processes, one thread of theirs is plenty.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -28,6 +32,39 @@ def repository() -> Path:
 def data_root() -> Path:
     """Folder of the real data; tests that use it carry the marker `data`."""
     return _data_root()
+
+
+@pytest.fixture(scope="session")
+def model() -> asam.ASAM:
+    """A small network of random weights."""
+    import torch
+
+    import asam
+
+    torch.manual_seed(0)
+    model = asam.ASAM.from_preset("asam", backbone="nano", image_size=64).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            # Logits and latents of the size that trained models have.
+            if "hypernetworks" in name or "prior.head.output.weight" in name:
+                value.mul_(4)
+    return model
+
+
+@pytest.fixture(scope="session")
+def checkpoint(model: asam.ASAM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `model`."""
+    path = tmp_path_factory.mktemp("model") / "nano.safetensors"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine of `model`, built once a process: copy it to write to it."""
+    import asam_trt
+
+    return asam_trt.build_engine(checkpoint, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
 
 
 def _data_root() -> Path:

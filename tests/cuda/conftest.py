@@ -38,10 +38,7 @@ def _conftest_of(folder: str) -> ModuleType:
 
 _sampler, _runtime_tests = _conftest_of("sampler"), _conftest_of("runtime")
 # Their fixtures, under the names that they have there.
-model, checkpoint, engine, image = (
-    getattr(_runtime_tests, name) for name in ("model", "checkpoint", "engine", "image")
-)
-_one_torch_thread = _runtime_tests._one_torch_thread
+image, _one_torch_thread = _runtime_tests.image, _runtime_tests._one_torch_thread
 
 # Beside those of tests/sampler: SAM's channels and heads on a small grid, and sizes that take the tiles for many
 # rows, with a row that is wider than the narrow ones.

@@ -1,4 +1,4 @@
-"""A small random model, its engine, and stacks of masks whose groups are known."""
+"""A session of the small engine, and stacks of masks whose groups are known."""
 
 from __future__ import annotations
 
@@ -11,44 +11,16 @@ import numpy.typing as npt
 import pytest
 import torch
 
-import asam
 import asam_trt
 from asam_trt.geometry import Frame
 from asam_trt.hypotheses import Hypotheses
 
 sys.path.insert(0, str(Path(__file__).parent))  # for plain_sams.py
 
-SIDE = 64
-
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def model() -> asam.ASAM:
-    torch.manual_seed(0)
-    model = asam.ASAM.from_preset("asam", backbone="nano", image_size=SIDE).eval()
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            # Logits and latents of the size that trained models have.
-            if "hypernetworks" in name or "prior.head.output.weight" in name:
-                value.mul_(4)
-    return model
-
-
-@pytest.fixture(scope="session")
-def checkpoint(model: asam.ASAM, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "nano.safetensors"
-    model.save(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be written to; see `copied_engine`."""
-    return asam_trt.build_engine(checkpoint, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
 
 
 @pytest.fixture(scope="session")

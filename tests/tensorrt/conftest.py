@@ -1,4 +1,4 @@
-"""A small engine, and TensorRT and PyCUDA replaced by what computes on the CPU."""
+"""TensorRT and PyCUDA replaced by what computes on the CPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-import asam
-import asam_trt
 from asam_trt.backends import tensorrt as backend
 from asam_trt.bundle import EngineBundle
 from asam_trt.tensorrt import graphs, libraries
@@ -26,31 +24,6 @@ VERSIONS = ("10.13.3.9", "11.4.0.106")
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def model() -> asam.ASAM:
-    torch.manual_seed(0)
-    model = asam.ASAM.from_preset("asam", backbone="nano", image_size=64).eval()
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            # Logits and latents of the size that trained models have.
-            if "hypernetworks" in name or "prior.head.output.weight" in name:
-                value.mul_(4)
-    return model
-
-
-@pytest.fixture(scope="session")
-def checkpoint(model: asam.ASAM, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "nano.safetensors"
-    model.save(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be written to; see `bundle`."""
-    return asam_trt.build_engine(checkpoint, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
 
 
 @pytest.fixture
