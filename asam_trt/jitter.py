@@ -18,9 +18,9 @@ from scipy.special import ndtr
 from asam_trt.geometry import Frame
 from asam_trt.prompt import Prompt
 
-_REFERENCE_SIDE = 128  # shifts are in pixels of an image of this longer side, as in the paper
+REFERENCE_SIDE = 128  # shifts are in pixels of an image of this longer side, as in the paper
 NUMBERS = 4  # a jittered prompt: scale in x and y, shift in x and y
-_MOST_SHIFT = float(_REFERENCE_SIDE)
+_MOST_SHIFT = float(REFERENCE_SIDE)
 _MOST_SCALE = 1e2
 
 
@@ -77,18 +77,38 @@ class Jitter:
     def _moved(self, prompt: Prompt, normal: npt.NDArray[np.float32], frame: Frame) -> Prompt:
         uniform = ndtr(normal.astype(np.float64))
         h, w = frame.original
-        limit = np.array([w, h], np.float64)
         scale = self.scale[0] + (self.scale[1] - self.scale[0]) * uniform[:2]
-        shift = self.shift * max(h, w) / _REFERENCE_SIDE * (2 * uniform[2:] - 1)
+        shift = self.shift * max(h, w) / REFERENCE_SIDE * (2 * uniform[2:] - 1)
         changes: dict[str, Any] = {}
         if prompt.box is not None:
-            low, high = prompt.box[:2], prompt.box[2:]
-            half, centre = (high - low) / 2 * scale, (low + high) / 2 + shift
-            start = np.clip(centre - half, 0, limit - 1)
-            changes["box"] = np.concatenate([start, np.clip(centre + half, start + 1, limit)])
+            changes["box"] = moved_box(prompt.box, (h, w), scale, shift)
         if prompt.point_coords is not None:
-            changes["point_coords"] = np.clip(prompt.point_coords + shift, 0, limit)
+            changes["point_coords"] = np.clip(prompt.point_coords + shift, 0, (w, h))
         return replace(prompt, **changes)
+
+
+def moved_box(
+    box: npt.ArrayLike,
+    size: tuple[int, int],
+    scale: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """A box scaled about its centre, then shifted; clipped to the image, and at least a pixel wide and high.
+
+    Args:
+        box: xyxy in pixels of the image.
+        size: (height, width) of the image.
+        scale: [2], factors of width and height.
+        shift: [2], in x and in y, pixels.
+
+    Returns:
+        float64 [4], xyxy.
+    """
+    low, high = np.asarray(box, np.float64).reshape(2, 2)
+    limit = np.array(size[::-1], np.float64)
+    half, centre = (high - low) / 2 * scale, (low + high) / 2 + shift
+    start = np.clip(centre - half, 0, limit - 1)
+    return np.concatenate([start, np.clip(centre + half, start + 1, limit)])
 
 
 JITTERS: dict[str, Jitter] = {
@@ -99,6 +119,6 @@ JITTERS: dict[str, Jitter] = {
     "scale+": Jitter(scale=(0.7, 1.3), shift=0.0),
     "both": Jitter(scale=(0.7, 1.3), shift=8.0),
 }
-"""By the names of `asam.prompts.PERTURBATIONS`."""
+"""Figure 5's families of the paper, by its names; "none" leaves prompts as they are."""
 
 DEFAULT = "shift"

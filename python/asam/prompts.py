@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-_REFERENCE_SIDE = 128  # the paper states shifts in pixels of its 128-pixel images
+from asam_trt.jitter import JITTERS, REFERENCE_SIDE, moved_box
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,9 @@ class BoxPerturbation:
         Returns:
             float32 [4], clipped to the image and at least one pixel wide and high.
         """
-        x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
-        height, width = size
-        reach = self.shift * max(size) / _REFERENCE_SIDE
-        half = np.array([x1 - x0, y1 - y0]) / 2 * rng.uniform(*self.scale, size=2)
-        centre = np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-reach, reach, size=2)
-        limit = np.array([width, height], dtype=np.float64)
-        low = np.clip(centre - half, 0, limit - 1)
-        high = np.clip(centre + half, low + 1, limit)
-        return np.concatenate([low, high]).astype(np.float32)
+        reach = self.shift * max(size) / REFERENCE_SIDE
+        scale = rng.uniform(*self.scale, size=2)
+        return moved_box(box, size, scale, rng.uniform(-reach, reach, size=2)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ class CornerJitter:
         """Perturb one box; arguments and result as of :class:`BoxPerturbation`."""
         x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
         height, width = size
-        pixel = max(size) / _REFERENCE_SIDE
+        pixel = max(size) / REFERENCE_SIDE
         extent = np.array([x1 - x0, y1 - y0]) * rng.uniform(*self.scale)
         start = np.array([x0, y0]) + pixel * rng.integers(-self.shift, self.shift, size=2, endpoint=True)
         limit = np.array([width, height], dtype=np.float64)
@@ -79,16 +73,11 @@ class CornerJitter:
 Perturbation = Callable[[npt.ArrayLike, tuple[int, int], np.random.Generator], npt.NDArray[np.float32]]
 
 PERTURBATIONS: dict[str, Perturbation] = {
-    "none": BoxPerturbation(),
+    **{name: BoxPerturbation(scale=one.scale, shift=one.shift) for name, one in JITTERS.items()},
     "train": BoxPerturbation(scale=(0.8, 1.2), shift=8),
-    "shift": BoxPerturbation(shift=5),
-    "scale": BoxPerturbation(scale=(0.85, 1.15)),
-    "shift+": BoxPerturbation(shift=8),
-    "scale+": BoxPerturbation(scale=(0.7, 1.3)),
-    "both": BoxPerturbation(scale=(0.7, 1.3), shift=8),
     "published": CornerJitter(),
 }
-"""Families: "train" is the paper's training jitter, the next five its figure 5, "published" the jitter of its code."""
+"""Families: those of :data:`asam_trt.jitter.JITTERS`; "train", the paper's training jitter; "published", its code's."""
 
 PromptBox = Literal["smallest", "widest"]
 
@@ -105,7 +94,7 @@ def rater_box(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
     rows, columns = mask.nonzero()
     if not len(rows):
         return None
-    margin = 2 * max(mask.shape) / _REFERENCE_SIDE
+    margin = 2 * max(mask.shape) / REFERENCE_SIDE
     box = np.array([columns.min(), rows.min(), columns.max(), rows.max()]) + margin * np.array([-1, -1, 1, 1])
     return np.asarray(box, dtype=np.float32)
 

@@ -20,11 +20,10 @@ from asam.model.sampling import model_input
 from asam.studies.plots import chart
 from asam.studies.progress import OnSample
 from asam_trt import Hypotheses
+from asam_trt.jitter import REFERENCE_SIDE
 
 DIRECTIONS: Final = {"none": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 """Name -> unit step (x, y)."""
-
-_REFERENCE_SIDE = 128  # the paper states its shift in pixels of 128-pixel images
 
 
 class Outputs(Protocol):
@@ -181,7 +180,7 @@ def sensitivity(
 
 def moved_boxes(sample: Sample, shift: float) -> NDArray[np.float32]:
     """The sample's box moved in each of :data:`DIRECTIONS`, float32 [5, 4]; may reach over the image's edge."""
-    reach = shift * max(sample.image.shape[:2]) / _REFERENCE_SIDE
+    reach = shift * max(sample.image.shape[:2]) / REFERENCE_SIDE
     steps = np.array(list(DIRECTIONS.values()), dtype=np.float32) * np.float32(reach)
     return np.asarray(sample.box + np.tile(steps, 2), dtype=np.float32)
 
