@@ -21,7 +21,7 @@ def band(
     *,
     title: str,
     x_label: str,
-    colour: palette.Colour = palette.CATEGORIES[1],
+    colour: palette.Colour = palette.CATEGORIES[0],
     size: tuple[int, int] = (900, 320),
 ) -> Image.Image:
     """A line within its band.

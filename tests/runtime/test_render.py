@@ -209,8 +209,9 @@ def test_small_images_are_drawn_from_the_logits_not_from_pixels(discs: Any) -> N
 
 def test_bands() -> None:
     x = np.linspace(0, 2, 20)
-    page = np.asarray(plots.band(x, 100 - 10 * x, 110 + x, 120 + 5 * x, title="area", x_label="seconds"))
-    assert (page == palette.CATEGORIES[1]).all(axis=2).sum() > 300
+    for colour in palette.CATEGORIES[:3]:
+        curve = plots.band(x, 100 - 10 * x, 110 + x, 120 + 5 * x, title="area", x_label="s", colour=colour)
+        assert (np.asarray(curve) == colour).all(axis=2).sum() > 300
     for values in ([0.0], [5.0, 5.0], [0.0, 0.0]):
         plots.band(range(len(values)), values, values, values, title="", x_label="")
     with pytest.raises(ValueError, match="expected"):

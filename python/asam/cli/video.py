@@ -280,8 +280,7 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
             title=("" if len(objects) == 1 else f"object {of}: ")
             + f"area in pixels: median and the interval of {args.level:.0%} of {args.n} hypotheses",
             x_label="seconds",
-            # Those of the outlines, see `render.overlay_objects`.
-            colour=palette.CATEGORIES[(i if len(objects) > 1 else 1) % len(palette.CATEGORIES)],
+            colour=palette.CATEGORIES[i % len(palette.CATEGORIES)],  # as in `render.overlay_objects`
         )
         for i, of in enumerate(objects)
     ]
