@@ -16,15 +16,17 @@ namespace asam {
 namespace {
 
 auto matmul(Input<2> a, Input<2> weight, std::optional<Input<2>> bias, std::optional<Input<2>> residual,
-            bool relu, bool gelu, const std::string& version) {
+            bool relu, bool gelu, const std::string& version, int64_t panel) {
   const Kernels kernels = kernels_of(version);
+  require(panel == PackedMatrix::kPanel || panel == PackedMatrix::kPanelStep,
+          "panel: expected 16 or 32, got ", panel);
   const auto x = tensor_of<2>(a), w = tensor_of<2>(weight);
   const int64_t rows = x.extent(0), in = x.extent(1), out = w.extent(1);
   w.expect_shape("weight", {in, -1});
   if (bias) tensor_of<2>(*bias).expect_shape("bias", {-1, out});
   require(!bias || bias->shape(0) > 0, "bias: expected at least one row, got none");
   if (residual) tensor_of<2>(*residual).expect_shape("residual", {rows, out});
-  const PackedMatrix packed(in, {{w.data(), out}});
+  const PackedMatrix packed(in, {{w.data(), out}}, panel);
   const Epilogue epilogue{.bias = bias ? bias->data() : nullptr,
                           .bias_rows = bias ? static_cast<int64_t>(bias->shape(0)) : 1,
                           .residual = residual ? residual->data() : nullptr,
@@ -61,7 +63,7 @@ auto dot_rows(Input<2> x, Input<1> h, const std::string& version) {
   return y;
 }
 
-auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, bool few_keys, const std::string& version) {
+auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, const std::string& version) {
   const int64_t queries = tensor_of<2>(q).extent(0), width = tensor_of<2>(q).extent(1),
                 keys = tensor_of<2>(k).extent(0);
   const AttentionShape shape = attention_shape(queries, keys, width, heads);
@@ -69,9 +71,7 @@ auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, bool few_keys, co
   tensor_of<2>(v).expect_shape("v", {keys, width});
   Buffer scratch(attention_scratch(shape));
   auto out = new_array<float, 2>({queries, width});
-  const Kernels kernels = kernels_of(version);
-  const AttendFn function = few_keys ? kernels.attend_few_keys : kernels.attend_few_queries;
-  function(shape, q.data(), k.data(), v.data(), out.data(), scratch.data());
+  kernels_of(version).attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data());
   return out;
 }
 
@@ -83,9 +83,10 @@ void bind_kernels(nb::module_& module) {
   module.def("matmul", &matmul, arg("a").noconvert(), arg("weight").noconvert(),
              arg("bias").noconvert().none() = nb::none(), arg("residual").noconvert().none() = nb::none(),
              arg("relu") = false, arg("gelu") = false, arg("version") = best,
+             arg("panel") = PackedMatrix::kPanel,
              "a [m, k] @ weight [k, n] + bias [r, n] (row i takes bias row i mod r) + residual [m, n], then "
              "ReLU or\n"
-             "GELU.");
+             "GELU. panel: columns of weight packed side by side, 16 or 32.");
   module.def("layer_norm", &layer_norm, arg("x").noconvert(), arg("weight").noconvert(),
              arg("bias").noconvert(), arg("eps"), arg("version") = best,
              "Normalises the rows of x [rows, n]; weight and bias [n].");
@@ -93,10 +94,8 @@ void bind_kernels(nb::module_& module) {
   module.def("dot_rows", &dot_rows, arg("x").noconvert(), arg("h").noconvert(), arg("version") = best,
              "x [rows, n] . h [n] -> [rows].");
   module.def("attend", &attend, arg("q").noconvert(), arg("k").noconvert(), arg("v").noconvert(),
-             arg("heads"), arg("few_keys"), arg("version") = best,
-             "Multi-head attention of projected q [a, D] over k, v [b, D] -> [a, D]; few_keys picks the "
-             "version for\n"
-             "many queries over few keys.");
+             arg("heads"), arg("version") = best,
+             "Multi-head attention of projected q [a, D] over k, v [b, D] -> [a, D].");
 }
 
 }  // namespace asam

@@ -109,11 +109,11 @@ class Arithmetic<float> {
 
   void attend_few_queries(const AttentionShape& shape, const float* q, const float* k, const float* v,
                           float* out, float* scratch) const {
-    k_.attend_few_queries(shape, q, k, v, out, scratch);
+    k_.attend(shape, q, k, v, out, scratch);
   }
   void attend_few_keys(const AttentionShape& shape, const float* q, const float* k, const float* v,
                        float* out, float* scratch) const {
-    k_.attend_few_keys(shape, q, k, v, out, scratch);
+    k_.attend(shape, q, k, v, out, scratch);
   }
   static int64_t attention_scratch(const AttentionShape& shape) { return asam::attention_scratch(shape); }
 

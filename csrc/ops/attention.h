@@ -1,6 +1,4 @@
-// Multi-head attention over projected queries, keys and values, for the two shapes a two-way transformer has:
-// few queries over many keys (tokens look at the image, tokens at tokens), and many queries over few keys
-// (the image looks at the tokens). Both compute, for each head h and query i,
+// Multi-head attention over projected queries, keys and values: for each head h and query i,
 //
 //   out[i, h] = sum_j softmax_j( q[i, h] . k[j, h] / sqrt(dim) ) v[j, h]
 #pragma once
@@ -32,8 +30,8 @@ int64_t attention_scratch(const AttentionShape& shape);
 void attend_ref(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
                 float* scratch);
 
-// The versions for an instruction set, or the best below it.
-AttendFn attend_few_queries_for(Isa isa);
-AttendFn attend_few_keys_for(Isa isa);
+// The version for an instruction set, or the best below it. A query's result has the same bits wherever it
+// stands among the queries.
+AttendFn attend_for(Isa isa);
 
 }  // namespace asam

@@ -4,14 +4,9 @@
 
 namespace asam {
 
-void attend_few_queries_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                             float* out, float* scratch) {
-  simd::attend_few_queries_kernel<8>(shape, q, k, v, out, scratch);
-}
-
-void attend_few_keys_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                          float* out, float* scratch) {
-  simd::attend_few_keys_kernel<8>(shape, q, k, v, out, scratch);
+void attend_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
+                 float* scratch) {
+  simd::attend_kernel<8, 6>(shape, q, k, v, out, scratch);
 }
 
 }  // namespace asam

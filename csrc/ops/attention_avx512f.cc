@@ -4,14 +4,9 @@
 
 namespace asam {
 
-void attend_few_queries_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                                float* out, float* scratch) {
-  simd::attend_few_queries_kernel<16>(shape, q, k, v, out, scratch);
-}
-
-void attend_few_keys_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                             float* out, float* scratch) {
-  simd::attend_few_keys_kernel<16>(shape, q, k, v, out, scratch);
+void attend_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
+                    float* scratch) {
+  simd::attend_kernel<16, 12>(shape, q, k, v, out, scratch);
 }
 
 }  // namespace asam

@@ -1,5 +1,7 @@
-// Multi-head attention over bfloat16 queries, keys and values: the equation and the two shapes of
-// ops/attention.h. Products sum in float32, softmax is float32, its weights are rounded for the last product.
+// Multi-head attention over bfloat16 queries, keys and values: the equation of ops/attention.h, for the two
+// shapes a two-way transformer has: few queries over many keys (tokens look at the image, tokens at tokens),
+// and many queries over few keys (the image looks at the tokens). Products sum in float32, softmax is
+// float32, its weights are rounded for the last product.
 #pragma once
 
 #include <cstdint>

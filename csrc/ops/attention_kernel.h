@@ -1,130 +1,68 @@
-// Attention with the lanes along the long side. Rules of ops/simd.h apply.
+// Attention with the lanes along the queries, so that every sum and maximum of a softmax is a vertical one
+// and keys and values are read as they lie in memory. Rules of ops/simd.h apply.
 #pragma once
 
 #include "ops/attention.h"
+#include "ops/query_product.h"
 #include "ops/simd.h"
 
 namespace asam::simd {
 
-// Widest version, which scratch is padded for.
-inline constexpr int64_t kMaxLanes = 16;
-
-template <int Lanes>
-ASAM_INLINE constexpr int64_t round_up(int64_t n) {
-  return (n + Lanes - 1) / Lanes * Lanes;
-}
-
-// Lanes are keys for the scores and channels for the values; keys and channels are padded with zeros.
-template <int Lanes>
-ASAM_INLINE void attend_few_queries_kernel(const AttentionShape& s, const float* q, const float* k,
-                                           const float* v, float* out, float* scratch) {
+// Head h of queries first .. first + count - 1, at most `Vecs` vectors of them.
+template <int Lanes, int Rows, int Vecs>
+ASAM_INLINE void attend_block(const AttentionShape& s, int64_t first, int64_t count, int64_t h,
+                              const float* q, const float* k, const float* v, float* out, float* scratch) {
   using F = Float<Lanes>;
+  constexpr int64_t kWidth = Vecs * Lanes;
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(s.dim));
-  const int64_t keys = round_up<Lanes>(s.keys), dim = round_up<Lanes>(s.dim);
-  const int64_t last = keys - Lanes;            // the vector that holds the last key
-  float* key_rows = scratch;                    // [dim, keys]
-  float* value_rows = key_rows + s.dim * keys;  // [keys, dim]
-  float* share = value_rows + s.keys * dim;     // [keys]
+  float* columns = scratch;                 // [dim, kWidth]: queries, and once they are done with, results
+  float* share = columns + s.dim * kWidth;  // [keys, kWidth]
 
-  for (int64_t h = 0; h < s.heads; ++h) {
-    for (int64_t c = 0; c < s.dim; ++c) {
-      float* row = key_rows + c * keys;
-      for (int64_t j = 0; j < s.keys; ++j) row[j] = k[j * s.k_stride + h * s.dim + c];
-      for (int64_t j = s.keys; j < keys; ++j) row[j] = 0.0f;
-    }
+  const float* query = q + first * s.q_stride + h * s.dim;
+  for (int64_t lane = 0; lane < kWidth; ++lane) {
+    // Lanes past the end repeat the first query: finite numbers that nobody reads.
+    const float* row = query + (lane < count ? lane : 0) * s.q_stride;
+    for (int64_t c = 0; c < s.dim; ++c) columns[c * kWidth + lane] = row[c];
+  }
+  query_product<Lanes, Rows, Vecs>(k + h * s.dim, s.keys, s.k_stride, 1, s.dim, columns, kWidth, scale,
+                                   share);
+  F inverse[Vecs];
+  for (int part = 0; part < Vecs; ++part) {
+    float* shares = share + part * Lanes;
+    F top = load<Lanes>(shares);
+    for (int64_t j = 1; j < s.keys; ++j) top = max<Lanes>(top, load<Lanes>(shares + j * kWidth));
+    F total{};
     for (int64_t j = 0; j < s.keys; ++j) {
-      float* row = value_rows + j * dim;
-      for (int64_t c = 0; c < s.dim; ++c) row[c] = v[j * s.v_stride + h * s.dim + c];
-      for (int64_t c = s.dim; c < dim; ++c) row[c] = 0.0f;
+      const F weight = exp<Lanes>(load<Lanes>(shares + j * kWidth) - top);
+      total += weight;
+      store<Lanes>(shares + j * kWidth, weight);
     }
-
-    for (int64_t i = 0; i < s.queries; ++i) {
-      const float* query = q + i * s.q_stride + h * s.dim;
-      F top = splat<Lanes>(-__builtin_inff());
-      for (int64_t j = 0; j < keys; j += Lanes) {
-        F score{};
-        for (int64_t c = 0; c < s.dim; ++c) score += query[c] * load<Lanes>(key_rows + c * keys + j);
-        score *= scale;
-        if (j == last) {
-          for (int64_t pad = s.keys - last; pad < Lanes; ++pad) score[pad] = -__builtin_inff();
-        }
-        top = max<Lanes>(top, score);
-        store<Lanes>(share + j, score);
-      }
-      const float highest = max_of<Lanes>(top);
-      F total{};
-      for (int64_t j = 0; j < keys; j += Lanes) {
-        F weight = exp<Lanes>(load<Lanes>(share + j) - highest);
-        if (j == last) {
-          for (int64_t pad = s.keys - last; pad < Lanes; ++pad) weight[pad] = 0.0f;
-        }
-        total += weight;
-        store<Lanes>(share + j, weight);
-      }
-      const float inverse = 1.0f / sum<Lanes>(total);
-      float* to = out + i * s.out_stride + h * s.dim;
-      for (int64_t c = 0; c < dim; c += Lanes) {
-        F mixed{};
-        for (int64_t j = 0; j < s.keys; ++j) mixed += share[j] * load<Lanes>(value_rows + j * dim + c);
-        mixed *= inverse;
-        if (c + Lanes <= s.dim) {
-          store<Lanes>(to + c, mixed);
-        } else {
-          store_part<Lanes>(to + c, mixed, s.dim - c);
-        }
-      }
+    inverse[part] = 1.0f / total;
+  }
+  query_product<Lanes, Rows, Vecs>(v + h * s.dim, s.dim, 1, s.v_stride, s.keys, share, kWidth, 1.0f, columns);
+  for (int64_t c = 0; c < s.dim; ++c) {
+    for (int part = 0; part < Vecs; ++part) {
+      float* mixed = columns + c * kWidth + part * Lanes;
+      store<Lanes>(mixed, load<Lanes>(mixed) * inverse[part]);
     }
+  }
+  float* to = out + first * s.out_stride + h * s.dim;
+  for (int64_t lane = 0; lane < count; ++lane) {
+    for (int64_t c = 0; c < s.dim; ++c) to[lane * s.out_stride + c] = columns[c * kWidth + lane];
   }
 }
 
-// Lanes are queries throughout: Lanes of them are transposed, attend, and are transposed back.
-template <int Lanes>
-ASAM_INLINE void attend_few_keys_kernel(const AttentionShape& s, const float* q, const float* k,
-                                        const float* v, float* out, float* scratch) {
-  using F = Float<Lanes>;
-  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(s.dim));
-  float* query_rows = scratch;                     // [dim, Lanes]
-  float* mixed_rows = query_rows + s.dim * Lanes;  // [dim, Lanes]
-  float* share = mixed_rows + s.dim * Lanes;       // [keys, Lanes]
-
-  for (int64_t start = 0; start < s.queries; start += Lanes) {
-    const int64_t here = s.queries - start < Lanes ? s.queries - start : Lanes;
+template <int Lanes, int Rows>
+ASAM_INLINE void attend_kernel(const AttentionShape& s, const float* q, const float* k, const float* v,
+                               float* out, float* scratch) {
+  constexpr int64_t kStep = 2 * Lanes;
+  for (int64_t first = 0; first < s.queries; first += kStep) {
+    const int64_t count = s.queries - first < kStep ? s.queries - first : kStep;
     for (int64_t h = 0; h < s.heads; ++h) {
-      const float* query = q + start * s.q_stride + h * s.dim;
-      for (int64_t c = 0; c < s.dim; ++c) {
-        for (int64_t lane = 0; lane < Lanes; ++lane) {
-          // Lanes past the end repeat the first query: finite numbers that nobody reads.
-          query_rows[c * Lanes + lane] = query[(lane < here ? lane : 0) * s.q_stride + c];
-        }
-      }
-
-      F top = splat<Lanes>(-__builtin_inff());
-      for (int64_t j = 0; j < s.keys; ++j) {
-        const float* key = k + j * s.k_stride + h * s.dim;
-        F score{};
-        for (int64_t c = 0; c < s.dim; ++c) score += key[c] * load<Lanes>(query_rows + c * Lanes);
-        score *= scale;
-        top = max<Lanes>(top, score);
-        store<Lanes>(share + j * Lanes, score);
-      }
-      F total{};
-      for (int64_t j = 0; j < s.keys; ++j) {
-        const F weight = exp<Lanes>(load<Lanes>(share + j * Lanes) - top);
-        total += weight;
-        store<Lanes>(share + j * Lanes, weight);
-      }
-      const F inverse = 1.0f / total;
-      for (int64_t c = 0; c < s.dim; ++c) {
-        F mixed{};
-        for (int64_t j = 0; j < s.keys; ++j) {
-          mixed += v[j * s.v_stride + h * s.dim + c] * load<Lanes>(share + j * Lanes);
-        }
-        store<Lanes>(mixed_rows + c * Lanes, mixed * inverse);
-      }
-
-      float* to = out + start * s.out_stride + h * s.dim;
-      for (int64_t lane = 0; lane < here; ++lane) {
-        for (int64_t c = 0; c < s.dim; ++c) to[lane * s.out_stride + c] = mixed_rows[c * Lanes + lane];
+      if (count > Lanes) {
+        attend_block<Lanes, Rows, 2>(s, first, count, h, q, k, v, out, scratch);
+      } else {
+        attend_block<Lanes, Rows, 1>(s, first, count, h, q, k, v, out, scratch);
       }
     }
   }

@@ -20,8 +20,7 @@ struct Kernels {
   MatmulFn matmul;
   LayerNormFn layer_norm;
   GeluFn gelu;
-  AttendFn attend_few_queries;
-  AttendFn attend_few_keys;
+  AttendFn attend;
   DotRowsFn dot_rows;
   MatmulBf16Fn matmul_bf16;
   LayerNormBf16Fn layer_norm_bf16;
@@ -35,8 +34,7 @@ struct Kernels {
     return {.matmul = matmul_for(isa),
             .layer_norm = layer_norm_for(isa),
             .gelu = gelu_for(isa),
-            .attend_few_queries = attend_few_queries_for(isa),
-            .attend_few_keys = attend_few_keys_for(isa),
+            .attend = attend_for(isa),
             .dot_rows = dot_rows_for(isa),
             .matmul_bf16 = matmul_bf16_for(isa),
             .layer_norm_bf16 = layer_norm_bf16_for(isa),
@@ -51,8 +49,7 @@ struct Kernels {
     return {.matmul = matmul_ref,
             .layer_norm = layer_norm_ref,
             .gelu = gelu_ref,
-            .attend_few_queries = attend_ref,
-            .attend_few_keys = attend_ref,
+            .attend = attend_ref,
             .dot_rows = dot_rows_ref,
             .matmul_bf16 = matmul_bf16_ref,
             .layer_norm_bf16 = layer_norm_bf16_ref,

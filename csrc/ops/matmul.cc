@@ -29,19 +29,24 @@ constexpr Versions<MatmulFn> kMatmul{matmul_portable};
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(int64_t in, std::initializer_list<Columns> side_by_side) : in_(in) {
+PackedMatrix::PackedMatrix(int64_t in, std::initializer_list<Columns> side_by_side, int64_t panel)
+    : in_(in), panel_(panel) {
   for (const Columns& part : side_by_side) out_ += part.out;
   const int64_t padded = (out_ + kPanelStep - 1) / kPanelStep * kPanelStep;
   data_ = Buffer(in * padded);
   int64_t column = 0;
   for (const Columns& part : side_by_side) {
     for (int64_t j = 0; j < part.out; ++j, ++column) {
-      const int64_t start = column / kPanel * kPanel;
-      const int64_t stride = std::min(kPanel, padded - start);
+      const int64_t start = column / panel * panel;
+      const int64_t stride = std::min(panel, padded - start);
       float* to = data_.data() + start * in + (column - start);
       for (int64_t i = 0; i < in; ++i) to[i * stride] = part.weight[i * part.out + j];
     }
   }
+}
+
+int64_t matmul_panel(Isa isa) {
+  return isa >= Isa::avx512f ? PackedMatrix::kPanel : PackedMatrix::kPanelStep;
 }
 
 MatmulFn matmul_for(Isa isa) {

@@ -19,24 +19,30 @@ namespace asam {
 template <class T>
 class PackedView {
  public:
-  PackedView(int64_t in, int64_t out, const T* data, const T* end)
-      : in_(in), out_(out), data_(data), end_(end) {}
+  PackedView(int64_t in, int64_t out, int64_t panel, const T* data, const T* end)
+      : in_(in), out_(out), panel_(panel), data_(data), end_(end) {}
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
+  // Columns of a panel, but for a narrower last one.
+  int64_t panel() const { return panel_; }
   const T* data() const { return data_; }
   // What follows the panel that ends at `next`, to be fetched ahead; `next` lies within the matrix or at its
   // end.
   const T* ahead(const T* next) const { return next < end_ ? next : data_; }
 
  private:
-  int64_t in_, out_;
+  int64_t in_, out_, panel_;
   const T* data_;
   const T* end_;  // of the whole matrix
 };
 
-// A weight matrix [in, out] of floats as the kernels read it: panels of kPanel columns, each row by row.
-// The last panel is as wide as the remaining columns, rounded up to kPanelStep and filled with zeros.
+// Columns of a panel that the version for an instruction set reads in one pass.
+int64_t matmul_panel(Isa isa);
+
+// A weight matrix [in, out] of floats as the kernels read it: panels of kPanel or kPanelStep columns, each
+// row by row. The last panel is as wide as the remaining columns, rounded up to kPanelStep and filled with
+// zeros. Every version reads both widths.
 class PackedMatrix {
  public:
   static constexpr int64_t kPanel = 32;
@@ -49,7 +55,8 @@ class PackedMatrix {
   };
 
   PackedMatrix() = default;
-  PackedMatrix(int64_t in, std::initializer_list<Columns> side_by_side);
+  PackedMatrix(int64_t in, std::initializer_list<Columns> side_by_side,
+               int64_t panel = matmul_panel(active_isa()));
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
@@ -57,12 +64,12 @@ class PackedMatrix {
   // Columns first .. first + count - 1: first a multiple of kPanel, count too unless they reach to the last
   // one.
   PackedView<float> columns(int64_t first, int64_t count) const {
-    return {in_, count, data_.data() + first * in_, data_.data() + data_.size()};
+    return {in_, count, panel_, data_.data() + first * in_, data_.data() + data_.size()};
   }
   operator PackedView<float>() const { return columns(0, out_); }
 
  private:
-  int64_t in_ = 0, out_ = 0;
+  int64_t in_ = 0, out_ = 0, panel_ = kPanel;
   Buffer data_;
 };
 

@@ -35,7 +35,7 @@ class PackedBf16Matrix {
   // As PackedMatrix::columns.
   PackedView<Bf16> columns(int64_t first, int64_t count) const {
     const int64_t even = (in_ + 1) / 2 * 2;
-    return {in_, count, data_.data() + first * even, data_.data() + data_.size()};
+    return {in_, count, kPanel, data_.data() + first * even, data_.data() + data_.size()};
   }
   operator PackedView<Bf16>() const { return columns(0, out_); }
 

@@ -108,15 +108,15 @@ template <int Lanes, int Rows, int Vecs>
 ASAM_INLINE void matmul_kernel(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                                const Epilogue& epilogue, float* c, int64_t c_stride) {
   constexpr int64_t kWidth = Lanes * Vecs;
-  constexpr int kNarrow = PackedMatrix::kPanelStep / Lanes;  // vectors in a last panel of half width
+  constexpr int kNarrow = PackedMatrix::kPanelStep / Lanes;  // vectors in a narrow panel
   static_assert(PackedMatrix::kPanel % kWidth == 0);
   const int64_t in = w.in(), out = w.out();
   const float* panel = w.data();
-  for (int64_t start = 0; start < out; start += PackedMatrix::kPanel) {
-    const bool narrow = out - start <= PackedMatrix::kPanelStep;
-    const int64_t stride = narrow ? PackedMatrix::kPanelStep : PackedMatrix::kPanel;
+  for (int64_t start = 0; start < out; start += w.panel()) {
+    const int64_t left = out - start;
+    const int64_t stride = left <= PackedMatrix::kPanelStep ? PackedMatrix::kPanelStep : w.panel();
     const float* next = w.ahead(panel + in * stride);
-    if (kWidth > PackedMatrix::kPanelStep && narrow) {
+    if (kWidth > stride) {
       matmul_columns<Lanes, Rows, kNarrow>(a, a_stride, rows, in, panel, stride, next, 0, epilogue, start,
                                            out, c, c_stride);
     } else {

@@ -7,9 +7,9 @@ namespace {
 
 // Element [i, j] of a packed matrix.
 float weight_at(const PackedView<float>& w, int64_t i, int64_t j) {
-  const int64_t start = j / PackedMatrix::kPanel * PackedMatrix::kPanel;
+  const int64_t start = j / w.panel() * w.panel();
   const bool narrow = w.out() - start <= PackedMatrix::kPanelStep;
-  const int64_t stride = narrow ? PackedMatrix::kPanelStep : PackedMatrix::kPanel;
+  const int64_t stride = narrow ? PackedMatrix::kPanelStep : w.panel();
   return w.data()[start * w.in() + i * stride + (j - start)];
 }
 

@@ -2,62 +2,11 @@
 // Rules of ops/simd.h apply.
 #pragma once
 
+#include "ops/query_product.h"
 #include "ops/relative_attention.h"
 #include "ops/simd.h"
 
 namespace asam::simd {
-
-// Widest block of queries, two of the widest vectors; rows of scratch are rounded up to it.
-inline constexpr int64_t kQueryStep = 32;
-
-// to[r, :] = factor * sum_i a[r * row_stride + i * column_stride] b[i, :] for `Rows` rows, two vectors wide.
-template <int Lanes, int Rows>
-ASAM_INLINE void query_tile(const float* a, int64_t row_stride, int64_t column_stride, int64_t in,
-                            const float* b, int64_t width, float factor, float* to) {
-  Float<Lanes> sum[Rows][2] = {};
-  for (int64_t i = 0; i < in; ++i) {
-    const Float<Lanes> b0 = load<Lanes>(b + i * width), b1 = load<Lanes>(b + i * width + Lanes);
-#pragma GCC unroll 12
-    for (int r = 0; r < Rows; ++r) {
-      const Float<Lanes> x = splat<Lanes>(a[r * row_stride + i * column_stride]);
-      sum[r][0] += x * b0;
-      sum[r][1] += x * b1;
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < Rows; ++r) {
-    store<Lanes>(to + r * width, sum[r][0] * factor);
-    store<Lanes>(to + r * width + Lanes, sum[r][1] * factor);
-  }
-}
-
-template <int Lanes, int Rows>
-ASAM_INLINE void query_tail(int64_t left, const float* a, int64_t row_stride, int64_t column_stride,
-                            int64_t in, const float* b, int64_t width, float factor, float* to) {
-  if constexpr (Rows > 0) {
-    if (left == Rows) {
-      query_tile<Lanes, Rows>(a, row_stride, column_stride, in, b, width, factor, to);
-    } else {
-      query_tail<Lanes, Rows - 1>(left, a, row_stride, column_stride, in, b, width, factor, to);
-    }
-  }
-}
-
-// to [rows, width] = factor * a [rows, in] b [in, width], width a multiple of two vectors. Each result is
-// summed over i = 0, 1, ... whatever its tile.
-template <int Lanes, int Rows>
-ASAM_INLINE void query_product(const float* a, int64_t rows, int64_t row_stride, int64_t column_stride,
-                               int64_t in, const float* b, int64_t width, float factor, float* to) {
-  for (int64_t column = 0; column < width; column += 2 * Lanes) {
-    int64_t row = 0;
-    for (; row + Rows <= rows; row += Rows) {
-      query_tile<Lanes, Rows>(a + row * row_stride, row_stride, column_stride, in, b + column, width, factor,
-                              to + row * width + column);
-    }
-    query_tail<Lanes, Rows - 1>(rows - row, a + row * row_stride, row_stride, column_stride, in, b + column,
-                                width, factor, to + row * width + column);
-  }
-}
 
 // Sum of e^x over rows first .. last - 1 of x [.., width], without the factor e^top. top: the largest x.
 template <int Lanes>
@@ -101,8 +50,8 @@ ASAM_INLINE void relative_attend_kernel(const RelativeAttentionShape& s, const R
     float* beside = axis ? beside_w : beside_h;
     const int64_t most = axis ? s.wide - 1 : (s.first + s.queries - 1) / s.wide;
     const int64_t least = axis ? 0 : s.first / s.wide;
-    query_product<Lanes, Rows>(table + least * s.dim, most - least + n, s.dim, 1, s.dim, query_rows, width,
-                               1.0f, dots + least * width);
+    query_product<Lanes, Rows, 2>(table + least * s.dim, most - least + n, s.dim, 1, s.dim, query_rows, width,
+                                  1.0f, dots + least * width);
     int64_t row = s.first / s.wide, column = s.first % s.wide;
     for (int64_t i = 0; i < width; ++i) {
       const int64_t place = axis ? column : row;
@@ -112,10 +61,10 @@ ASAM_INLINE void relative_attend_kernel(const RelativeAttentionShape& s, const R
     }
   }
 
-  query_product<Lanes, Rows>(k, keys, s.kv_stride, 1, s.dim, query_rows, width, scale, share);
+  query_product<Lanes, Rows, 2>(k, keys, s.kv_stride, 1, s.dim, query_rows, width, scale, share);
   const bool pads = s.high < n || s.wide < n;
   if (pads)
-    query_product<Lanes, Rows>(positions.padded_key, 1, s.dim, 1, s.dim, query_rows, width, scale, padded);
+    query_product<Lanes, Rows, 2>(positions.padded_key, 1, s.dim, 1, s.dim, query_rows, width, scale, padded);
 
   for (int64_t i = 0; i < width; i += Lanes) {
     F top = splat<Lanes>(-__builtin_inff());
@@ -158,7 +107,7 @@ ASAM_INLINE void relative_attend_kernel(const RelativeAttentionShape& s, const R
     store<Lanes>(inverse + i, 1.0f / (total + others));
   }
 
-  query_product<Lanes, Rows>(v, s.dim, 1, s.kv_stride, keys, share, width, 1.0f, mixed_rows);
+  query_product<Lanes, Rows, 2>(v, s.dim, 1, s.kv_stride, keys, share, width, 1.0f, mixed_rows);
   for (int64_t c = 0; c < s.dim; ++c) {
     for (int64_t i = 0; i < width; i += Lanes) {
       F mixed = load<Lanes>(mixed_rows + c * width + i);
