@@ -13,7 +13,7 @@ ON_GPU, PROVIDER = "onnxruntime-cuda", "CUDAExecutionProvider"
 
 # Instruction sets on which the native encoder measured faster than ONNX Runtime, in either precision; see "The
 # image encoder" in docs/architecture.md.
-_FASTER_ON = ("avx512f", "avx512bf16")
+_FASTER_ON = ("avx2", "avx512f", "avx512bf16")
 _NO_WEIGHTS = "the engine has no weights of its encoder and latent networks that PyTorch takes"
 
 
