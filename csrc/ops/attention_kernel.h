@@ -18,12 +18,7 @@ ASAM_INLINE void attend_block(const AttentionShape& s, int64_t first, int64_t co
   float* columns = scratch;                 // [dim, kWidth]: queries, and once they are done with, results
   float* share = columns + s.dim * kWidth;  // [keys, kWidth]
 
-  const float* query = q + first * s.q_stride + h * s.dim;
-  for (int64_t lane = 0; lane < kWidth; ++lane) {
-    // Lanes past the end repeat the first query: finite numbers that nobody reads.
-    const float* row = query + (lane < count ? lane : 0) * s.q_stride;
-    for (int64_t c = 0; c < s.dim; ++c) columns[c * kWidth + lane] = row[c];
-  }
+  rows_to_lanes(q + first * s.q_stride + h * s.dim, s.q_stride, count, s.dim, kWidth, columns);
   query_product<Lanes, Rows, Vecs>(k + h * s.dim, s.keys, s.k_stride, 1, s.dim, columns, kWidth, scale,
                                    share);
   F inverse[Vecs];
@@ -46,10 +41,7 @@ ASAM_INLINE void attend_block(const AttentionShape& s, int64_t first, int64_t co
       store<Lanes>(mixed, load<Lanes>(mixed) * inverse[part]);
     }
   }
-  float* to = out + first * s.out_stride + h * s.dim;
-  for (int64_t lane = 0; lane < count; ++lane) {
-    for (int64_t c = 0; c < s.dim; ++c) to[lane * s.out_stride + c] = columns[c * kWidth + lane];
-  }
+  lanes_to_rows(columns, kWidth, count, s.dim, out + first * s.out_stride + h * s.dim, s.out_stride);
 }
 
 template <int Lanes, int Rows>

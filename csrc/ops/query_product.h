@@ -1,5 +1,5 @@
-// Products with the queries of an attention in the lanes: scores of keys, and mixtures of values. Rules of
-// ops/simd.h apply.
+// The queries of an attention in the lanes: how they get there and back, and products with them, scores of
+// keys and mixtures of values. Rules of ops/simd.h apply.
 #pragma once
 
 #include "ops/simd.h"
@@ -8,6 +8,24 @@ namespace asam::simd {
 
 // Widest block of queries, two of the widest vectors: scratch is made for it.
 inline constexpr int64_t kQueryStep = 32;
+
+// to [dim, width] = rows [count, dim] the other way round. Lanes past the end repeat the first row: finite
+// numbers that nobody reads.
+ASAM_INLINE void rows_to_lanes(const float* rows, int64_t stride, int64_t count, int64_t dim, int64_t width,
+                               float* to) {
+  for (int64_t lane = 0; lane < width; ++lane) {
+    const float* row = rows + (lane < count ? lane : 0) * stride;
+    for (int64_t c = 0; c < dim; ++c) to[c * width + lane] = row[c];
+  }
+}
+
+// rows [count, dim] = from [dim, width] the other way round.
+ASAM_INLINE void lanes_to_rows(const float* from, int64_t width, int64_t count, int64_t dim, float* rows,
+                               int64_t stride) {
+  for (int64_t lane = 0; lane < count; ++lane) {
+    for (int64_t c = 0; c < dim; ++c) rows[lane * stride + c] = from[c * width + lane];
+  }
+}
 
 // to[r, :] = factor * sum_i a[r * row_stride + i * column_stride] b[i, :] for `Rows` rows, `Vecs` vectors
 // wide.

@@ -38,11 +38,7 @@ ASAM_INLINE void relative_attend_kernel(const RelativeAttentionShape& s, const R
   float* inverse = rest + width;             // [1, width]
   float* mixed_rows = query_rows;            // [d, width], once the queries are done with
 
-  for (int64_t i = 0; i < width; ++i) {
-    // Lanes past the end repeat the first query: finite numbers that nobody reads.
-    const float* query = q + (i < s.queries ? i : 0) * s.q_stride;
-    for (int64_t c = 0; c < s.dim; ++c) query_rows[c * width + i] = query[c];
-  }
+  rows_to_lanes(q, s.q_stride, s.queries, s.dim, width, query_rows);
 
   // Rows of the tables that some query and some row of the window need: y_i - y + n - 1.
   for (int axis = 0; axis < 2; ++axis) {
@@ -115,9 +111,7 @@ ASAM_INLINE void relative_attend_kernel(const RelativeAttentionShape& s, const R
       store<Lanes>(mixed_rows + c * width + i, mixed * load<Lanes>(inverse + i));
     }
   }
-  for (int64_t i = 0; i < s.queries; ++i) {
-    for (int64_t c = 0; c < s.dim; ++c) out[i * s.out_stride + c] = mixed_rows[c * width + i];
-  }
+  lanes_to_rows(mixed_rows, width, s.queries, s.dim, out, s.out_stride);
 }
 
 }  // namespace asam::simd
