@@ -92,8 +92,8 @@ def _answers(sample: Sample, masks: NDArray[np.bool_], tile: int) -> list[tuple[
     image = sample.float_image * np.float32(255)
     cells = [("mean of hypotheses", _grey(masks.mean(axis=0), tile))]
     for number, mask in enumerate(masks[:_ANSWERS]):
-        note = "" if mask.any() else ", empty"
-        cells.append((f"hypothesis {number + 1}{note}", _overlay(image, mask, tile)))
+        caption = f"hypothesis {number + 1}" if mask.any() else f"{number + 1}: empty"
+        cells.append((caption, _overlay(image, mask, tile)))
     return cells
 
 
