@@ -1,7 +1,5 @@
 #include "ops/attention.h"
 
-#include <algorithm>
-
 #include "ops/attention_kernel.h"
 #include "ops/dispatch.h"
 
