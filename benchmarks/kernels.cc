@@ -120,7 +120,11 @@ class Profile {
   static constexpr bool kNarrow = !std::is_same_v<Act, float>;
 
   Profile(Isa isa, const Kernels& kernels)
-      : kernels_(kernels), ops_(kernels), peak_(ceiling(isa, kNarrow)), wide_peak_(ceiling(isa, false)) {}
+      : kernels_(kernels),
+        ops_(kernels),
+        wide_(kernels),
+        peak_(ceiling(isa, kNarrow)),
+        wide_peak_(ceiling(isa, false)) {}
 
   void sampler() {
     title("sampler, for 32 hypotheses", peak_);
@@ -128,13 +132,15 @@ class Profile {
     product("combiner of the image latent", kCells, kChannels, kChannels, 3 * n);
     product("keys and values of the cells", kCells, kChannels, kChannels, 3 * n);
     product("queries of the cells", kCells, kChannels, kHalf, 2 * n);
-    product("cells from tokens", kCells, kHalf, kChannels, 2 * n);
+    wide_product("cells from tokens, in float32", kCells, kHalf, kChannels, 2 * n);
     product("MLP of the tokens, in", kTokenRows, kChannels, kHidden, 2 * passes);
     product("MLP of the tokens, out", kTokenRows, kHidden, kChannels, 2 * passes);
-    product("other products of the tokens", kTokenRows, kChannels, kChannels, 9 * passes);
-    few_queries("tokens look at cells", kTokens, kCells, kHalf, 3 * n);
-    few_queries("tokens look at tokens", kTokens, kTokens, kChannels, n);
-    few_keys("cells look at tokens", 2 * n);
+    product("queries and keys of the tokens", kTokenRows, kChannels, kChannels, 4 * passes);
+    wide_product("other products of the tokens, in float32", kTokenRows, kChannels, kChannels, 4.5 * passes);
+    wide_product("hyper-networks, in float32", kHypotheses, kChannels, kChannels, 8 * 2);
+    attention("tokens look at cells, in float32", kTokens, kCells, kHalf, 3 * n);
+    attention("tokens look at tokens, in float32", kTokens, kTokens, kChannels, n);
+    attention("cells look at tokens, in float32", kCells, kTokens, kHalf, 2 * n);
     norm("norms of the cells", kCells, 2 * n);
     upscale("upscaling, in float32", n);
     finish();
@@ -179,37 +185,34 @@ class Profile {
   }
 
   void product(const char* name, int64_t rows, int64_t in, int64_t out, double calls, bool gelu = false) {
-    const auto a = numbers<Act>(rows * in);
+    product_as<Act>(ops_, name, rows, in, out, calls, gelu, peak_);
+  }
+  void wide_product(const char* name, int64_t rows, int64_t in, int64_t out, double calls) {
+    product_as<float>(wide_, name, rows, in, out, calls, false, wide_peak_);
+  }
+
+  template <class T>
+  void product_as(const asam::Arithmetic<T>& ops, const char* name, int64_t rows, int64_t in, int64_t out,
+                  double calls, bool gelu, double peak) {
+    const auto a = numbers<T>(rows * in);
     const Buffer w = numbers<float>(in * out), bias = numbers<float>(out);
-    const Weight weight(in, {{w.data(), out}}, kNarrow ? Packing::bf16 : Packing::float32);
-    asam::BufferOf<Act> c(rows * out);
+    const Weight weight(in, {{w.data(), out}}, std::is_same_v<T, float> ? Packing::float32 : Packing::bf16);
+    asam::BufferOf<T> c(rows * out);
     const double time = best_of([&] {
-      ops_.matmul(a.data(), in, rows, weight, {.bias = bias.data(), .relu = !gelu, .gelu = gelu},
-                  {.act = c.data(), .act_stride = out});
+      ops.matmul(a.data(), in, rows, weight, {.bias = bias.data(), .relu = !gelu, .gelu = gelu},
+                 {.act = c.data(), .act_stride = out});
     });
-    row(name, calls, time, static_cast<double>(rows * in * out), peak_);
+    row(name, calls, time, static_cast<double>(rows * in * out), peak);
   }
 
-  void few_queries(const char* name, int64_t queries, int64_t keys, int64_t width, double calls) {
+  void attention(const char* name, int64_t queries, int64_t keys, int64_t width, double calls) {
     const AttentionShape shape{queries, keys, kHeads, width / kHeads, width, width, width, width};
-    const auto q = numbers<Act>(queries * width), k = numbers<Act>(keys * width),
-               v = numbers<Act>(keys * width);
-    asam::BufferOf<Act> out(queries * width);
-    Buffer scratch(asam::Arithmetic<Act>::attention_scratch(shape));
-    const double time = best_of(
-        [&] { ops_.attend_few_queries(shape, q.data(), k.data(), v.data(), out.data(), scratch.data()); });
-    row(name, calls, time, static_cast<double>(2 * queries * keys * width), peak_);
-  }
-
-  void few_keys(const char* name, double calls) {
-    const AttentionShape shape{kCells, kTokens, kHeads, kHalf / kHeads, kHalf, kHalf, kHalf, kHalf};
-    const auto q = numbers<Act>(kCells * kHalf), k = numbers<Act>(kTokens * kHalf),
-               v = numbers<Act>(kTokens * kHalf);
-    asam::BufferOf<Act> out(kCells * kHalf);
-    Buffer scratch(asam::Arithmetic<Act>::attention_scratch(shape));
-    const double time = best_of(
-        [&] { ops_.attend_few_keys(shape, q.data(), k.data(), v.data(), out.data(), scratch.data()); });
-    row(name, calls, time, static_cast<double>(2 * kCells * kTokens * kHalf), peak_);
+    const Buffer q = numbers<float>(queries * width), k = numbers<float>(keys * width),
+                 v = numbers<float>(keys * width);
+    Buffer out(queries * width), scratch(asam::attention_scratch(shape));
+    const double time =
+        best_of([&] { kernels_.attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data()); });
+    row(name, calls, time, static_cast<double>(2 * queries * keys * width), wide_peak_);
   }
 
   void norm(const char* name, int64_t rows, double calls) {
@@ -224,7 +227,6 @@ class Profile {
   }
 
   void upscale(const char* name, double calls) {
-    const asam::Arithmetic<float> wide(kernels_);
     const Buffer first = numbers<float>(kChannels * kChannels), second = numbers<float>(kHalf * kHalf / 2);
     asam::UpscaleWeights weights{Weight(kChannels, {{first.data(), kChannels}}, Packing::float32),
                                  Weight(kChannels / 4, {{second.data(), kHalf}}, Packing::float32),
@@ -235,7 +237,7 @@ class Profile {
     const Buffer src = numbers<float>(kCells * kChannels), hyper = numbers<float>(kChannels / 8);
     Buffer logits(16 * kCells), scratch(asam::upscale_scratch(kChannels));
     const double time = best_of([&] {
-      asam::upscale_cells(wide, weights, kGrid, src.data(), 0, kCells, hyper.data(), 1, logits.data(),
+      asam::upscale_cells(wide_, weights, kGrid, src.data(), 0, kCells, hyper.data(), 1, logits.data(),
                           scratch.data());
     });
     const double adds = kCells * (kChannels * kChannels + 4.0 * kChannels / 4 * kHalf + 16.0 * kChannels / 8);
@@ -259,6 +261,7 @@ class Profile {
 
   const Kernels& kernels_;
   asam::Arithmetic<Act> ops_;
+  asam::Arithmetic<float> wide_;
   double peak_, wide_peak_;
   double total_ = 0, work_ = 0;
 };

@@ -77,21 +77,6 @@ auto layer_norm(Input<2> x, Input<1> weight, Input<1> bias, float eps, Input<2> 
   return std::tuple(std::move(wide), std::move(narrow), std::move(narrow_plus));
 }
 
-auto attend(InputOf<Bf16, 2> q, InputOf<Bf16, 2> k, InputOf<Bf16, 2> v, int64_t heads, bool few_keys,
-            const std::string& version) {
-  const int64_t queries = static_cast<int64_t>(q.shape(0)), width = static_cast<int64_t>(q.shape(1)),
-                keys = static_cast<int64_t>(k.shape(0));
-  const AttentionShape shape = attention_shape(queries, keys, width, heads);
-  tensor_of<2>(k).expect_shape("k", {keys, width});
-  tensor_of<2>(v).expect_shape("v", {keys, width});
-  Buffer scratch(attention_bf16_scratch(shape));
-  auto out = new_array<Bf16, 2>({queries, width});
-  const Kernels kernels = kernels_of(version);
-  const AttendBf16Fn function = few_keys ? kernels.attend_few_keys_bf16 : kernels.attend_few_queries_bf16;
-  function(shape, q.data(), k.data(), v.data(), out.data(), scratch.data());
-  return out;
-}
-
 }  // namespace
 
 void bind_bf16(nb::module_& module) {
@@ -111,11 +96,6 @@ void bind_bf16(nb::module_& module) {
              arg("bias").noconvert(), arg("eps"), arg("plus").noconvert(), arg("gelu") = false,
              arg("version") = best,
              "Normalises the rows of x [m, n], then GELU: float32 y, bfloat16 y, bfloat16 y + plus [r, n].");
-  module.def(
-      "attend_bf16", &attend, arg("q").noconvert(), arg("k").noconvert(), arg("v").noconvert(), arg("heads"),
-      arg("few_keys"), arg("version") = best,
-      "Multi-head attention of bfloat16 q [a, D] over k, v [b, D] -> [a, D]; few_keys picks the version\n"
-      "for many queries over few keys.");
 }
 
 }  // namespace asam

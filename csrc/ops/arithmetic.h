@@ -107,16 +107,6 @@ class Arithmetic<float> {
     if (y.act_plus) add_rows(to, rows, n, y.plus, y.plus_rows, false, y.act_plus);
   }
 
-  void attend_few_queries(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                          float* out, float* scratch) const {
-    k_.attend(shape, q, k, v, out, scratch);
-  }
-  void attend_few_keys(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                       float* out, float* scratch) const {
-    k_.attend(shape, q, k, v, out, scratch);
-  }
-  static int64_t attention_scratch(const AttentionShape& shape) { return asam::attention_scratch(shape); }
-
   void dot_rows(const float* x, int64_t rows, int64_t n, const float* h, float* y) const {
     k_.dot_rows(x, rows, n, h, y);
   }
@@ -152,16 +142,6 @@ class Arithmetic<Bf16> {
                         .narrow_plus = y.act_plus,
                         .gelu = y.gelu});
   }
-
-  void attend_few_queries(const AttentionShape& shape, const Bf16* q, const Bf16* k, const Bf16* v, Bf16* out,
-                          float* scratch) const {
-    k_.attend_few_queries_bf16(shape, q, k, v, out, scratch);
-  }
-  void attend_few_keys(const AttentionShape& shape, const Bf16* q, const Bf16* k, const Bf16* v, Bf16* out,
-                       float* scratch) const {
-    k_.attend_few_keys_bf16(shape, q, k, v, out, scratch);
-  }
-  static int64_t attention_scratch(const AttentionShape& shape) { return attention_bf16_scratch(shape); }
 
   void dot_rows(const float* x, int64_t rows, int64_t n, const float* h, float* y) const {
     k_.dot_rows(x, rows, n, h, y);

@@ -54,33 +54,18 @@ ASAM_INLINE __m512bh splat_last(const Bf16* p) {
   return (__m512bh)_mm512_set1_epi32(*p);
 }
 
-// The lanes of two vectors as pairs: a0 b0 a1 b1 ...
-ASAM_INLINE __m512i interleave(__m256i a, __m256i b) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                                         22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  return _mm512_permutexvar_epi16(order, _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
-}
-
 // sum + the products of both numbers of each pair.
 ASAM_INLINE Float<16> dot_pairs(Float<16> sum, __m512bh a, __m512bh b) {
   return (Float<16>)_mm512_dpbf16_ps((__m512)sum, a, b);
 }
 
-// Both leave the result in every lane, summed in one order. (The masked forms, because GCC warns of the
-// undefined register inside the plain ones.)
+// The sum in every lane, in one order. (The masked forms, because GCC warns of the undefined register inside
+// the plain ones.)
 ASAM_INLINE Float<16> sum_to_all(Float<16> v) {
   v += (Float<16>)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)v, (__m512)v, 0x4e);
   v += (Float<16>)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)v, (__m512)v, 0xb1);
   v += (Float<16>)_mm512_maskz_permute_ps(0xffff, (__m512)v, 0x4e);
   v += (Float<16>)_mm512_maskz_permute_ps(0xffff, (__m512)v, 0xb1);
-  return v;
-}
-
-ASAM_INLINE Float<16> max_to_all(Float<16> v) {
-  v = max<16>(v, (Float<16>)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)v, (__m512)v, 0x4e));
-  v = max<16>(v, (Float<16>)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)v, (__m512)v, 0xb1));
-  v = max<16>(v, (Float<16>)_mm512_maskz_permute_ps(0xffff, (__m512)v, 0x4e));
-  v = max<16>(v, (Float<16>)_mm512_maskz_permute_ps(0xffff, (__m512)v, 0xb1));
   return v;
 }
 

@@ -4,7 +4,6 @@
 #include "core/isa.h"
 #include "ops/add_rows_bf16.h"
 #include "ops/attention.h"
-#include "ops/attention_bf16.h"
 #include "ops/bf16.h"
 #include "ops/dot_rows.h"
 #include "ops/gelu.h"
@@ -25,8 +24,6 @@ struct Kernels {
   MatmulBf16Fn matmul_bf16;
   LayerNormBf16Fn layer_norm_bf16;
   AddRowsBf16Fn add_rows_bf16;
-  AttendBf16Fn attend_few_queries_bf16;
-  AttendBf16Fn attend_few_keys_bf16;
   ToBf16Fn to_bf16;
   RelativeAttendFn relative_attend;
 
@@ -39,8 +36,6 @@ struct Kernels {
             .matmul_bf16 = matmul_bf16_for(isa),
             .layer_norm_bf16 = layer_norm_bf16_for(isa),
             .add_rows_bf16 = add_rows_bf16_for(isa),
-            .attend_few_queries_bf16 = attend_few_queries_bf16_for(isa),
-            .attend_few_keys_bf16 = attend_few_keys_bf16_for(isa),
             .to_bf16 = to_bf16_for(isa),
             .relative_attend = relative_attend_for(isa)};
   }
@@ -54,8 +49,6 @@ struct Kernels {
             .matmul_bf16 = matmul_bf16_ref,
             .layer_norm_bf16 = layer_norm_bf16_ref,
             .add_rows_bf16 = add_rows_bf16_ref,
-            .attend_few_queries_bf16 = attend_bf16_ref,
-            .attend_few_keys_bf16 = attend_bf16_ref,
             .to_bf16 = to_bf16_ref,
             .relative_attend = relative_attend_ref};
   }

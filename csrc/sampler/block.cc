@@ -45,7 +45,8 @@ class Pass {
     for (int64_t s = 0; s < count_; ++s) {
       update_cells([&](int64_t start, int64_t rows) { combine(image, s, start, rows); },
                    w_.layers[0].image_kv, s);
-      look_at_image(s, prompt_.sampled > 0 ? ws_.image_q.data() + s * tokens_ * half_ : shared_queries());
+      look_at_image(
+          s, prompt_.sampled > 0 ? ws_.image_q.data() + s * tokens_ * half_ : prompt_.image_queries.data());
     }
     for (size_t i = 0; i < w_.layers.size(); ++i) {
       const TwoWayLayer& layer = w_.layers[i];
@@ -58,7 +59,7 @@ class Pass {
       }
     }
     share_rows(rows_, [&](int64_t row, int64_t rows) {
-      onto_queries(w_.final_out, ws_.token_mixed.data() + row * half_, row, rows);
+      onto_queries(wide_, w_.final_out, ws_.token_mixed.data() + row * half_, row, rows);
       norm_queries(w_.final_norm, row, rows);
     });
     wait();
@@ -77,14 +78,6 @@ class Pass {
   float* src(int64_t s) { return ws_.src.wide() + s * cells_ * c_; }
   Act* src_act(int64_t s) { return ws_.src.act() + s * cells_ * c_; }
 
-  const Act* shared_queries() const {
-    if constexpr (std::is_same_v<Act, float>) {
-      return prompt_.image_queries.data();
-    } else {
-      return prompt_.narrow_queries.data();
-    }
-  }
-
   void wait() const {
     if (team_.size > 1) team_.wait();
   }
@@ -102,15 +95,19 @@ class Pass {
   }
 
   // to[row ..] = from W + b, for rows of the tokens.
-  void linear(const Linear& layer, const BufferOf<Act>& from, int64_t row, int64_t rows, BufferOf<Act>& to) {
+  template <class T>
+  void linear(const Arithmetic<T>& ops, const Linear& layer, const T* from, int64_t row, int64_t rows,
+              Buffer& to) {
     const int64_t in = layer.weight.in(), out = layer.weight.out();
-    ops_.matmul(from.data() + row * in, in, rows, layer.weight, layer.epilogue(),
-                {.act = to.data() + row * out, .act_stride = out});
+    ops.matmul(from + row * in, in, rows, layer.weight, layer.epilogue(),
+               {.wide = to.data() + row * out, .wide_stride = out});
   }
 
-  void onto_queries(const Linear& layer, const Act* from, int64_t row, int64_t rows) {
+  // queries[row ..] += from W + b
+  template <class T>
+  void onto_queries(const Arithmetic<T>& ops, const Linear& layer, const T* from, int64_t row, int64_t rows) {
     float* to = ws_.queries.wide() + row * c_;
-    ops_.matmul(from, layer.weight.in(), rows, layer.weight, layer.onto(to), {.wide = to, .wide_stride = c_});
+    ops.matmul(from, layer.weight.in(), rows, layer.weight, layer.onto(to), {.wide = to, .wide_stride = c_});
   }
 
   void norm_queries(const Norm& norm, int64_t row, int64_t rows) {
@@ -163,13 +160,7 @@ class Pass {
     run_chain(wide_, w_.combiner_prompt, prompt_.sampled, ws_.token_a, ws_.token_b,
               w_.combiner_prompt.layers.back().epilogue(), {.wide = point + fixed * c_, .wide_stride = c_});
     run_prefix(kernels_, w_, tokens_, point, ws_.prefix, ws_.queries.wide() + s * tokens_ * c_,
-               ws_.prefix_queries.data());
-    Act* queries = ws_.image_q.data() + s * tokens_ * half_;
-    if constexpr (std::is_same_v<Act, float>) {
-      std::copy_n(ws_.prefix_queries.data(), tokens_ * half_, queries);
-    } else {
-      kernels_.to_bf16(ws_.prefix_queries.data(), tokens_ * half_, queries);
-    }
+               ws_.image_q.data() + s * tokens_ * half_);
   }
 
   // Layers 1 .. last of a combiner over rows that wait in a after ReLU; b is room.
@@ -244,13 +235,13 @@ class Pass {
     share_rows(cells_, [&](int64_t start, int64_t rows) {
       change(start, rows);
       ops_.matmul(src_act(s) + start * c_, c_, rows, keys_values.weight, keys_values.epilogue(start, rows),
-                  {.act = ws_.cell_kv.data() + start * c_, .act_stride = c_});
+                  {.wide = ws_.cell_kv.data() + start * c_, .wide_stride = c_});
     });
     wait();
   }
 
   // Token queries [T, C/2] against one hypothesis' cells -> token_mixed, rows [T, C/2].
-  void look_at_image(int64_t s, const Act* q) {
+  void look_at_image(int64_t s, const float* q) {
     const int64_t dim = half_ / w_.config.heads;
     team_.share(w_.config.heads, [&](int64_t begin, int64_t end) {
       const AttentionShape shape{.queries = tokens_,
@@ -261,41 +252,40 @@ class Pass {
                                  .k_stride = c_,
                                  .v_stride = c_,
                                  .out_stride = half_};
-      const Act* keys = ws_.cell_kv.data() + begin * dim;
-      ops_.attend_few_queries(shape, q + begin * dim, keys, keys + half_,
-                              ws_.token_mixed.data() + s * tokens_ * half_ + begin * dim,
-                              own_.attention.data());
+      const float* keys = ws_.cell_kv.data() + begin * dim;
+      kernels_.attend(shape, q + begin * dim, keys, keys + half_,
+                      ws_.token_mixed.data() + s * tokens_ * half_ + begin * dim, own_.attention.data());
     });
     wait();
   }
 
   // The tokens of all hypotheses from this layer's look at the image to the next one's queries for it.
   void update_tokens(const TwoWayLayer& layer, const TwoWayLayer* next) {
+    const float* queries = ws_.queries.wide();
+    const Act* with_point = ws_.with_point.data();
     share_rows(rows_, [&](int64_t row, int64_t rows) {
-      onto_queries(layer.token_out, ws_.token_mixed.data() + row * half_, row, rows);
+      onto_queries(wide_, layer.token_out, ws_.token_mixed.data() + row * half_, row, rows);
       norm_queries(layer.norm2, row, rows);
       ops_.matmul(ws_.queries.act() + row * c_, c_, rows, layer.mlp0.weight, layer.mlp0.epilogue(true),
                   {.act = own_.hidden.data(), .act_stride = w_.config.mlp_dim});
-      onto_queries(layer.mlp1, own_.hidden.data(), row, rows);
+      onto_queries(ops_, layer.mlp1, own_.hidden.data(), row, rows);
       norm_queries_with_point(layer.norm3, row, rows);
-      linear(layer.token_k, ws_.with_point, row, rows, ws_.token_k);
-      ops_.matmul(ws_.queries.act() + row * c_, c_, rows, layer.token_v.weight, layer.token_v.epilogue(),
-                  {.act = ws_.token_v.data() + row * half_, .act_stride = half_});
+      linear(ops_, layer.token_k, with_point, row, rows, ws_.token_k);
+      linear(wide_, layer.token_v, queries, row, rows, ws_.token_v);
       if (next == nullptr) {
-        linear(w_.final_q, ws_.with_point, row, rows, ws_.image_q);
+        linear(ops_, w_.final_q, with_point, row, rows, ws_.image_q);
         return;
       }
-      linear(next->self_qk, ws_.with_point, row, rows, ws_.self_qk);
-      ops_.matmul(ws_.queries.act() + row * c_, c_, rows, next->self_v.weight, next->self_v.epilogue(),
-                  {.act = ws_.self_v.data() + row * c_, .act_stride = c_});
+      linear(ops_, next->self_qk, with_point, row, rows, ws_.self_qk);
+      linear(wide_, next->self_v, queries, row, rows, ws_.self_v);
     });
     wait();
     if (next != nullptr) {
       attend_self();
       share_rows(rows_, [&](int64_t row, int64_t rows) {
-        onto_queries(next->self_out, ws_.token_mixed.data() + row * c_, row, rows);
+        onto_queries(wide_, next->self_out, ws_.token_mixed.data() + row * c_, row, rows);
         norm_queries_with_point(next->norm1, row, rows);
-        linear(next->token_q, ws_.with_point, row, rows, ws_.image_q);
+        linear(ops_, next->token_q, with_point, row, rows, ws_.image_q);
       });
       wait();
     }
@@ -314,10 +304,9 @@ class Pass {
                                  .v_stride = c_,
                                  .out_stride = c_};
       for (int64_t s = 0; s < count_; ++s) {
-        const Act* qk = ws_.self_qk.data() + s * tokens_ * 2 * c_ + begin * dim;
-        ops_.attend_few_queries(shape, qk, qk + c_, ws_.self_v.data() + s * tokens_ * c_ + begin * dim,
-                                ws_.token_mixed.data() + s * tokens_ * c_ + begin * dim,
-                                own_.attention.data());
+        const float* qk = ws_.self_qk.data() + s * tokens_ * 2 * c_ + begin * dim;
+        kernels_.attend(shape, qk, qk + c_, ws_.self_v.data() + s * tokens_ * c_ + begin * dim,
+                        ws_.token_mixed.data() + s * tokens_ * c_ + begin * dim, own_.attention.data());
       }
     });
     wait();
@@ -336,12 +325,11 @@ class Pass {
     float* cells = src(s) + start * c_;
     Act* act = src_act(s) + start * c_;
     ops_.matmul(act, c_, rows, layer.image_q.weight, layer.image_q.epilogue(start, rows),
-                {.act = own_.cell_q.data(), .act_stride = half_});
-    ops_.attend_few_keys(shape, own_.cell_q.data(), ws_.token_k.data() + s * tokens_ * half_,
-                         ws_.token_v.data() + s * tokens_ * half_, own_.cell_mixed.data(),
-                         own_.attention.data());
-    ops_.matmul(own_.cell_mixed.data(), half_, rows, layer.image_out.weight, layer.image_out.onto(cells),
-                {.wide = cells, .wide_stride = c_});
+                {.wide = own_.cell_q.data(), .wide_stride = half_});
+    kernels_.attend(shape, own_.cell_q.data(), ws_.token_k.data() + s * tokens_ * half_,
+                    ws_.token_v.data() + s * tokens_ * half_, own_.cell_mixed.data(), own_.attention.data());
+    wide_.matmul(own_.cell_mixed.data(), half_, rows, layer.image_out.weight, layer.image_out.onto(cells),
+                 {.wide = cells, .wide_stride = c_});
     ops_.norm(cells, rows, c_, layer.norm4.weight.data(), layer.norm4.bias.data(), kNormEps,
               {.wide = cells, .act = act});
   }
@@ -352,10 +340,10 @@ class Pass {
     team_.share(static_cast<int64_t>(w_.hyper.size()), [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
         const std::vector<Linear>& mlp = w_.hyper[static_cast<size_t>(k)];
-        Act *a = ws_.head_a.data() + k * count_ * c_, *b = ws_.head_b.data() + k * count_ * c_;
-        ops_.matmul(ws_.queries.act() + (kFirstMaskToken + k) * c_, tokens_ * c_, count_, mlp[0].weight,
-                    mlp[0].epilogue(true), {.act = a, .act_stride = c_});
-        ops_.matmul(a, c_, count_, mlp[1].weight, mlp[1].epilogue(true), {.act = b, .act_stride = c_});
+        float *a = ws_.head_a.data() + k * count_ * c_, *b = ws_.head_b.data() + k * count_ * c_;
+        wide_.matmul(ws_.queries.wide() + (kFirstMaskToken + k) * c_, tokens_ * c_, count_, mlp[0].weight,
+                     mlp[0].epilogue(true), {.wide = a, .wide_stride = c_});
+        wide_.matmul(a, c_, count_, mlp[1].weight, mlp[1].epilogue(true), {.wide = b, .wide_stride = c_});
       }
     });
     wait();
@@ -365,8 +353,8 @@ class Pass {
         const Linear& layer = w_.hyper[k][2];
         const bool sum = masks_ == 1;
         float* to = hyper + (sum ? 0 : static_cast<int64_t>(k) * (c_ / 8));
-        ops_.matmul(ws_.head_b.data() + static_cast<int64_t>(k) * count_ * c_, c_, count_, layer.weight,
-                    layer.onto(sum && k > 0 ? to : nullptr), {.wide = to, .wide_stride = masks_ * (c_ / 8)});
+        wide_.matmul(ws_.head_b.data() + static_cast<int64_t>(k) * count_ * c_, c_, count_, layer.weight,
+                     layer.onto(sum && k > 0 ? to : nullptr), {.wide = to, .wide_stride = masks_ * (c_ / 8)});
       }
     }
     if (team_.index == team_.size - 1) make_scores(scores);

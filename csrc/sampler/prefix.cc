@@ -38,8 +38,8 @@ void run_prefix(const Kernels& kernels, const SamplerWeights& weights, int64_t t
   // SAM's first self-attention has neither positions nor a residual.
   linear(layer.self_qk, point, scratch.qk.data());
   linear(layer.self_v, point, scratch.v.data());
-  ops.attend_few_queries(shape_of(weights.config, tokens), scratch.qk.data(), scratch.qk.data() + c,
-                         scratch.v.data(), scratch.mixed.data(), scratch.attention.data());
+  kernels.attend(shape_of(weights.config, tokens), scratch.qk.data(), scratch.qk.data() + c, scratch.v.data(),
+                 scratch.mixed.data(), scratch.attention.data());
   linear(layer.self_out, scratch.mixed.data(), queries);
   ops.norm(queries, tokens, c, layer.norm1.weight.data(), layer.norm1.bias.data(), kNormEps,
            {.wide = queries, .plus = point, .plus_rows = tokens, .act_plus = scratch.with_point.data()});

@@ -113,10 +113,6 @@ std::shared_ptr<const PromptState> Sampler::prompt_state(const ImageState& image
   PrefixScratch scratch(config(), state->tokens);
   run_prefix(kernels_, *weights_, state->tokens, state->point.data(), scratch, state->queries.data(),
              state->image_queries.data());
-  if (precision() == Precision::bf16) {
-    state->narrow_queries = Bf16Buffer(state->image_queries.size());
-    kernels_.to_bf16(state->image_queries.data(), state->image_queries.size(), state->narrow_queries.data());
-  }
   return state;
 }
 

@@ -23,7 +23,6 @@ struct PromptState {
   Buffer point;               // [T, C], output tokens then prompt tokens
   Buffer queries;             // [T, C], after the first self-attention and its norm (identity 4)
   Buffer image_queries;       // [T, C/2], of the first token-to-image attention (identity 4)
-  Bf16Buffer narrow_queries;  // the same rounded, where the precision asks for it
   int64_t sampled = 0;        // t, where the prompt tokens are sampled; the three above are then empty
   Buffer token_combined;      // [t, C], their half of the first combiner layer (identity 2)
   Buffer mu, sigma;           // [L], prompt latent

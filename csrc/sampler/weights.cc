@@ -101,21 +101,21 @@ class Reader : public TensorReader {
     const Packing prefix = i == 0 ? Packing::float32 : packing_;
     TwoWayLayer out;
     out.self_qk = queries_keys(name + ".self_attn", prefix);
-    out.self_v = linear(name + ".self_attn.v", c, c, prefix);
-    out.self_out = linear(name + ".self_attn.out", c, c, prefix);
+    out.self_v = linear(name + ".self_attn.v", c, c, Packing::float32);
+    out.self_out = linear(name + ".self_attn.out", c, c, Packing::float32);
     out.norm1 = norm(name + ".norm1", c);
     out.norm2 = norm(name + ".norm2", c);
     out.norm3 = norm(name + ".norm3", c);
     out.norm4 = norm(name + ".norm4", c);
     out.token_q = linear(name + ".token_to_image.q", c, half, prefix);
     out.image_kv = keys_values(name + ".token_to_image");
-    out.token_out = linear(name + ".token_to_image.out", half, c);
+    out.token_out = linear(name + ".token_to_image.out", half, c, Packing::float32);
     out.mlp0 = linear(name + ".mlp.0", c, config_.mlp_dim);
     out.mlp1 = linear(name + ".mlp.1", config_.mlp_dim, c);
     out.image_q = cell_queries(name + ".image_to_token.q");
     out.token_k = linear(name + ".image_to_token.k", c, half);
-    out.token_v = linear(name + ".image_to_token.v", c, half);
-    out.image_out = linear(name + ".image_to_token.out", half, c);
+    out.token_v = linear(name + ".image_to_token.v", c, half, Packing::float32);
+    out.image_out = linear(name + ".image_to_token.out", half, c, Packing::float32);
     return out;
   }
 
@@ -133,7 +133,7 @@ class Reader : public TensorReader {
     const int64_t c = config_.channels;
     std::vector<Linear> out;
     for (int64_t i = 0; i < 3; ++i)
-      out.push_back(linear(name + "." + std::to_string(i), c, i == 2 ? c / 8 : c));
+      out.push_back(linear(name + "." + std::to_string(i), c, i == 2 ? c / 8 : c, Packing::float32));
     return out;
   }
 
@@ -179,7 +179,7 @@ SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap
   for (int64_t i = 0; i < config.depth; ++i) out.layers.push_back(reader.layer(i));
   out.final_q = reader.linear("final.q", c, half);
   out.final_kv = reader.keys_values("final");
-  out.final_out = reader.linear("final.out", half, c);
+  out.final_out = reader.linear("final.out", half, c, Packing::float32);
   out.final_norm = reader.norm("final.norm", c);
   out.upscale = reader.upscale();
   for (int64_t k = 0; k < config.mask_tokens; ++k)

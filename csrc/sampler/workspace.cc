@@ -7,12 +7,10 @@
 namespace asam {
 namespace {
 
-template <class Act>
 int64_t attention_room(const SamplerConfig& config, int64_t tokens, int64_t chunk) {
   const int64_t c = config.channels, heads = config.heads, cells = config.cells();
   const auto room = [&](int64_t queries, int64_t keys, int64_t width) {
-    return Arithmetic<Act>::attention_scratch(
-        {.queries = queries, .keys = keys, .heads = heads, .dim = width / heads});
+    return attention_scratch({.queries = queries, .keys = keys, .heads = heads, .dim = width / heads});
   };
   return std::max({room(tokens, tokens, c), room(tokens, cells, c / 2), room(chunk, tokens, c / 2)});
 }
@@ -35,17 +33,17 @@ Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int
   dense_a = Buffer(block * c);
   dense_b = Buffer(block * c);
   src = Dual<Act>(block * cells * c);
-  cell_kv = Acts(cells * c);
+  cell_kv = Buffer(cells * c);
   queries = Dual<Act>(rows * c);
   with_point = Acts(rows * c);
-  self_qk = Acts(rows * 2 * c);
-  self_v = Acts(rows * c);
-  token_mixed = Acts(rows * c);
-  image_q = Acts(rows * half);
-  token_k = Acts(rows * half);
-  token_v = Acts(rows * half);
-  head_a = Acts(config.mask_tokens * block * c);
-  head_b = Acts(config.mask_tokens * block * c);
+  self_qk = Buffer(rows * 2 * c);
+  self_v = Buffer(rows * c);
+  token_mixed = Buffer(rows * c);
+  image_q = Buffer(rows * half);
+  token_k = Buffer(rows * half);
+  token_v = Buffer(rows * half);
+  head_a = Buffer(config.mask_tokens * block * c);
+  head_b = Buffer(config.mask_tokens * block * c);
   iou_a = Acts(block * weights.widest_iou());
   iou_b = Acts(block * weights.widest_iou());
   hyper = Buffer(block * config.masks() * (c / 8));
@@ -53,12 +51,11 @@ Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int
     point = Buffer(rows * c);
     token_a = Buffer(tokens * c);
     token_b = Buffer(tokens * c);
-    prefix_queries = Buffer(tokens * half);
     prefix = PrefixScratch(config, tokens);
   }
   for (int i = 0; i < member_count; ++i) {
-    members.push_back({Acts(kChunk * c), Acts(kChunk * c), Acts(kChunk * half), Acts(kChunk * half),
-                       Acts(kChunk * config.mlp_dim), Buffer(attention_room<Act>(config, tokens, kChunk)),
+    members.push_back({Acts(kChunk * c), Acts(kChunk * c), Buffer(kChunk * half), Buffer(kChunk * half),
+                       Acts(kChunk * config.mlp_dim), Buffer(attention_room(config, tokens, kChunk)),
                        Buffer(upscale_scratch(c))});
   }
 }

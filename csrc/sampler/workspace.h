@@ -23,29 +23,28 @@ struct Workspace {
   Buffer dense;                        // [B, C], combined prompt where it is one vector, and the last bias
   Buffer dense_a, dense_b;             // [B, C], between its layers
   Dual<Act> src;                       // [B * P, C]
-  BufferOf<Act> cell_kv;               // [P, C]
+  Buffer cell_kv;                      // [P, C]
   Dual<Act> queries;                   // [B * T, C]
   BufferOf<Act> with_point;            // [B * T, C], queries + point
-  BufferOf<Act> self_qk;               // [B * T, 2C]
-  BufferOf<Act> self_v, token_mixed;   // [B * T, C]
-  BufferOf<Act> image_q;               // [B * T, C/2], token queries for the image
-  BufferOf<Act> token_k, token_v;      // [B * T, C/2], what the image looks at
-  BufferOf<Act> head_a, head_b;        // [K, B, C]
+  Buffer self_qk;                      // [B * T, 2C]
+  Buffer self_v, token_mixed;          // [B * T, C]
+  Buffer image_q;                      // [B * T, C/2], token queries for the image
+  Buffer token_k, token_v;             // [B * T, C/2], what the image looks at
+  Buffer head_a, head_b;               // [K, B, C]
   BufferOf<Act> iou_a, iou_b;          // [B, widest layer]
   Buffer hyper;                        // [B, masks of a pass, C/8]
 
   // Where the model samples prompt tokens; else empty.
   Buffer point;             // [B * T, C], output tokens then prompt tokens
   Buffer token_a, token_b;  // [T, C], between combiner layers
-  Buffer prefix_queries;    // [T, C/2], of the first token-to-image attention
   PrefixScratch prefix;     // of one hypothesis
 
   // Of one thread.
   struct Member {
-    BufferOf<Act> chain_a, chain_b;    // [kChunk, C], between combiner layers
-    BufferOf<Act> cell_q, cell_mixed;  // [kChunk, C/2]
-    BufferOf<Act> hidden;              // [kChunk, M]
-    Buffer attention, upscale;         // scratch of the operations
+    BufferOf<Act> chain_a, chain_b;  // [kChunk, C], between combiner layers
+    Buffer cell_q, cell_mixed;       // [kChunk, C/2]
+    BufferOf<Act> hidden;            // [kChunk, M]
+    Buffer attention, upscale;       // scratch of the operations
   };
   std::vector<Member> members;
 

@@ -38,7 +38,9 @@ def test_equals_segment_anything(case_of: Callable[[str], Any], name: str, preci
     case = case_of(name)
     error = rms(encode(case, precision) - case.exact)
     # Half of what PyTorch loses that rounds residuals and norms too.
-    assert error <= (2 if precision == "float32" else 0.6) * rms(case.torch_error(DTYPES[precision]))
+    allowed = (2 if precision == "float32" else 0.6) * rms(case.torch_error(DTYPES[precision]))
+    # Of a single cell PyTorch may lose next to nothing by chance.
+    assert error <= max(allowed, 8 * np.finfo(np.float32).eps * rms(case.exact))
 
 
 @pytest.mark.parametrize("name", CASES)

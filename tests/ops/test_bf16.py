@@ -106,50 +106,8 @@ def test_layer_norm(version: str, n: int, with_gelu: bool) -> None:
     np.testing.assert_array_equal(narrow_plus, bits(wide + plus[np.arange(5) % 2]))
 
 
-def attention(q: Bits, k: Bits, v: Bits, heads: int) -> tuple[Array, Array]:
-    """Result, and the sum of the absolute terms behind it, which rounded weights err in proportion to."""
-    q64, k64, v64 = (value(x).reshape(len(x), heads, -1).swapaxes(0, 1) for x in (q, k, v))
-    score = q64 @ k64.swapaxes(1, 2) / math.sqrt(q64.shape[-1])
-    share = np.exp(score - score.max(axis=-1, keepdims=True))
-    share /= share.sum(axis=-1, keepdims=True)
-
-    def rows(x: Array) -> Array:
-        return x.swapaxes(0, 1).reshape(q64.shape[1], -1)
-
-    return rows(share @ v64), rows(share @ np.abs(v64))
-
-
-@pytest.mark.parametrize("few_keys", [False, True])
-@pytest.mark.parametrize("dim", [1, 3, 8, 16, 17])
-def test_attention(version: str, few_keys: bool, dim: int) -> None:
-    heads = 3
-    for many in EDGES:
-        for few in (1, 2, 9, 16, 18):
-            queries, keys = (many, few) if few_keys else (few, many)
-            q, k, v = (
-                bits(draw(queries, heads * dim)),
-                bits(draw(keys, heads * dim, seed=1)),
-                bits(draw(keys, heads * dim, seed=2)),
-            )
-            got = _ops.attend_bf16(q, k, v, heads, few_keys, version=version)
-            want, terms = attention(q, k, v, heads)
-            assert_rounded(got, want, ROUNDING * terms)
-
-
-@pytest.mark.parametrize("few_keys", [False, True])
-def test_attention_with_sharp_scores(version: str, few_keys: bool) -> None:
-    q, k, v = bits(100 * draw(5, 8)), bits(100 * draw(7, 8, seed=1)), bits(draw(7, 8, seed=2))
-    got = _ops.attend_bf16(q, k, v, 2, few_keys, version=version)
-    want, terms = attention(q, k, v, 2)
-    assert_rounded(got, want, 1e-3 + ROUNDING * terms)
-
-
 def test_wrong_arguments(version: str) -> None:
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul_bf16(bits(draw(2, 3)), draw(4, 2), version=version)
-    with pytest.raises(ValueError, match="heads"):
-        _ops.attend_bf16(bits(draw(2, 8)), bits(draw(3, 8)), bits(draw(3, 8)), 3, False, version=version)
-    with pytest.raises(ValueError, match="at least one key"):
-        _ops.attend_bf16(bits(draw(2, 8)), bits(draw(0, 8)), bits(draw(0, 8)), 2, False, version=version)
     with pytest.raises(TypeError):
         _ops.matmul_bf16(draw(2, 3), draw(3, 2), version=version)

@@ -63,7 +63,7 @@ def test_before_avx512bf16_auto_is_float32_and_bf16_is_refused(engine: Path) -> 
 def test_an_engine_keeps_the_precision_that_it_was_built_for(
     engine: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "_write_parts", lambda model, folder, step: _copy_parts(engine, folder))
+    monkeypatch.setattr(build, "_write_parts", lambda model, folder, *_: _copy_parts(engine, folder))
     target = tmp_path / "a.asam"
     asam_trt.build_engine(checkpoint, target, precision="float32", progress=False)
     with asam_trt.Session(target) as session:
