@@ -31,7 +31,9 @@ std::vector<Isa> detect() {
     return found;
   }
   found.push_back(Isa::avx512f);
-  if (__builtin_cpu_supports("avx512bf16")) found.push_back(Isa::avx512bf16);
+  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
+    found.push_back(Isa::avx512bf16);
+  }
 #endif
   return found;
 }

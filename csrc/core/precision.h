@@ -1,15 +1,19 @@
-// The type that the large products multiply in; their sums, norms and softmax are float32 in either.
+// The type that the large products multiply in; norms, softmax and what is added up are float32 in all.
 #pragma once
 
 #include <string>
 
 namespace asam {
 
-enum class Precision { float32, bf16 };
+enum class Precision {
+  float32,
+  bf16,
+  int8,  // of the image encoder alone
+};
 
 const char* precision_name(Precision precision);
 
-// "float32" or "bf16" -> Precision; std::invalid_argument for any other name.
+// "float32", "bf16" or "int8" -> Precision; std::invalid_argument for any other name.
 Precision precision_from_name(const std::string& name);
 
 }  // namespace asam

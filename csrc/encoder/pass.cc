@@ -33,12 +33,14 @@ class Pass {
       m_.wait();
       attend(block, ws_.parts[i]);
       m_.wait();
+      complete(ws_.mixed);
       block.out.run(m_, k_, ws_.mixed, cells_, x, x);
       m_.wait();
       norm(block.norm2);
       m_.wait();
       block.mlp0.run_gelu(m_, k_, ws_.normed, cells_, ws_.hidden);
       m_.wait();
+      complete(ws_.hidden);
       block.mlp1.run(m_, k_, ws_.hidden, cells_, x, x);
       m_.wait();
     }
@@ -71,8 +73,18 @@ class Pass {
         k_.layer_norm(ws_.x.data() + cell * d_, 1, d_, norm.weight.data(), norm.bias.data(), kNormEps,
                       own_.row.data());
         ws_.normed.store(k_, cell, 0, own_.row.data(), d_);
+        ws_.normed.complete(k_, cell);
       }
     });
+  }
+
+  // Rows that several members stored parts of.
+  void complete(Rows& rows) {
+    if (!rows.completes()) return;
+    m_.share(cells_, [&](int64_t begin, int64_t end) {
+      for (int64_t cell = begin; cell < end; ++cell) rows.complete(k_, cell);
+    });
+    m_.wait();
   }
 
   // mixed = attention of every head and part of a window

@@ -18,6 +18,12 @@ Rows::Rows(int64_t count, int64_t width, Precision precision) : width_(width) {
   } else {
     wide_ = Buffer(count * width);
   }
+  if (precision == Precision::int8) {
+    padded_ = PackedInt8Matrix::padded(width);
+    bytes_ = BufferOf<uint8_t>(count * padded_);
+    scale_ = Buffer(count);
+    zero_ = BufferOf<int32_t>(count);
+  }
 }
 
 void Rows::store(const Kernels& kernels, int64_t row, int64_t column, const float* values, int64_t count) {
@@ -29,11 +35,19 @@ void Rows::store(const Kernels& kernels, int64_t row, int64_t column, const floa
   }
 }
 
+void Rows::complete(const Kernels& kernels, int64_t row) {
+  if (!completes()) return;
+  kernels.quantise_row(wide() + row * width_, width_, bytes_.data() + row * padded_, scale_.data() + row,
+                       zero_.data() + row);
+}
+
 Projection::Projection(int64_t in, int64_t out, const float* weight, const float* bias, Precision precision)
     : in_(in), out_(out), precision_(precision), bias_(out) {
   if (bias) std::copy_n(bias, out, bias_.data());
   if (precision == Precision::bf16) {
     narrow_ = PackedBf16Matrix(in, {{weight, out}});
+  } else if (precision == Precision::int8) {
+    bytes_ = PackedInt8Matrix(in, {{weight, out}});
   } else {
     wide_ = PackedMatrix(in, {{weight, out}});
   }
@@ -77,6 +91,8 @@ void Projection::multiply(const Kernels& kernels, const Rows& x, int64_t row, in
   if (precision_ == Precision::bf16) {
     kernels.matmul_bf16(x.narrow() + row * in_, in_, rows, narrow_.columns(first, columns), epilogue,
                         {.wide = wide, .wide_stride = stride, .narrow = narrow, .narrow_stride = stride});
+  } else if (precision_ == Precision::int8) {
+    kernels.matmul_int8(x.quantised(row), rows, bytes_.columns(first, columns), epilogue, wide, stride);
   } else {
     kernels.matmul(x.wide() + row * in_, in_, rows, wide_.columns(first, columns), epilogue, wide, stride);
   }

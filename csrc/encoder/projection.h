@@ -25,10 +25,21 @@ class Rows {
   // values [count] -> row `row`, from `column` on.
   void store(const Kernels& kernels, int64_t row, int64_t column, const float* values, int64_t count);
 
+  // Whether a row that is stored must be completed before it is read.
+  bool completes() const { return bytes_.size() > 0; }
+  void complete(const Kernels& kernels, int64_t row);
+  // From `row` on, where the precision is int8.
+  QuantisedRows quantised(int64_t row) const {
+    return {bytes_.data() + row * padded_, padded_, scale_.data() + row, zero_.data() + row};
+  }
+
  private:
-  int64_t width_ = 0;
-  Buffer wide_;        // [count, width] where the precision is float32
-  Bf16Buffer narrow_;  // [count, width] where it is bf16
+  int64_t width_ = 0, padded_ = 0;
+  Buffer wide_;              // [count, width] where the precision is float32 or int8
+  Bf16Buffer narrow_;        // [count, width] where it is bf16
+  BufferOf<uint8_t> bytes_;  // [count, padded width] where it is int8
+  Buffer scale_;             // [count]
+  BufferOf<int32_t> zero_;   // [count]
 };
 
 class Projection {
@@ -67,6 +78,7 @@ class Projection {
   Precision precision_ = Precision::float32;
   PackedMatrix wide_;
   PackedBf16Matrix narrow_;
+  PackedInt8Matrix bytes_;
   Buffer bias_;  // [out]
 };
 

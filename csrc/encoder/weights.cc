@@ -66,7 +66,7 @@ EncoderWeights EncoderWeights::load(const EncoderConfig& config, const TensorMap
   EncoderWeights out;
   out.config = config;
   out.precision = precision;
-  out.patch = reader.projection("patch", config.patch_size(), d, precision);
+  out.patch = reader.projection("patch", config.patch_size(), d, patch_precision(precision));
   out.position = reader.buffer("position", {config.cells(), d});
   for (size_t i = 0; i < config.windows.size(); ++i) out.blocks.push_back(reader.block(i));
   out.neck0 = reader.projection_without_bias("neck.0", d, c, kNeck);

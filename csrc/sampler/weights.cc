@@ -167,6 +167,7 @@ int64_t SamplerWeights::widest_iou() const {
 SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap& tensors,
                                     Precision precision) {
   config.check();
+  require(precision != Precision::int8, "precision: expected float32 or bf16 of a sampler, got int8");
   Reader reader(config, tensors, precision);
   const int64_t c = config.channels, half = c / 2;
   SamplerWeights out;

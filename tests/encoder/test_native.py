@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -54,7 +55,40 @@ def test_native_equals_segment_anything(
         assert np.abs(found - case.exact).max() <= 1e-4 * np.abs(case.exact).max()
 
 
-@pytest.mark.parametrize("precision", TYPES)
+def in_8_bits(x: torch.Tensor, *, signed: bool) -> torch.Tensor:
+    """x rounded to 255 levels a row: -127 .. 127 steps, or from the smallest to the largest with 0 among them."""
+    if signed:
+        step = x.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
+        return (x / step).round() * step
+    low, high = x.amin(-1, keepdim=True).clamp_max(0), x.amax(-1, keepdim=True).clamp_min(0)
+    step = ((high - low) / 255).clamp_min(1e-30)
+    zero = (-low / step).round()
+    return (((x / step).round() + zero).clamp(0, 255) - zero) * step
+
+
+def error_in_8_bits(case: Any) -> np.ndarray:
+    """Of segment_anything's encoder in float64 whose blocks' products take numbers and weights in 8 bits."""
+    encoder = copy.deepcopy(case.encoder).double()
+    for module in encoder.blocks.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.weight.data = in_8_bits(module.weight.data, signed=True)
+            module.register_forward_pre_hook(lambda _, given: (in_8_bits(given[0], signed=False),))
+    with torch.no_grad():
+        found = encoder(torch.from_numpy(case.image).double()[None])[0]
+    return np.asarray(found.numpy() - case.exact)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", CASES)
+def test_int8_loses_what_8_bits_lose(case_of: Callable[[str], Any], name: str, isa: str) -> None:
+    case = case_of(name)
+    encoder = native(case, isa=isa, precision="int8")
+    assert encoder.precision == "int8"
+    error, expected = rms(encoder.encode(case.image) - case.exact), rms(error_in_8_bits(case))
+    assert 0.5 * expected <= error <= 1.5 * expected
+
+
+@pytest.mark.parametrize("precision", [*TYPES, "int8"])
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", ["window larger than the grid", "many windows, one column over"])
 def test_same_bits_for_every_number_of_threads(

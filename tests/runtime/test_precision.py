@@ -39,24 +39,35 @@ def test_auto_takes_bf16_where_the_processor_has_it(engine: Path) -> None:
 
 
 @needs_bf16
-def test_both_precisions_are_near_and_not_equal(engine: Path, image: np.ndarray) -> None:
+def test_precisions_are_near_and_not_equal(engine: Path, image: np.ndarray) -> None:
     found = {}
-    for name in ("float32", "bf16"):
+    for name in ("float32", "bf16", "int8"):
         with asam_trt.load(engine, precision=name) as session:
             assert (session.precision, session.precision_reason) == (name, "asked for")
             session.set_image(image)
             found[name] = session.sample(box=BOX, n=8, seed=1).logits
-    error = np.abs(found["bf16"] - found["float32"]).max()
-    assert 1e-5 < error < 0.05 * np.abs(found["float32"]).max()
+    for name in ("bf16", "int8"):
+        error = np.abs(found[name] - found["float32"]).max()
+        assert 1e-5 < error < 0.05 * np.abs(found["float32"]).max()
+    assert np.abs(found["int8"] - found["bf16"]).max() > 1e-5
+
+
+@needs_bf16
+def test_int8_is_of_the_native_encoder(engine: Path) -> None:
+    with pytest.raises(
+        ValueError, match="expected the native encoder with precision='int8', came the encoder"
+    ):
+        asam_trt.Session(engine, precision="int8", encoder="onnxruntime")
 
 
 def test_before_avx512bf16_auto_is_float32_and_bf16_is_refused(engine: Path) -> None:
     said = under("portable", "print(asam_trt.Session(sys.argv[1]))", engine)
     assert "float32, bf16 needs AVX512-BF16, and " in said
-    said = under("portable", "asam_trt.Session(sys.argv[1], precision='bf16')", engine)
-    assert "BackendUnavailable: precision 'bf16' cannot run: it needs AVX512-BF16, and " in said
-    if NARROW:
-        assert "ASAM_FORCE_ISA allows portable at most; use precision='float32' or 'auto'" in said
+    for name in ("bf16", "int8"):
+        said = under("portable", f"asam_trt.Session(sys.argv[1], precision={name!r})", engine)
+        assert f"BackendUnavailable: precision {name!r} cannot run: it needs AVX512-BF16, and " in said
+        if NARROW:
+            assert "ASAM_FORCE_ISA allows portable at most; use precision='float32' or 'auto'" in said
 
 
 @needs_bf16
@@ -89,7 +100,7 @@ def _copy_parts(engine: Path, folder: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["fp16", "", "BF16"])
 def test_unknown_precisions_are_refused(engine: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="expected precision to be one of auto, float32, bf16, came"):
+    with pytest.raises(ValueError, match="expected precision to be one of auto, float32, bf16, int8, came"):
         asam_trt.Session(engine, precision=name)
     with pytest.raises(ValueError, match="expected precision to be one of"):
         precision.choose(name)

@@ -22,6 +22,7 @@ from asam.bench.routes import open_peer
 from asam.bench.settings import STAGES, Settings, Stage
 from asam.bench.subject import Subject, make_subject
 from asam.bench.timing import interleaved
+from asam_trt.precision import of_sampler
 
 Progress = Callable[[str, int, int], None]
 Errors = dict[str, tuple[float | None, float | None]]
@@ -56,7 +57,7 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         floor = None
         if settings.floor:
             steps.begin("multiplying large matrices")
-            floor = _floor(subject, bench.rows, ours.session.precision)
+            floor = _floor(subject, bench.rows, of_sampler(ours.session.precision))
         steps.finish()
     config = subject.model.config
     return Report(

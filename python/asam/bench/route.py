@@ -62,8 +62,8 @@ class Route(ABC):
 class Ours(Route):
     """The engine on this machine's best backend."""
 
-    def __init__(self, subject: Subject, precision: str, encoder: str) -> None:
-        super().__init__(OURS, subject)
+    def __init__(self, subject: Subject, precision: str, encoder: str, name: str = OURS) -> None:
+        super().__init__(name, subject)
         self.session = Session(subject.engine, threads=subject.threads, precision=precision, encoder=encoder)
         bundle = EngineBundle.open(subject.engine)
         weights = bundle.load_weights()

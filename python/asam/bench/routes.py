@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from asam.bench.onnx_route import OnnxRoute
-from asam.bench.route import Route
+from asam.bench.route import Ours, Route
 from asam.bench.settings import Settings
 from asam.bench.subject import Subject
 from asam.bench.torch_route import PublishedLoop, TorchRoute
@@ -17,6 +17,7 @@ from asam.bench.torch_route import PublishedLoop, TorchRoute
 def open_peer(name: str, subject: Subject, settings: Settings) -> Route:
     """Make the peer of that name, one of :data:`asam.bench.settings.PEERS`."""
     makers: dict[str, Callable[[str, Subject], Route]] = {
+        "asam-int8": lambda name, subject: Ours(subject, "int8", "native", name),
         "torch-float32": partial(TorchRoute, dtype=torch.float32),
         "torch-bf16": partial(TorchRoute, dtype=torch.bfloat16),
         "torch-float32-compiled": partial(TorchRoute, dtype=torch.float32, compiled=True),

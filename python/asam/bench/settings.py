@@ -11,6 +11,7 @@ Stage = Literal["encode", "sample", "frame"]
 STAGES: tuple[Stage, ...] = ("encode", "sample", "frame")
 
 PEERS = (
+    "asam-int8",
     "torch-float32",
     "torch-bf16",
     "torch-float32-compiled",

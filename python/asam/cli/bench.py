@@ -25,6 +25,7 @@ class Args:
     """Of every runtime; by default all processors of this process."""
     peers: tuple[
         Literal[
+            "asam-int8",
             "torch-float32",
             "torch-bf16",
             "torch-float32-compiled",
@@ -36,8 +37,8 @@ class Args:
         ],
         ...,
     ] = ("torch-float32", "torch-bf16", "ort-float32", "loop")
-    """What to compare with; ort-mixed is an int8 encoder with a float32 sampler."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """What to compare with; ort-mixed is an int8 encoder with a float32 sampler, asam-int8 the engine in int8."""
+    precision: Literal["auto", "float32", "bf16", "int8"] = "auto"
     """Of our native products; auto is bf16 where the processor has AVX512-BF16."""
     encoder: Literal["auto", "native", "onnxruntime", "torch"] = "auto"
     """What encodes images for our route; auto is the faster one here."""

@@ -49,7 +49,7 @@ class Args:
     """Folder for the results; by default outputs/sample/<image name>."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    precision: Literal["auto", "float32", "bf16", "int8"] = "auto"
     """Of the native products; auto is bf16 where the processor has AVX512-BF16."""
 
 

@@ -1,4 +1,4 @@
-"""What bf16 changes for a user: the network that ships, in float32 PyTorch and as an engine in bf16, same seeds."""
+"""What bf16 and int8 change for a user: the network that ships, in float32 PyTorch and as an engine, same seeds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ N = 32  # hypotheses a picture
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(_ops.isa() != "avx512bf16", reason="bf16 needs AVX512-BF16"),
+    pytest.mark.skipif(_ops.isa() != "avx512bf16", reason="bf16 and int8 need AVX512-BF16"),
 ]
 
 
 @dataclass(frozen=True)
 class Change:
-    """From float32 PyTorch to the engine in bf16.
+    """From float32 PyTorch to the engine.
 
     Attributes:
         iou: of the masks of equal hypotheses, mean.
@@ -40,11 +40,11 @@ class Change:
     spread: float
 
 
-def change(engine: Path, data: Dataset, pictures: int, encoder: str) -> Change:
+def change(engine: Path, data: Dataset, pictures: int, precision: str, encoder: str) -> Change:
     model = load_checkpoint(NANO)
     ious, geds, spreads = [], [], []
-    with asam_trt.Session(engine, precision="bf16", encoder=encoder) as session:
-        assert session.precision == "bf16"
+    with asam_trt.Session(engine, precision=precision, encoder=encoder) as session:
+        assert session.precision == precision
         for i in range(pictures):
             sample = data[i * (len(data) // pictures)]
             session.set_image(sample.image)
@@ -62,19 +62,22 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return asam_trt.build_engine(NANO, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
 
 
-@pytest.mark.parametrize("encoder", ["onnxruntime", "native"])
-def test_synthetic_pictures(engine: Path, encoder: str) -> None:
-    """The sampler in bf16 behind a float32 encoder, and both in bf16."""
-    found = change(engine, Synthetic("mix", size=192, seed=7, length=40), 40, encoder)
+@pytest.mark.parametrize(
+    ("precision", "encoder"), [("bf16", "onnxruntime"), ("bf16", "native"), ("int8", "native")]
+)
+def test_synthetic_pictures(engine: Path, precision: str, encoder: str) -> None:
+    """The sampler in bf16 behind a float32 encoder, one in bf16 and one in 8 bits."""
+    found = change(engine, Synthetic("mix", size=192, seed=7, length=40), 40, precision, encoder)
     assert found.iou >= 0.995
     assert abs(found.ged) <= 0.002
     assert abs(found.spread) <= 0.01
 
 
 @pytest.mark.data
-def test_lung_nodules(engine: Path, data_root: Path) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_lung_nodules(engine: Path, data_root: Path, precision: str) -> None:
     """Pictures unlike those it was trained on, and smaller masks, of which a pixel is a larger share."""
-    found = change(engine, LidcCrops(data_root / "lidc", "validate"), 40, "native")
+    found = change(engine, LidcCrops(data_root / "lidc", "validate"), 40, precision, "native")
     assert found.iou >= 0.99
     assert abs(found.ged) <= 0.002
     assert abs(found.spread) <= 0.01

@@ -1,0 +1,59 @@
+#include "ops/matmul_int8.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/errors.h"
+#include "ops/dispatch.h"
+
+namespace asam {
+
+#if defined(__x86_64__)
+void matmul_int8_avx512bf16(const QuantisedRows& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
+                            float* c, int64_t c_stride);
+#endif
+
+namespace {
+
+#if defined(__x86_64__)
+constexpr Versions<MatmulInt8Fn> kMatmulInt8{.portable = matmul_int8_ref,
+                                             .avx512bf16 = matmul_int8_avx512bf16};
+#else
+constexpr Versions<MatmulInt8Fn> kMatmulInt8{matmul_int8_ref};
+#endif
+
+}  // namespace
+
+PackedInt8Matrix::PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side)
+    : in_(in) {
+  require(in <= kMostInputs, "expected at most ", kMostInputs, " inputs of a product in int8, got ", in);
+  for (const PackedMatrix::Columns& part : side_by_side) out_ += part.out;
+  const int64_t columns = (out_ + kPanelStep - 1) / kPanelStep * kPanelStep;
+  data_ = BufferOf<int8_t>(padded(in) * columns);
+  scale_ = Buffer(columns);
+  sums_ = BufferOf<int32_t>(columns);
+  int64_t column = 0;
+  for (const PackedMatrix::Columns& part : side_by_side) {
+    for (int64_t j = 0; j < part.out; ++j, ++column) {
+      float largest = 0.0f;
+      for (int64_t i = 0; i < in; ++i) largest = std::max(largest, std::abs(part.weight[i * part.out + j]));
+      const float steps = largest > 0.0f ? 127.0f / largest : 0.0f;
+      scale_.data()[column] = largest / 127.0f;
+      const int64_t start = column / kPanel * kPanel, width = std::min(kPanel, columns - start);
+      int8_t* to = data_.data() + start * padded(in) + (column - start) * kGroup;
+      for (int64_t i = 0; i < in; ++i) {
+        const float level =
+            std::clamp(std::nearbyint(part.weight[i * part.out + j] * steps), -127.0f, 127.0f);
+        const auto rounded = static_cast<int8_t>(level);
+        to[i / kGroup * width * kGroup + i % kGroup] = rounded;
+        sums_.data()[column] += rounded;
+      }
+    }
+  }
+}
+
+MatmulInt8Fn matmul_int8_for(Isa isa) {
+  return kMatmulInt8.pick(isa);
+}
+
+}  // namespace asam

@@ -1,0 +1,84 @@
+// Product of rows in 8 bits (ops/quantise_row.h) with weights in 8 bits, a scale for each of its columns:
+//
+//   c[r, j] = f( scale[r] w_scale[j] sum_i (a[r, i] - zero[r]) w[i, j] + bias[r mod bias_rows, j]
+//                + residual[r, j] ),   f = identity, ReLU or GELU
+//
+// Sums are integers and exact; the rest is float32.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "ops/matmul.h"
+
+namespace asam {
+
+// Rows that a product takes.
+struct QuantisedRows {
+  const uint8_t* values;  // [rows, in], rows `stride` apart, each readable up to a whole group
+  int64_t stride;
+  const float* scale;   // [rows]
+  const int32_t* zero;  // [rows]
+};
+
+// Whole panels of a packed matrix: what one product multiplies by. It owns nothing.
+struct Int8View {
+  int64_t in, out;
+  const int8_t* data;
+  const int8_t* first;  // of the whole matrix, and its end
+  const int8_t* end;
+  const float* scale;   // [out]
+  const int32_t* sums;  // [out], of each column
+
+  // As PackedView::ahead.
+  const int8_t* ahead(const int8_t* next) const { return next < end ? next : first; }
+};
+
+// A weight matrix [in, out] of floats as 8-bit numbers, -127 .. 127 times the column's scale: panels as of
+// PackedBf16Matrix, four inputs of a column side by side; inputs beyond the last one are zero.
+class PackedInt8Matrix {
+ public:
+  static constexpr int64_t kPanel = 32;
+  static constexpr int64_t kPanelStep = 16;
+  static constexpr int64_t kGroup = 4;
+  static constexpr int64_t kMostInputs = 1 << 16;  // a sum of more might not fit 32 bits
+
+  PackedInt8Matrix() = default;
+  // Throws std::invalid_argument for more than kMostInputs.
+  PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side);
+
+  // in, rounded up to whole groups.
+  static int64_t padded(int64_t in) { return (in + kGroup - 1) / kGroup * kGroup; }
+
+  // As PackedMatrix::columns.
+  Int8View columns(int64_t first, int64_t count) const {
+    const int8_t* data = data_.data();
+    return {in_,
+            count,
+            data + first * padded(in_),
+            data,
+            data + data_.size(),
+            scale_.data() + first,
+            sums_.data() + first};
+  }
+  operator Int8View() const { return columns(0, out_); }
+
+ private:
+  int64_t in_ = 0, out_ = 0;
+  BufferOf<int8_t> data_;
+  Buffer scale_;  // [out], rounded up to kPanelStep
+  BufferOf<int32_t> sums_;
+};
+
+// outputs
+//   c    [rows, w.out], rows c_stride apart; must not overlap a
+using MatmulInt8Fn = void (*)(const QuantisedRows& a, int64_t rows, const Int8View& w,
+                              const Epilogue& epilogue, float* c, int64_t c_stride);
+
+void matmul_int8_ref(const QuantisedRows& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
+                     float* c, int64_t c_stride);
+
+// The readable version wherever the instruction set has no better one.
+MatmulInt8Fn matmul_int8_for(Isa isa);
+
+}  // namespace asam

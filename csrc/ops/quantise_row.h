@@ -1,0 +1,26 @@
+// A row in 8 bits, with a scale and a zero of its own:
+//
+//   x[i] ~ scale (y[i] - zero),   scale = (max(x, 0) - min(x, 0)) / 255;   0 is kept exactly
+#pragma once
+
+#include <cstdint>
+
+#include "core/isa.h"
+
+namespace asam {
+
+// inputs
+//   x      [n], finite
+// outputs
+//   y      [n]
+//   scale  one number, 1 for a row of zeros
+//   zero   one number, 0 .. 255
+// Every version gives the same bits.
+using QuantiseRowFn = void (*)(const float* x, int64_t n, uint8_t* y, float* scale, int32_t* zero);
+
+void quantise_row_ref(const float* x, int64_t n, uint8_t* y, float* scale, int32_t* zero);
+
+// The readable version wherever the instruction set has no better one.
+QuantiseRowFn quantise_row_for(Isa isa);
+
+}  // namespace asam
