@@ -75,6 +75,12 @@ __attribute__((target("avx512f,avx512bf16"))) void run_bf16() {
   ASAM_CHAINS(_mm512_dpbf16_ps(sum, a, a))
 }
 
+__attribute__((target("avx512f,avx512vnni"))) void run_int8() {
+  __m512i sums[kChains] = {};
+  const __m512i a = _mm512_set1_epi8(1);
+  ASAM_CHAINS(_mm512_dpbusd_epi32(sum, a, a))
+}
+
 __attribute__((target("avx512f"))) void run_avx512f() {
   __m512 sums[kChains] = {};
   const __m512 a = _mm512_set1_ps(1e-9f);
@@ -88,6 +94,14 @@ __attribute__((target("avx2,fma"))) void run_avx2() {
 }
 #undef ASAM_CHAINS
 #endif
+
+double int8_ceiling() {
+#if defined(__x86_64__)
+  return kLoops * kChains * 64.0 / best_of(run_int8);
+#else
+  return 0;
+#endif
+}
 
 double ceiling(Isa isa, bool bf16) {
 #if defined(__x86_64__)
@@ -147,22 +161,35 @@ class Profile {
   }
 
   void encoder() {
-    constexpr int64_t kWidth = 768, kMlp = 3072, kBlocks = 12;
     title("image encoder, an image", peak_);
     product("queries, keys, values", kCells, kWidth, 3 * kWidth, kBlocks);
     product("projection", kCells, kWidth, kWidth, kBlocks);
     product("MLP, in", kCells, kWidth, kMlp, kBlocks, true);
     product("MLP, out", kCells, kMlp, kWidth, kBlocks);
-    relative("attention in padded windows, in float32", 14, 8 * 12);
-    relative("attention over the grid, in float32", 8, 4 * 12);
+    attention_of_blocks();
+    finish();
+  }
+
+  void encoder_in_int8() {
+    const double peak = int8_ceiling();
+    title("image encoder in int8, an image", peak, " in int8");
+    int8_product("queries, keys, values", kWidth, 3 * kWidth, false, peak);
+    int8_product("projection", kWidth, kWidth, false, peak);
+    int8_product("MLP, in", kWidth, kMlp, true, peak);
+    int8_product("MLP, out", kMlp, kWidth, false, peak);
+    quantise("rows in 8 bits, for the first three", kWidth, 3 * kBlocks);
+    quantise("rows in 8 bits, for the last", kMlp, kBlocks);
+    attention_of_blocks();
     finish();
   }
 
  private:
-  void title(const char* name, double peak) {
-    std::printf("\n%s: ceiling %.0f GFLOP/s%s, float32 %.0f\n\n", name, 2e-9 * peak,
-                kNarrow ? " in bf16" : "", 2e-9 * wide_peak_);
+  static constexpr int64_t kWidth = 768, kMlp = 3072, kBlocks = 12;
+
+  void title(const char* name, double peak, const char* type = kNarrow ? " in bf16" : "") {
+    std::printf("\n%s: ceiling %.0f GFLOP/s%s, float32 %.0f\n\n", name, 2e-9 * peak, type, 2e-9 * wide_peak_);
     std::printf("| kernel | calls | us a call | ms | share of the ceiling |\n|---|---:|---:|---:|---:|\n");
+    ceiling_ = peak;
     total_ = 0;
     work_ = 0;
   }
@@ -181,7 +208,7 @@ class Profile {
 
   void finish() {
     std::printf("| all of these | | | %.3f | %.0f %% |\n", 1e3 * total_,
-                peak_ > 0 ? 100 * work_ / total_ / peak_ : 0);
+                ceiling_ > 0 ? 100 * work_ / total_ / ceiling_ : 0);
   }
 
   void product(const char* name, int64_t rows, int64_t in, int64_t out, double calls, bool gelu = false) {
@@ -203,6 +230,48 @@ class Profile {
                  {.act = c.data(), .act_stride = out});
     });
     row(name, calls, time, static_cast<double>(rows * in * out), peak);
+  }
+
+  void int8_product(const char* name, int64_t in, int64_t out, bool gelu, double peak) {
+    const Buffer x = numbers<float>(kCells * in), w = numbers<float>(in * out), bias = numbers<float>(out);
+    const asam::PackedInt8Matrix weight(in, {{w.data(), out}});
+    Rows8 rows(kernels_, x, in);
+    Buffer c(kCells * out);
+    const double time = best_of([&] {
+      kernels_.matmul_int8(rows.view(), kCells, weight, {.bias = bias.data(), .gelu = gelu}, c.data(), out);
+    });
+    row(name, kBlocks, time, static_cast<double>(kCells * in * out), peak);
+  }
+
+  void quantise(const char* name, int64_t width, double calls) {
+    const Buffer x = numbers<float>(kCells * width);
+    Rows8 rows(kernels_, x, width);
+    row(name, calls, best_of([&] { rows.fill(kernels_, x); }), 0, peak_);
+  }
+
+  // kCells rows in 8 bits.
+  struct Rows8 {
+    Rows8(const Kernels& kernels, const Buffer& x, int64_t count)
+        : width(count), values(kCells * count), scale(kCells), zero(kCells) {
+      fill(kernels, x);
+    }
+    void fill(const Kernels& kernels, const Buffer& x) {
+      for (int64_t r = 0; r < kCells; ++r) {
+        kernels.quantise_row(x.data() + r * width, width, values.data() + r * width, scale.data() + r,
+                             zero.data() + r);
+      }
+    }
+    asam::QuantisedRows view() const { return {values.data(), width, scale.data(), zero.data()}; }
+
+    int64_t width;
+    asam::BufferOf<uint8_t> values;
+    Buffer scale;
+    asam::BufferOf<int32_t> zero;
+  };
+
+  void attention_of_blocks() {
+    relative("attention in padded windows, in float32", 14, 8 * 12);
+    relative("attention over the grid, in float32", 8, 4 * 12);
   }
 
   void attention(const char* name, int64_t queries, int64_t keys, int64_t width, double calls) {
@@ -263,7 +332,7 @@ class Profile {
   asam::Arithmetic<Act> ops_;
   asam::Arithmetic<float> wide_;
   double peak_, wide_peak_;
-  double total_ = 0, work_ = 0;
+  double ceiling_ = 0, total_ = 0, work_ = 0;  // of the table that is being printed
 };
 
 template <class Act>
@@ -271,6 +340,7 @@ void profile(Isa isa, const Kernels& kernels) {
   Profile<Act> profile(isa, kernels);
   profile.sampler();
   profile.encoder();
+  if constexpr (!std::is_same_v<Act, float>) profile.encoder_in_int8();
 }
 
 }  // namespace
