@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_PATIENCE = 20.0  # seconds that closing waits: longer than a silent camera's own limits
-
 
 class _End:
     """No more items, or the error that ended them."""
@@ -53,9 +51,9 @@ class Ahead(Generic[T]):
         self._stop.set()
         self._put_newest(_End())
 
-    def join(self) -> None:
-        """Wait for the thread, after `stop`. One that a silent camera holds is left to the camera's time limit."""
-        self._thread.join(timeout=_PATIENCE)
+    def join(self, patience: float = 20.0) -> None:
+        """Wait for the thread, after `stop`, for so many seconds: the next item may never come."""
+        self._thread.join(timeout=patience)
 
     def _work(self, items: Iterator[T]) -> None:
         end = _End()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+import threading
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sized
@@ -23,6 +24,8 @@ from asam_trt.pictures import open_picture
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _STREAM_TIMEOUT = (10.0, 10.0)  # seconds to open, to read
+_MOST_UNDECODABLE = 500  # packets of a stream in a row
+_PATIENCE, _LIVE_PATIENCE = 20.0, 1.0  # seconds; a silent camera or server may hold a read for longer
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ class Source(ABC):
         fps: frames per second; 25 where the source does not say.
         length: number of frames, None where it is not known.
         reads_ahead: whether a thread of its own may read it.
+        patience: seconds that closing may wait for a read that is under way.
         remarks: what was wrong with frames that came all the same, in words; complete after the last frame.
     """
 
@@ -56,6 +60,7 @@ class Source(ABC):
         self.fps = fps
         self.length = length
         self.reads_ahead = reads_ahead
+        self.patience = _PATIENCE
         self.remarks: list[str] = []
 
     @abstractmethod
@@ -63,7 +68,7 @@ class Source(ABC):
         """Yield the frames; callable once."""
 
     def close(self) -> None:  # noqa: B027 (most sources hold nothing)
-        """Free what the source holds."""
+        """Free what the source holds, now or at the end of a read that is under way in another thread."""
 
 
 def open_source(source: Any) -> Source:
@@ -101,26 +106,48 @@ class _Container(Source):
                 location, format=container_format, timeout=_STREAM_TIMEOUT if live else None
             )
         except (av.error.FFmpegError, OSError) as error:
-            raise ValueError(f"{location}: expected a video that can be opened, came: {error}") from error
+            raise ValueError(
+                f"{location}: expected a video that can be opened, came: {_words(error, _STREAM_TIMEOUT[0])}"
+            ) from error
         if not self._container.streams.video:
             self._container.close()
             raise ValueError(f"{location}: expected a video, came a file without a video stream")
         self._live = live
+        self._reading = threading.Lock()
+        self._undecodable = self._in_a_row = 0
         self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
+        # Threads that take a frame each hold back as many frames as they are.
+        self._stream.thread_type = "SLICE" if live else "AUTO"
         rate = self._stream.average_rate
         super().__init__(location, fps=float(rate) if rate else 25.0, length=self._stream.frames or None)
+        if live:
+            self.patience = _LIVE_PATIENCE
 
     def frames(self) -> Iterator[RawFrame]:
+        with self._reading:
+            yield from self._read()
+
+    def close(self) -> None:
+        # Not under a read: it ends by its time limit, and the last reference to the container frees it.
+        if self._reading.acquire(blocking=False):
+            self._container.close()
+            self._reading.release()
+
+    def _read(self) -> Iterator[RawFrame]:
         times = array("d")
-        index, damaged, first_damaged, start = 0, 0, 0, 0.0
+        index, damaged, first_damaged = 0, 0, 0
+        start: float | None = None
         error = None
         for frame in self._decoded():
             if isinstance(frame, Exception):
                 error = frame
                 break
-            now = frame.time if frame.time is not None else index / self.fps
-            start = now if index == 0 else start
+            now = index / self.fps
+            if frame.pts is not None:
+                # Not `frame.time`: what a decoder still holds at an error comes without a time base.
+                seconds = float(frame.pts * self._stream.time_base)
+                start = seconds - now if start is None else start
+                now = seconds - start
             if not self._live:
                 times.append(now)
             if frame.is_corrupt:
@@ -129,31 +156,46 @@ class _Container(Source):
             image = frame.to_ndarray(format="rgb24")
             turns = round(getattr(frame, "rotation", 0) / 90) % 4
             upright = np.ascontiguousarray(np.rot90(image, turns))
-            yield RawFrame(upright, index, now - start, frame.is_corrupt)
+            yield RawFrame(upright, index, now, frame.is_corrupt)
             index += 1
         if damaged:
             self.remarks.append(
                 f"{self.name}: {damaged} of {index} frames are damaged, the first is frame {first_damaged}"
             )
+        if self._live and self._undecodable:
+            self.remarks.append(
+                f"{self.name}: {self._undecodable} frames could not be decoded and are left out"
+            )
         if error is not None:
-            raise ValueError(f"{self.name}: the video breaks off after {index} frames: {error}") from error
+            words = _words(error, _STREAM_TIMEOUT[1])
+            raise ValueError(f"{self.name}: the video breaks off after {index} frames: {words}") from error
         if index == 0:
             raise ValueError(f"{self.name}: expected a video with frames, came none that can be decoded")
         if not self._live:
             self._check_whole(np.array(times))
 
-    def close(self) -> None:
-        self._container.close()
-
     def _decoded(self) -> Iterator[Any]:
         """Frames, and as the last item the error that ended them; what the decoder still held comes before it."""
         try:
             for packet in self._container.demux(self._stream):
-                yield from packet.decode()
+                yield from self._pictures(packet)
         except (av.error.FFmpegError, OSError) as error:
             with contextlib.suppress(av.error.FFmpegError, OSError):
                 yield from self._stream.codec_context.decode(None)
             yield error
+
+    def _pictures(self, packet: Any) -> list[Any]:
+        try:
+            found: list[Any] = packet.decode()
+        except av.error.InvalidDataError:
+            # A file ends here; a stream goes on behind what was lost on its way.
+            self._undecodable += 1
+            self._in_a_row += 1
+            if not self._live or self._in_a_row == _MOST_UNDECODABLE:
+                raise
+            return []
+        self._in_a_row = 0
+        return found
 
     def _check_whole(self, times: npt.NDArray[np.float64]) -> None:
         """A file that was cut, or lost data in its middle, ends without an error of the decoder; its times tell."""
@@ -238,6 +280,11 @@ def _camera(index: int) -> Source:
     if not os.path.exists(device):
         raise ValueError(f"expected camera {index} at {device}, came no such device")
     return _Container(device, live=True, container_format="v4l2")
+
+
+def _words(error: Exception, limit: float) -> str:
+    """What an error of FFmpeg says; of a time limit in seconds it says "Immediate exit requested"."""
+    return f"no data within {limit:g} s" if isinstance(error, av.error.ExitError) else str(error)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

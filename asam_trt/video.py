@@ -296,7 +296,7 @@ class VideoSampler:
             for stage in stages:
                 stage.stop()
             for stage in stages:
-                stage.join()
+                stage.join(source.patience)
             source.close()
 
     def _encode(self, source: Source, frames: Iterator[RawFrame]) -> Iterator[_Encoded]:
