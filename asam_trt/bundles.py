@@ -19,32 +19,32 @@ def edge_planes(masks: npt.NDArray[np.bool_]) -> Planes:
     """
     n, h, w = masks.shape
     size = h * w
-    # Eight pixels at a time: a byte of 0 or 1 that moves by at most 7 bits stays within itself.
-    lanes = np.zeros((n, -(-size // 8)), np.uint64)
-    lanes.view(np.bool_)[:, :size] = masks.reshape(n, size)
-    packed = np.zeros((-(-n // 8), lanes.shape[1]), np.uint64)
-    for i, lane in enumerate(lanes):
-        packed[i // 8] |= lane << np.uint64(i % 8)
+    # Eight pixels at a time: a byte of 0 or 1 that moves by at most 7 bits stays within itself. One mask at a
+    # time: it stays in the cache.
+    lane = np.zeros(-(-size // 8), np.uint64)
+    moved = np.empty_like(lane)
+    pixels = lane.view(np.bool_)[:size].reshape(h, w)
+    packed = np.zeros((-(-n // 8), len(lane)), np.uint64)
+    for i, mask in enumerate(masks):
+        pixels[...] = mask
+        packed[i // 8] |= np.left_shift(lane, np.uint64(i % 8), out=moved)
     planes = packed.view(np.uint8)[:, :size].reshape(-1, h, w)
     edges = np.zeros_like(planes)
-    edges[:, :, :-1] |= planes[:, :, 1:] ^ planes[:, :, :-1]
+    edges[:, :, :-1] = planes[:, :, 1:] ^ planes[:, :, :-1]
     edges[:, :-1] |= planes[:, 1:] ^ planes[:, :-1]
     return edges
 
 
-def bundle(planes: Planes, members: npt.NDArray[np.integer], *, soft: bool = True) -> npt.NDArray[np.uint8]:
-    """The outlines of some of the masks as one layer, uint8 [H, W], 255 on a line.
+def bundle(planes: Planes, members: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+    """The outlines of some of the masks as one layer without steps, uint8 [H, W], 255 on a line.
 
     Args:
         planes: of `edge_planes`.
         members: int [k], numbers of the masks.
-        soft: smooth the steps of the lines; a layer that is to be enlarged is smoothed by that.
     """
     bits = np.zeros(len(planes), np.uint8)
     np.bitwise_or.at(bits, members // 8, np.uint8(1) << (members % 8).astype(np.uint8))
     layer = (np.bitwise_or.reduce(planes & bits[:, None, None], axis=0) != 0).view(np.uint8)
-    if not soft:
-        return np.asarray(layer * np.uint8(255))
     return np.asarray(_SOFT[_binomial(_binomial(layer).T).T])
 
 

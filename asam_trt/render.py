@@ -303,10 +303,10 @@ def _draw_all(
 ) -> None:
     """The entropy shade; all outlines, thin, in the colour of their mode, and the medoids' stronger.
 
-    All of it is laid over the picture at once, and at a lower resolution where a thin line is wider than a
-    pixel: laying a layer over a picture takes longer than making it.
+    All of it is laid over the picture at once, and at a lower resolution where a thin line is two pixels wide or
+    more: laying a layer over a picture takes longer than making it.
     """
-    step = max(1, round(line))
+    step = int(line)
     w, h = picture.size
     coarse = drawn if step == 1 else drawn.at((-(-h // step), -(-w // step)))
     counts = drawn.counts[::step, ::step]
@@ -317,7 +317,7 @@ def _draw_all(
     planes = bundles.edge_planes(coarse.masks[:, y0:y1, x0:x1])
     for m in reversed(range(len(modes))):
         members = np.flatnonzero(modes.assignment == m)
-        layer.add(_FAINTER[bundles.bundle(planes, members, soft=step == 1)], colours[m])
+        layer.add(_FAINTER[bundles.bundle(planes, members)], colours[m])
         rings = [ring / step - (x0, y0) for ring in medoids[m]]
         layer.add(canvas.coverage(rings, (x1 - x0, y1 - y0), width=2.5 * line / step), colours[m])
     layer.lay(picture, (x0 * step, y0 * step, min(x1 * step, w), min(y1 * step, h)), step)
