@@ -154,7 +154,9 @@ def test_busy_is_said(report: bench.Report) -> None:
     assert replace(quiet, load=1.0).busy(2)
     assert not replace(quiet, load=1.0).busy(1)
     assert not replace(quiet, load=None).busy(2)
-    assert "BUSY" in str(replace(report, machine=replace(quiet, load=9.0)))
+    said = str(replace(report, machine=replace(quiet, load=9.0)))
+    assert "BUSY:" in said
+    assert "/ ours (BUSY)" in said
     assert "BUSY" not in str(replace(report, machine=quiet))
 
 

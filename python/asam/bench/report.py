@@ -160,7 +160,7 @@ class Report:
             "route",
             "median ms",
             "spread",
-            "/ ours",
+            "/ ours (BUSY)" if self.machine.busy(self.threads) else "/ ours",
             "max error",
             "mask IoU",
             "threads",
