@@ -35,7 +35,7 @@ class RerunLog:
         except ImportError as error:
             raise BackendUnavailable(
                 f"showing in Rerun needs rerun-sdk, which cannot be imported here ({error}): "
-                "pip install 'asam-trt[rerun]'"
+                "pip install 'rerun-sdk>=0.23'"
             ) from error
         if path is not None and path.suffix != ".rrd":
             raise ValueError(f"expected the path of a recording ending in .rrd, came {path}")

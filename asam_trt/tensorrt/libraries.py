@@ -15,7 +15,7 @@ OLDEST = (10, 13)
 NEWEST_MAJOR = 11
 PLUGIN_LIBRARY = "libasam_trt_plugin.so"
 CUDA_LIBRARY = "libasam_cuda.so"
-INSTALL = "pip install 'asam-trt[tensorrt]'"
+INSTALL = "pip install 'tensorrt>=10.13,<12' 'pycuda>=2024.1'"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

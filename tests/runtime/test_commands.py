@@ -286,7 +286,7 @@ def test_video_without_rerun_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     words = ["video", str(still), "--engine", str(engine), *BOX, "--output", str(tmp_path / "out")]
-    assert "pip install 'asam-trt[rerun]'" in refused([*words, "--rerun"], capsys)
+    assert "pip install 'rerun-sdk>=0.23'" in refused([*words, "--rerun"], capsys)
     assert not (tmp_path / "out").exists()
 
 

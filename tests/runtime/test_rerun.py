@@ -12,7 +12,7 @@ import pytest
 import asam_trt
 from asam_trt.rerun_log import RerunLog
 
-pytest.importorskip("rerun", reason="rerun-sdk is not installed: pip install 'asam-trt[rerun]'")
+pytest.importorskip("rerun", reason="rerun-sdk is not installed: pip install rerun-sdk")
 
 BOX = (10.0, 8.0, 60.0, 45.0)
 

@@ -120,9 +120,15 @@ def test_options_that_are_not_for_it(checkpoint: Path, machine: Machine, tmp_pat
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("tensorrt", r"TensorRT's Python bindings cannot be imported .*; pip install 'asam-trt\[tensorrt\]'"),
-        ("version", r"expected TensorRT 10\.13 to 11\.x, came 10\.12\.0; pip install 'asam-trt\[tensorrt\]'"),
-        ("pycuda", r"PyCUDA cannot be imported .*; pip install 'asam-trt\[tensorrt\]'"),
+        (
+            "tensorrt",
+            r"TensorRT's Python bindings cannot be imported .*; pip install 'tensorrt>=10\.13,<12' 'pycuda",
+        ),
+        (
+            "version",
+            r"expected TensorRT 10\.13 to 11\.x, came 10\.12\.0; pip install 'tensorrt>=10\.13,<12' 'pycuda",
+        ),
+        ("pycuda", r"PyCUDA cannot be imported .*; pip install 'tensorrt>=10\.13,<12' 'pycuda"),
         ("plugin", r"no libasam_trt_plugin\.so; .* pip install \. -Ccmake\.define\.TENSORRT_ROOT="),
         ("cuda", r"no libasam_cuda\.so; .* pip install \. -Ccmake\.define\.ASAM_CUDA=ON"),
         ("driver", r"cuInit failed; an NVIDIA GPU with a recent driver is needed"),

@@ -3,7 +3,7 @@
 SegGPT takes no box and no point: it is shown one example, an image with its mask, and completes the mask of another
 image. So the prompt says where to look: example and question are cropped around their boxes, and n hypotheses come from
 n jittered boxes. Weights: a folder that ``SegGptForImageSegmentation.save_pretrained`` wrote, such as a copy of
-BAAI/seggpt-vit-large; ``pip install "asam-trt[seggpt]"`` brings transformers.
+BAAI/seggpt-vit-large; ``pip install '.[seggpt]'`` in a clone brings transformers.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class SegGPT:
             from transformers import SegGptForImageSegmentation
         except ImportError as error:
             raise ImportError(
-                'SegGPT needs transformers, which is not installed: pip install "asam-trt[seggpt]"'
+                "SegGPT needs transformers, which is not installed: pip install 'transformers>=4.39'"
             ) from error
         if not Path(folder).is_dir():
             raise ValueError(f"{folder}: expected a folder with config.json and model.safetensors")

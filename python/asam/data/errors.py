@@ -29,6 +29,4 @@ class DataError(ValueError):
 
 def missing_package(package: str, purpose: str) -> ImportError:
     """The error for a library that only the `data` extra installs."""
-    return ImportError(
-        f"{purpose} needs the package {package}; install it with: pip install 'asam-trt[data]'"
-    )
+    return ImportError(f"{purpose} needs the package {package}; install it with: pip install {package}")

@@ -25,7 +25,7 @@ def coins() -> npt.NDArray[np.uint8]:
         from skimage import data
     except ImportError as error:
         raise ValueError(
-            "the demo's photo comes with scikit-image, which is not installed: pip install 'asam-trt[demo]', or "
+            "the demo's photo comes with scikit-image, which is not installed: pip install scikit-image, or "
             "give a photo of your own with --photo and --box"
         ) from error
     image: npt.NDArray[np.uint8] = data.coins()  # type: ignore[no-untyped-call]
