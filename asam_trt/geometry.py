@@ -48,13 +48,13 @@ class Frame:
         """
         if not (0 < h <= MAX_IMAGE_SIDE and 0 < w <= MAX_IMAGE_SIDE):
             raise ValueError(
-                f"expected image sides from 1 to {MAX_IMAGE_SIDE} pixels, came {h} x {w} (h x w)"
+                f"expected image sides from 1 to {MAX_IMAGE_SIDE} pixels, came {w} x {h} (w x h)"
             )
         scale = side * 1.0 / max(h, w)
         resized = int(h * scale + 0.5), int(w * scale + 0.5)
         if min(resized) < 1:
             raise ValueError(
-                f"expected an image at most {2 * side} times longer than wide, came {h} x {w} (h x w): its "
+                f"expected an image at most {2 * side} times longer than wide, came {w} x {h} (w x h): its "
                 f"short side vanishes at {side} pixels; crop the image around the object"
             )
         return cls((h, w), resized, side)
@@ -233,7 +233,7 @@ def check_points(
 def _check_pixels(h: int, w: int) -> None:
     if h * w > MAX_IMAGE_PIXELS:
         raise ValueError(
-            f"expected an image of at most {MAX_IMAGE_PIXELS} pixels, came {h} x {w} (h x w); crop it around "
+            f"expected an image of at most {MAX_IMAGE_PIXELS} pixels, came {w} x {h} (w x h); crop it around "
             "the object, or make it smaller"
         )
 

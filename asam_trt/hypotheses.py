@@ -98,7 +98,7 @@ class Hypotheses:
         if scores.shape != (len(logits),):
             raise ValueError(f"expected scores [{len(logits)}], one a hypothesis, came {list(scores.shape)}")
         if image is not None and image.shape[:2] != frame.original:
-            raise ValueError(f"expected an image of {frame.original} (h, w), came {list(image.shape)}")
+            raise ValueError(f"expected an image {[*frame.original, 3]}, came {list(image.shape)}")
         self.logits = np.ascontiguousarray(logits)
         self.scores = scores
         self.frame = frame
@@ -210,7 +210,7 @@ class Hypotheses:
         h, w = integer(size[0], "h"), integer(size[1], "w")
         if h < 1 or w < 1 or h * w > MAX_MASK_PIXELS:
             raise ValueError(
-                f"expected a size of 1 to {MAX_MASK_PIXELS} pixels in all, came {h} x {w} (h x w)"
+                f"expected a size of 1 to {MAX_MASK_PIXELS} pixels in all, came {w} x {h} (w x h)"
             )
         frame = Frame((h, w), self.frame.input, self.frame.side)
         return Hypotheses(self.logits, self.scores, frame)
@@ -304,7 +304,7 @@ class Hypotheses:
     def __repr__(self) -> str:
         h, w = self.frame.original
         return (
-            f"Hypotheses(n={len(self)}, image {w} x {h}, {self.area()}, empty {self.p_empty:.0%}, "
+            f"Hypotheses(n={len(self)}, image {w} x {h} (w x h), {self.area()}, empty {self.p_empty:.0%}, "
             f"score {self.scores.mean():.2f})"
         )
 

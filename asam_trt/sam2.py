@@ -169,7 +169,7 @@ class VideoPredictor:
         found = found.reshape(found.shape[-2:]) > 0
         size = inference_state["video_height"], inference_state["video_width"]
         if found.shape != size:
-            raise ValueError(f"expected a mask of the video's {size} (h, w), came {list(found.shape)}")
+            raise ValueError(f"expected a mask of the video's size {list(size)}, came {list(found.shape)}")
         if not found.any():
             raise ValueError("expected a mask with pixels, came an empty one")
         return self._ask(inference_state, frame_idx, obj_id, {"box": np.array(box_around(found))})

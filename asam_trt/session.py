@@ -50,7 +50,7 @@ class EncodedImage:
 
     def __repr__(self) -> str:
         h, w = self.frame.original
-        return f"EncodedImage({w} x {h})"
+        return f"EncodedImage({w} x {h} (w x h))"
 
 
 class Session:

@@ -70,7 +70,7 @@ class VideoFrame:
 
     def __repr__(self) -> str:
         h, w = self.image.shape[:2]
-        return f"VideoFrame({self.index}, {self.time:.2f} s, {w} x {h}, {dict(self.tracks)})"
+        return f"VideoFrame({self.index}, {self.time:.2f} s, {w} x {h} (w x h), {dict(self.tracks)})"
 
     @property
     def box(self) -> Box | None:
@@ -339,8 +339,8 @@ def _same_size(source: Source, raw: RawFrame, size: tuple[int, ...] | None) -> t
     found = raw.image.shape[:2]
     if size is not None and found != size:
         raise ValueError(
-            f"{source.name}: expected frames of {size} (h, w) as the first, came {found} at frame "
-            f"{raw.index}; start again with a prompt in the new pixels"
+            f"{source.name}: expected frames of {size[1]} x {size[0]} (w x h) as the first, came {found[1]} x "
+            f"{found[0]} at frame {raw.index}; start again with a prompt in the new pixels"
         )
     return found
 

@@ -70,7 +70,7 @@ class VideoWriter:
         if self._container is None:
             self._open(array.shape[0], array.shape[1])
         if array.shape[:2] != self._size:
-            raise ValueError(f"expected frames of {self._size} (h, w) as the first, came {list(array.shape)}")
+            raise ValueError(f"expected frames {[*self._size, 3]} as the first, came {list(array.shape)}")
         # 4:2:0 video has even sides; a repeated edge is not seen.
         even = np.pad(array, [(0, self._size[0] % 2), (0, self._size[1] % 2), (0, 0)], mode="edge")
         with self._named():
@@ -122,7 +122,7 @@ class VideoWriter:
             if isinstance(error, ValueError):
                 raise
             raise ValueError(
-                f"{self.path}: expected frames that the video encoder takes, came {self._size} (h, w): {error}"
+                f"{self.path}: expected frames that the video encoder takes, came {[*self._size, 3]}: {error}"
             ) from error
 
     def _open(self, h: int, w: int) -> None:

@@ -97,7 +97,7 @@ def test_check_reports_all_problems_of_a_folder_at_once(write):
     report = check(root)
     told = {str(problem.path.relative_to(root)): problem.problem for problem in report.problems}
     assert "cannot be read as an image" in told["images/img0.png"]
-    assert told["masks/img1/anna.png"] == "mask is 10 x 12, its image 48 x 48"
+    assert told["masks/img1/anna.png"] == "mask is 12 x 10 (w x h), its image 48 x 48"
     assert "expected a mask with one value besides 0" in told["masks/img2/anna.png"]
     assert "no masks" in told["masks/img3"]
     assert "without an image" in told["masks/ghost"]

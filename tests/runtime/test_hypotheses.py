@@ -116,7 +116,7 @@ def test_iterating_does_not_keep_all_masks(discs: Any) -> None:
 
 def test_texts_say_what_is_there(discs: Any) -> None:
     hyp = discs(RADII)
-    assert "n=5, image 128 x 96" in repr(hyp)
+    assert "n=5, image 128 x 96 (w x h)" in repr(hyp)
     assert "empty 20%" in repr(hyp)
     html = hyp._repr_html_()
     assert "data:image/png;base64," in html

@@ -125,7 +125,7 @@ def test_scores_that_are_not_finite_are_the_engines_mistake(
     ],
 )
 def test_pixels_are_counted_before_anything_is_copied(picture: Callable[[], Any]) -> None:
-    with pytest.raises(ValueError, match="at most 268435456 pixels, came 32768 x 8193"):
+    with pytest.raises(ValueError, match="at most 268435456 pixels, came 8193 x 32768"):
         geometry.as_image(picture())
 
 

@@ -133,11 +133,11 @@ def _check(args: Check) -> int:
 
 def _tell(report: Report, limit: int) -> None:
     raters = ", ".join(f"{count} with {number}" for number, count in sorted(report.raters.items()))
-    sizes = [f"{h} x {w}" for h, w in sorted(report.sizes)]
+    sizes = [f"{w} x {h}" for h, w in sorted(report.sizes)]
     shown = ", ".join(sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
     print(f"{report.root}: {report.name}, {report.samples} samples of {report.groups} groups")
     if report.samples:
-        print(f"  masks a sample: {raters}; {report.empty} masks are empty; sizes {shown}")
+        print(f"  masks a sample: {raters}; {report.empty} masks are empty; sizes (w x h) {shown}")
     print(f"  {len(report.problems) or 'no'} problem{'' if len(report.problems) == 1 else 's'}")
     for problem in report.problems[: limit or None]:
         print(f"  - {problem}")

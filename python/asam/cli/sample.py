@@ -89,8 +89,8 @@ def run(args: Args) -> int:
     if small is not None:
         (h, w), (high, wide) = hypotheses.frame.original, small.frame.original
         print(
-            f"grouped and drawn at {wide} x {high} pixels, since {w} x {h} would take minutes; masks and areas are of "
-            "the whole image"
+            f"grouped and drawn at {wide} x {high} pixels (w x h), since {w} x {h} would take minutes; masks and areas "
+            "are of the whole image"
         )
     modes = (small or hypotheses).modes(args.modes)
     print(modes)

@@ -80,7 +80,7 @@ class Bsds500(FileDataset[_Click]):
         labels = self.labels(index)
         height, width = labels.shape[1:]
         if not (0 <= x < width and 0 <= y < height):
-            raise ValueError(f"click ({x}, {y}) is outside the image of {width} x {height} pixels")
+            raise ValueError(f"click ({x}, {y}) is outside the image of {width} x {height} pixels (w x h)")
         return _under(labels, x, y)
 
     @staticmethod

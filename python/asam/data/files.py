@@ -131,6 +131,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(path, f"cannot be read as an image: {error}", "copy the file again") from error
 
 
+def _other_size(mask: tuple[int, ...], image: tuple[int, ...]) -> str:
+    """What is wrong with a mask whose shape [H, W] is not that of its image."""
+    return f"mask is {mask[1]} x {mask[0]} (w x h), its image {image[1]} x {image[0]}"
+
+
 def read_mask(path: Path, shape: tuple[int, ...], *, threshold: int | None = None) -> NDArray[np.bool_]:
     """bool [H, W] of a mask file.
 
@@ -145,7 +150,7 @@ def read_mask(path: Path, shape: tuple[int, ...], *, threshold: int | None = Non
     """
     grey = _open(path, "L")
     if grey.shape != shape[:2]:
-        raise DataError(path, f"mask is {grey.shape[0]} x {grey.shape[1]}, its image {shape[0]} x {shape[1]}")
+        raise DataError(path, _other_size(grey.shape, shape))
     if threshold is not None:
         return grey > threshold
     mask = grey > 0
@@ -189,7 +194,5 @@ def same_size(paths: Iterable[Path], shape: tuple[int, int]) -> list[DataError]:
             problems.append(error)
             continue
         if size != shape:
-            problems.append(
-                DataError(path, f"mask is {size[0]} x {size[1]}, its image {shape[0]} x {shape[1]}")
-            )
+            problems.append(DataError(path, _other_size(size, shape)))
     return problems
