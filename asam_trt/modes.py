@@ -32,7 +32,8 @@ class Mode:
 
     Attributes:
         mask: bool [H, W], the hypothesis nearest to all others of its group (its medoid).
-        probability: share of the hypotheses in the group.
+        probability: share of the hypotheses in the group. It estimates a probability where hypotheses are draws
+            from a model's distribution, not where they are a plain SAM's masks of moved prompts.
         spread: mean 1 - IoU between the group and its medoid; 0 means that all are equal.
         index: which hypothesis the medoid is.
     """
@@ -80,7 +81,8 @@ class Modes:
         share = ", ".join(
             f"{p:.0%} (spread {s:.2f})" for p, s in zip(self.probabilities, self.spread, strict=True)
         )
-        return f"Modes({len(self)}: {share}{'' if self.clear else '; no clear groups'})"
+        unclear = "" if self.clear else "; no clear groups"
+        return f"Modes({len(self)}: {share} of {len(self.assignment)} hypotheses{unclear})"
 
     @property
     def clear(self) -> bool:

@@ -192,7 +192,7 @@ def mode_cards(
     modes: Modes | None = None,
     cell: int = 260,
 ) -> Image.Image:
-    """One card a mode: its mask on the image, a bar of its probability, its spread and area.
+    """One card a mode: its mask on the image, a bar of its share of the hypotheses, its spread and area.
 
     Args:
         image: uint8 or float [H, W, 3]; None takes ``hypotheses.image``.
@@ -218,6 +218,8 @@ def mode_cards(
         draw.text((x + width, y - 2), f"{mode.probability:.0%}", palette.INK, palette.font(17), anchor="ra")
         area = hypotheses.areas[mode.index]
         draw.text((x, y + 22), f"area {area} px, spread {mode.spread:.2f}", palette.FAINT, palette.font(13))
+        of = f"% of {len(hypotheses)} hypotheses"
+        draw.text((x + width, y + 40), of, palette.FAINT, palette.font(13), anchor="ra")
     return page
 
 
@@ -352,7 +354,7 @@ def _panel(
     medoids: list[list[Ring]],
     notes: Sequence[str],
 ) -> Image.Image:
-    """Notes, area, mode thumbnails with probabilities, legend of the shade."""
+    """Notes, area, mode thumbnails with their shares, legend of the shade."""
     text = max(13, height // 38)
     width = _PANEL_WIDTH * text
     page = Image.new("RGB", (width, height), palette.PAPER)
@@ -367,6 +369,8 @@ def _panel(
     draw.text((_GAP, y + line), f"area {_pixels(area.median)} px", palette.INK, plain_font)
     draw.text((_GAP, y + 2 * line), _interval(area), palette.FAINT, plain_font)
     y += 3 * line + _GAP
+    draw.text((_GAP, y), "modes, % of hypotheses", palette.FAINT, palette.font(text - 2))
+    y += line
     legend = height - 2 * line - 2 * _GAP
     region = canvas.bounds(drawn.counts)
     shown = min(len(modes), 5, max(1, (legend - y) // (4 * text)))

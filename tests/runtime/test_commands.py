@@ -52,6 +52,22 @@ def test_sample_writes_pictures_masks_and_a_page(
         assert len(found["logits"]) == 5
 
 
+def test_no_call_replaces_the_results_of_another(
+    engine: Path, photo: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "sample" / "photo-2").mkdir(parents=True)
+    for command, source, name in (("sample", photo, "photo"), ("video", still, "frames")):
+        words = [command, str(source), "--engine", str(engine), "--n", "2"]
+        folder = tmp_path / "outputs" / command
+        assert main([*words, *BOX]) == 0
+        before = {p.name: p.read_bytes() for p in (folder / name).iterdir()}
+        assert main([*words, "--box", "5", "5", "30", "30"]) == 0
+        assert {p.name: p.read_bytes() for p in (folder / name).iterdir()} == before
+        assert sorted(p.name for p in folder.iterdir()) == [name, f"{name}-2"]
+        assert {p.name for p in (folder / f"{name}-2").iterdir()} == set(before)
+
+
 def test_sample_takes_points(engine: Path, photo: Path, tmp_path: Path) -> None:
     words = ["sample", str(photo), "--engine", str(engine), "--points", "20", "30", "70", "10"]
     out = tmp_path / "out"

@@ -151,15 +151,18 @@ def test_evaluation_names_it_and_calibration_refuses_it(sam_engine: Path, engine
             calibrate(session, Synthetic("pair", length=1, size=64))
 
 
-def test_commands(sam_engine: Path, image: np.ndarray, tmp_path: Path) -> None:
+def test_commands(
+    sam_engine: Path, image: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(image).save(tmp_path / "photo.png")
     (tmp_path / "frames").mkdir()
     for i in range(3):
         Image.fromarray(np.roll(image, i, axis=1)).save(tmp_path / "frames" / f"{i}.png")
     box = ["--box", *map(str, BOX)]
     words = ["--engine", str(sam_engine), *box, "--n", "5", "--output", str(tmp_path / "out")]
-    assert main(["sample", str(tmp_path / "photo.png"), *words]) == 0
-    assert main(["video", str(tmp_path / "frames"), *words]) == 0
+    for command, source in (("sample", "photo.png"), ("video", "frames")):
+        assert main([command, str(tmp_path / source), *words]) == 0
+        assert "percentages are shares of the hypotheses, not probabilities" in capsys.readouterr().out
     assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 0
 
 

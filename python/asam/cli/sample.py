@@ -12,7 +12,8 @@ from PIL import Image
 from tyro.conf import Positional
 
 import asam_trt
-from asam.cli._questions import tell_unprompted
+from asam.cli._outputs import numbered
+from asam.cli._questions import remark_on_shares, tell_unprompted
 from asam_trt import render
 from asam_trt.files import check_targets, replacing
 from asam_trt.follow import Box
@@ -46,7 +47,7 @@ class Args:
     modes: int | None = None
     """Number of modes; by default as many as the masks show."""
     output: Path | None = None
-    """Folder for the results; by default outputs/sample/<image name>."""
+    """Folder for the results; by default outputs/sample/<image name>, with a number where that is there."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
     precision: Literal["auto", "float32", "bf16", "int8"] = "auto"
@@ -59,7 +60,7 @@ def run(args: Args) -> int:
         raise ValueError(f"expected --labels with --points, came {len(args.labels)} labels alone")
     tell_unprompted(args.box, args.points)
     image = open_picture(args.image)
-    out = args.output or Path("outputs") / "sample" / args.image.stem
+    out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
     check_targets(
         out,
         ("hypotheses.npz", "index.html", *(f"{name}.png" for name in _PICTURES)),
@@ -80,8 +81,9 @@ def run(args: Args) -> int:
             latents=args.latents,
         )
         sampled = time.perf_counter()
-        if session.engine.preprocessing.jitter is not None:
-            print(f"{session.engine.readings}: shares of modes are not probabilities")
+        remark = remark_on_shares(session)
+    if remark is not None:
+        print(remark)
     print(
         f"{hypotheses!r}\nencode {1e3 * (encoded - start):.1f} ms, sample {1e3 * (sampled - encoded):.1f} ms"
     )
@@ -107,16 +109,17 @@ def run(args: Args) -> int:
             picture.save(temporary, "PNG")
         written.append(out / f"{name}.png")
     with replacing(out / "index.html") as temporary:
-        temporary.write_text(_page(args, hypotheses, list(pictures)), encoding="utf-8")
+        temporary.write_text(_page(args, hypotheses, remark, list(pictures)), encoding="utf-8")
     written.append(out / "index.html")
     for path in written:
         print(path)
     return 0
 
 
-def _page(args: Args, hypotheses: asam_trt.Hypotheses, pictures: list[str]) -> str:
+def _page(args: Args, hypotheses: asam_trt.Hypotheses, remark: str | None, pictures: list[str]) -> str:
     prompt = _describe(args.box, args.points)
     sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in pictures)
+    origin = "" if remark is None else f"<br>{html.escape(remark)}"
     title = html.escape(f"{args.image.name}: {len(hypotheses)} hypotheses")
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -127,7 +130,7 @@ p{{color:#b4b8be}}</style>
 <h1>{title}</h1>
 <p>{html.escape(prompt)}, seed {args.seed}, engine {html.escape(str(args.engine))}<br>
 {html.escape(repr(hypotheses))}</p>
-<p>Entropy says where these readings disagree, not how likely the model is to be wrong.</p>
+<p>Entropy says where these readings disagree, not how likely the model is to be wrong.{origin}</p>
 {sections}</html>
 """
 

@@ -21,7 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional
 
 import asam_trt
-from asam.cli._questions import tell_unprompted
+from asam.cli._outputs import numbered
+from asam.cli._questions import remark_on_shares, tell_unprompted
 from asam_trt import palette, plots, render
 from asam_trt.ahead import Behind
 from asam_trt.files import check_targets, replacing
@@ -74,7 +75,7 @@ class Args:
     rerun_file: Path | None = None
     """Record it for the Rerun viewer, into a .rrd file; needs the extra `rerun`."""
     output: Path | None = None
-    """Folder for the results; by default outputs/video/<source name>."""
+    """Folder for the results; by default outputs/video/<source name>, with a number where that is there."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
     precision: Literal["auto", "float32", "bf16", "int8"] = "auto"
@@ -134,7 +135,7 @@ def run(args: Args) -> int:
     tell_unprompted(args.box, args.points, args.boxes)
     source = open_source(int(args.source) if args.source.isdigit() else args.source)
     name = "camera" + args.source if args.source.isdigit() else Path(args.source.rstrip("/")).stem
-    out = args.output or Path("outputs") / "video" / name
+    out = args.output or numbered(Path("outputs") / "video" / name)
     console = Console()
     log = _Log()
     try:
@@ -144,6 +145,8 @@ def run(args: Args) -> int:
             _rerun(args) as viewers,
         ):
             console.print(f"{session!r}", highlight=False, soft_wrap=True)
+            if (remark := remark_on_shares(session)) is not None:
+                console.print(remark, highlight=False, soft_wrap=True)
             _loop(args, session, source, out, log, console, viewers)
     except BaseException:
         if log.rows:
