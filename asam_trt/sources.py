@@ -24,6 +24,7 @@ from asam_trt.pictures import open_picture
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _STREAM_TIMEOUT = (10.0, 10.0)  # seconds to open, to read
+_RTSP = {"rtsp_flags": "prefer_tcp"}  # UDP loses parts of frames; FFmpeg would try it first
 _MOST_UNDECODABLE = 500  # packets of a stream in a row
 _PATIENCE, _LIVE_PATIENCE = 20.0, 1.0  # seconds; a silent camera or server may hold a read for longer
 
@@ -103,7 +104,10 @@ class _Container(Source):
     def __init__(self, location: str, *, live: bool = False, container_format: str | None = None) -> None:
         try:
             self._container = av.open(
-                location, format=container_format, timeout=_STREAM_TIMEOUT if live else None
+                location,
+                format=container_format,
+                options=_RTSP if live and location.lower().startswith("rtsp") else {},
+                timeout=_STREAM_TIMEOUT if live else None,
             )
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(

@@ -10,7 +10,7 @@ import socketserver
 import struct
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -28,12 +28,13 @@ class LiveStream:
         scheme: "http" or "rtsp".
         pictures: of sizes that may change in the middle.
         joined: pictures that nobody received before; every tenth can be decoded without those before it.
-        stub: a picture of whose data some bytes arrive.
+        stubs: pictures of whose data some bytes arrive.
         last: pictures after which ``ending`` comes by itself.
         ending: "end", as the protocol has it; "drop", a connection that is reset; "stall", silence.
 
     Attributes:
         sent: pictures so far.
+        over_udp: whether an RTSP client asked for UDP.
     """
 
     def __init__(
@@ -43,13 +44,14 @@ class LiveStream:
         *,
         fps: int = 50,
         joined: int = 0,
-        stub: int | None = None,
+        stubs: Container[int] = (),
         last: int | None = None,
         ending: str = "end",
     ) -> None:
         self.pictures, self.fps, self.joined = list(pictures), fps, joined
-        self.stub, self.last, self.ending = stub, last, ending
+        self.stubs, self.last, self.ending = stubs, last, ending
         self.sent = 0
+        self.over_udp = False
         self.finished, self.closed = threading.Event(), threading.Event()
         handler = {"http": _Http, "rtsp": _Rtsp}[scheme]
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -120,6 +122,7 @@ class _Rtsp(socketserver.StreamRequestHandler):
         while request := self._request():
             method, sequence, transport = request
             if method == "SETUP" and "TCP" not in transport:
+                live.over_udp = True
                 self._answer(sequence, status="461 Unsupported Transport")
             elif method == "SETUP":
                 self._answer(sequence, "Session: 1", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
@@ -177,7 +180,7 @@ def _encoded(live: LiveStream) -> Iterator[tuple[int, bytes]]:
             encoder.options = {"tune": "zerolatency", "g": "10", "sc_threshold": "0", "threads": "1"}
         for packet in encoder.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
             if number >= live.joined:
-                yield number, bytes(packet)[:_STUB] if number == live.stub else bytes(packet)
+                yield number, bytes(packet)[:_STUB] if number in live.stubs else bytes(packet)
             number += 1
 
 
