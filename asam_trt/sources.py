@@ -86,6 +86,8 @@ def open_source(source: Any) -> Source:
     if isinstance(source, str) and _URL.match(source):
         return _Container(source, live=True)
     if isinstance(source, (str, os.PathLike)):
+        if not os.fspath(source):
+            raise ValueError("expected a video file or a folder of images, came an empty name")
         path = Path(source)
         if path.is_dir():
             return _Folder(path)
@@ -270,9 +272,12 @@ class _Iterable(Source):
         self._images = images
 
     def frames(self) -> Iterator[RawFrame]:
+        index = -1
         for index, image in enumerate(self._images):
             # The caller may refill one buffer for all frames.
             yield RawFrame(as_image(image).copy(), index, index / self.fps)
+        if index < 0:
+            raise ValueError(f"{self.name}: expected images, came none")
 
 
 def _camera(index: int) -> Source:

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from asam_trt.ahead import Ahead
 from asam_trt.checks import integer
 from asam_trt.follow import Box, BoxFollower, box_around
-from asam_trt.geometry import box_corners
+from asam_trt.geometry import Frame, box_corners
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.noise import latent_noise, most_hypotheses
+from asam_trt.prompt import Prompt
 from asam_trt.session import EncodedImage, Session
 from asam_trt.sources import RawFrame, Source, open_source
 from asam_trt.video_writer import VideoWriter, write_video
@@ -146,6 +147,15 @@ class _Encoded:
     milliseconds: float
 
 
+@dataclass(eq=False)
+class _Run:
+    """What one run asks; `frame` is the place of its newest image in model space, None before the first."""
+
+    objects: dict[Hashable, _Object]
+    follow: bool
+    frame: Frame | None = None
+
+
 class VideoSampler:
     """Runs a Session over the frames of a video.
 
@@ -160,7 +170,7 @@ class VideoSampler:
         if not isinstance(session, Session):
             raise TypeError(f"expected session to be a Session, came {type(session).__name__}")
         self._session = session
-        self._newest: tuple[dict[Hashable, _Object], bool] | None = None
+        self._newest: _Run | None = None
 
     def set_prompt(
         self,
@@ -179,10 +189,15 @@ class VideoSampler:
 
         Raises:
             RuntimeError: there is no run yet.
-            ValueError: that run follows and there is nothing to follow.
+            TypeError, ValueError: a prompt that is none in these frames, or nothing to follow in a run that follows;
+                the run goes on as before. Before the first frame its size is not known, and the run says it then.
         """
-        objects, follow = self._run_under_way("set_prompt")
-        objects[object] = _Object(_prompt(box, point_coords, point_labels, mask_input), follow=follow)
+        run = self._run_under_way("set_prompt")
+        prompt = _prompt(box, point_coords, point_labels, mask_input)
+        if run.frame is not None:
+            boxes_only = self._session.engine.preprocessing.boxes_only
+            Prompt.checked(**prompt, frame=run.frame, boxes_only=boxes_only)
+        run.objects[object] = _Object(prompt, follow=run.follow)
 
     def remove(self, object: Hashable) -> None:
         """Ask the newest run no more about an object, from its next frame on.
@@ -191,7 +206,7 @@ class VideoSampler:
             RuntimeError: there is no run yet.
             ValueError: no such object, or the last one.
         """
-        objects, _ = self._run_under_way("remove")
+        objects = self._run_under_way("remove").objects
         if object not in objects:
             raise ValueError(f"expected one of the objects {list(objects)}, came {object!r}")
         if len(objects) == 1:
@@ -257,13 +272,13 @@ class VideoSampler:
         options: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "latents": latents}
         drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.side), **options)
         one = _prompt(box, point_coords, point_labels, mask_input)
-        asked = _asked(one, objects, follow)
+        run = _Run(_asked(one, objects, follow), follow)
         sampling = {**options, "seed": int(seed)} if noise == "redrawn" else {"eps": drawn}
-        stream = self._run(open_source(source), asked, sampling, realtime, read_ahead, objects is not None)
-        self._newest = asked, follow
+        stream = self._run(open_source(source), run, sampling, realtime, read_ahead, objects is not None)
+        self._newest = run
         return stream
 
-    def _run_under_way(self, name: str) -> tuple[dict[Hashable, _Object], bool]:
+    def _run_under_way(self, name: str) -> _Run:
         if self._newest is None:
             raise RuntimeError(f"expected a run first: call run(source, ...) before {name}(...)")
         return self._newest
@@ -271,7 +286,7 @@ class VideoSampler:
     def _run(
         self,
         source: Source,
-        objects: dict[Hashable, _Object],
+        run: _Run,
         sampling: dict[str, Any],
         realtime: bool,
         read_ahead: int,
@@ -288,7 +303,7 @@ class VideoSampler:
                 stages.append(Ahead(encoded, depth=1, name="asam-encode"))
                 encoded = iter(stages[1])
             for item in encoded:
-                frame, found = self._frame(item, objects, sampling, stages[0].dropped if stages else 0)
+                frame, found = self._frame(item, run, sampling, stages[0].dropped if stages else 0)
                 yield frame, found if several else next(iter(found.values()))
             for remark in source.remarks:
                 warnings.warn(remark, RuntimeWarning, stacklevel=2)
@@ -308,13 +323,14 @@ class VideoSampler:
             yield _Encoded(raw, image, (time.perf_counter() - start) * 1e3)
 
     def _frame(
-        self, item: _Encoded, objects: dict[Hashable, _Object], sampling: dict[str, Any], dropped: int
+        self, item: _Encoded, run: _Run, sampling: dict[str, Any], dropped: int
     ) -> tuple[VideoFrame, dict[Hashable, Hypotheses]]:
         raw = item.raw
+        run.frame = item.image.frame
         if "seed" in sampling:
             sampling = {**sampling, "seed": (sampling["seed"] + raw.index) % 2**64}
         # Another thread may change the objects: this frame's are those of its beginning.
-        current = [(name, one, one.question()) for name, one in list(objects.items())]
+        current = [(name, one, one.question()) for name, one in list(run.objects.items())]
         start = time.perf_counter()
         found = {
             name: self._session.sample(**question, **sampling, image=item.image)

@@ -291,3 +291,11 @@ class TestVideo:
         with pytest.raises(ValueError, match=r"clip\.mp4: expected frames that the video encoder takes"):
             write_video(tmp_path / "clip.mp4", [np.zeros((2, 40000, 3), np.uint8)])
         assert list(tmp_path.iterdir()) == []
+
+
+def test_videos_that_are_none(session: asam_trt.Session) -> None:
+    sampler = asam_trt.VideoSampler(session)
+    with pytest.raises(ValueError, match="came an empty name"):
+        sampler.run("", box=(1, 1, 9, 9), n=1)
+    with pytest.raises(ValueError, match="expected images, came none"):
+        next(sampler.run([], box=(1, 1, 9, 9), n=1))

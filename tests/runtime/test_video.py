@@ -434,11 +434,22 @@ class TestSampler:
     def test_an_error_while_sampling_ends_the_thread(self, session: asam_trt.Session, clip: Path) -> None:
         sampler = VideoSampler(session)
         stream = sampler.run(clip, box=BOX, n=1)
-        next(stream)
-        sampler.set_prompt(box=(900, 900, 999, 999))
+        sampler.set_prompt(box=(900, 900, 999, 999))  # the size of the frames is not known yet
         with pytest.raises(ValueError, match="overlaps"):
             next(stream)
         assert own_threads() == []
+
+    @pytest.mark.parametrize("box", [(900, 900, 999, 999), (np.nan, 0, 1, 1), (5, 5, 5, 5)])
+    def test_a_prompt_that_is_none_leaves_the_run_as_it_was(
+        self, session: asam_trt.Session, clip: Path, box: tuple[float, ...]
+    ) -> None:
+        sampler = VideoSampler(session)
+        stream = sampler.run(clip, box=BOX, n=1)
+        next(stream)
+        with pytest.raises(ValueError, match="box"):
+            sampler.set_prompt(box=box)
+        frame, _ = next(stream)
+        assert frame.box == BOX
 
     def test_memory_is_bounded(self, session: asam_trt.Session) -> None:
         alive: list[weakref.ref[Any]] = []
