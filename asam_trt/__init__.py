@@ -7,7 +7,11 @@ imported when first used, so that `import asam_trt` stays quick.
 from __future__ import annotations
 
 import importlib
+from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
+
+# Python started in a clone finds its sources first: the compiled modules are those of the installed package.
+__path__ = extend_path(__path__, __name__)
 
 from asam_trt._version import __version__
 from asam_trt.errors import BackendUnavailable, EngineError

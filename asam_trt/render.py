@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -68,6 +68,8 @@ def overlay(
     image: npt.NDArray[Any] | None = None,
     *,
     box: Box | None = None,
+    point_coords: Sequence[Sequence[float]] = (),
+    point_labels: Sequence[int] = (),
     modes: Modes | None = None,
     colours: Sequence[Colour] | None = None,
     notes: Sequence[str] = (),
@@ -77,6 +79,7 @@ def overlay(
     Args:
         image: uint8 or float [H, W, 3]; None takes ``hypotheses.image``.
         box: prompt to draw, xyxy pixels of the image.
+        point_coords, point_labels: prompt to draw, (x, y) pixels of the image and 1 (a plus) or 0 (a minus) each.
         modes: None finds them.
         colours: one a mode; see `ModeColours` for videos.
         notes: lines of text at the top of the panel.
@@ -93,7 +96,9 @@ def overlay(
     medoids = [drawn.contours(int(i), exact=False) for i in modes.medoids]
     _draw_all(picture, drawn, modes, colours, medoids, line)
     if box is not None:
-        _dashed_box(picture, _scaled_box(box, hypotheses, drawn), line)
+        _dashed_box(picture, _scaled(box, hypotheses, drawn), line)
+    for point, label in zip(point_coords, point_labels, strict=True):
+        _click(picture, _scaled(point, hypotheses, drawn), line, positive=label == 1)
     panel = _panel(picture.height, hypotheses.area(), drawn, plain, modes, colours, medoids, notes)
     return _side_by_side(picture, panel)
 
@@ -129,7 +134,7 @@ def overlay_objects(
         medoid = drawn.contours(int(alone.medoids[0]), exact=False)
         _draw_all(picture, drawn, alone, [colours[name]], [medoid], line)
         if boxes is not None and name in boxes:
-            _dashed_box(picture, _scaled_box(boxes[name], hypotheses, drawn), line, colours[name])
+            _dashed_box(picture, _scaled(boxes[name], hypotheses, drawn), line, colours[name])
     if picture is None:
         raise ValueError("expected at least one object to draw, came none")
     return _side_by_side(picture, _object_panel(picture.height, objects, colours, notes))
@@ -180,6 +185,7 @@ def sheet(
             _paint_mask(picture, drawn[i], drawn.contours(i, exact=False), region, colour)
         # SAM's quality head may go beyond what an IoU can be.
         caption = f"{i}   q {min(max(float(hypotheses.scores[i]), 0.0), 1.0):.2f}" if i >= 0 else "image"
+        caption += "   empty" if i >= 0 and hypotheses.areas[i] == 0 else ""
         page.paste(picture, (x, y))
         draw.text((x, y + size[0] + 3), caption, palette.FAINT, palette.font(small))
     return page
@@ -290,9 +296,10 @@ def _drawable(
     return found
 
 
-def _scaled_box(box: Sequence[float], hypotheses: Hypotheses, drawn: Hypotheses) -> list[float]:
+def _scaled(places: Sequence[float], hypotheses: Hypotheses, drawn: Hypotheses) -> list[float]:
+    """x, y, x, y ... of the image in pixels of the picture."""
     (h, w), (high, wide) = hypotheses.frame.original, drawn.frame.original
-    return [v * factor for v, factor in zip(box, (wide / w, high / h) * 2, strict=True)]
+    return [v * factor for v, factor in zip(places, itertools.cycle((wide / w, high / h)), strict=False)]
 
 
 def _draw_all(
@@ -466,6 +473,17 @@ def _bar(draw: ImageDraw.ImageDraw, place: Region, share: float, colour: Colour)
         draw.rectangle((x0, y0, x0 + max(1, round((x1 - x0) * share)), y1), colour)
 
 
+def _click(picture: Image.Image, place: Sequence[float], line: float, *, positive: bool) -> None:
+    """A disc with a plus or a minus: told apart by its shape, on any picture."""
+    x, y = place
+    radius, arm, width = 7 * line, 4 * line, max(1, round(1.5 * line))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), palette.PAPER, palette.INK, width)
+    draw.line((x - arm, y, x + arm, y), palette.INK, width)
+    if positive:
+        draw.line((x, y - arm, x, y + arm), palette.INK, width)
+
+
 def _dashed_box(
     picture: Image.Image, box: Sequence[float], line: float, colour: Colour = palette.INK
 ) -> None:
@@ -473,7 +491,7 @@ def _dashed_box(
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     dash, width = 8 * line, max(1, round(1.5 * line))
     draw = ImageDraw.Draw(picture)
-    for (ax, ay), (bx, by) in pairwise(corners):
+    for (ax, ay), (bx, by) in itertools.pairwise(corners):
         length = math.hypot(bx - ax, by - ay)
         # A box far beyond the picture has no more dashes than the picture can show.
         if length > 4 * (picture.width + picture.height):

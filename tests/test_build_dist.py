@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -106,7 +107,7 @@ def test_every_source_file_of_the_packages_ships(repository: Path, wheel: Path) 
                 assert f"{package}/{path.relative_to(root).as_posix()}" in names
 
 
-def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_runs_outside_the_checkout_and_in_it(repository: Path, wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", target, wheel, cwd=tmp_path)
     # -S -E: neither the editable installation nor the environment is seen. NumPy's folder comes after ours.
@@ -116,3 +117,10 @@ def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     code = f"import sys; sys.path[:0] = {packages!r}\n" + SMOKE
     found = run(sys.executable, "-S", "-E", "-c", code, target, cwd=tmp_path)
     assert found.strip().endswith(asam_trt.__version__)
+
+    # In a clone its sources come first, without compiled modules.
+    clone = tmp_path / "clone"
+    shutil.copytree(repository / "asam_trt", clone / "asam_trt", ignore=shutil.ignore_patterns("*.so"))
+    code = f"import sys; sys.path[:0] = {['', *packages]!r}; import asam_trt.session; print(asam_trt.session.__file__)"
+    found = run(sys.executable, "-S", "-E", "-c", code, cwd=clone)
+    assert found.strip() == str(clone / "asam_trt" / "session.py")

@@ -15,7 +15,9 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", ["README.md", "docs/baselines.md", "docs/metrics.md", "docs/video.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/baselines.md", "docs/hypotheses.md", "docs/metrics.md", "docs/video.md"]
+)
 def test_python_of_the_documents(repository: Path, tmp_path: Path, document: str) -> None:
     pytest.importorskip("skimage", reason="the README's photo comes with scikit-image")
     # SegGPT's weights are the user's.

@@ -70,6 +70,19 @@ def test_an_overlay_shows_outlines_shade_and_panel(discs: Any) -> None:
         assert (np.abs(panel - colour).sum(axis=1) == 0).sum() > 50
 
 
+def test_points_are_drawn_as_plus_and_minus(discs: Any) -> None:
+    image = np.full((96, 128, 3), 90, np.uint8)
+    plain = render.overlay(discs(RADII), image)
+    both = render.overlay(discs(RADII), image, point_coords=[(10, 20), (100, 80)], point_labels=[1, 0])
+    for (x, y), upright in (((10, 20), True), ((100, 80), False)):
+        beside = [both[5 * y, 5 * x + 3], both[5 * y + 3, 5 * x]]
+        expected = [palette.INK, palette.INK if upright else palette.PAPER]
+        np.testing.assert_array_equal(beside, expected)
+    changed = (both != plain).any(axis=2)
+    assert changed[5 * 13 : 5 * 27, 5 * 3 : 5 * 17].any()
+    assert not changed[:, 5 * 20 : 5 * 90].any()
+
+
 def test_large_images_keep_their_size(discs: Any) -> None:
     hyp = discs(RADII)
     assert render.overlay(hyp)[:, :640].shape == (480, 640, 3)

@@ -97,7 +97,11 @@ def run(args: Args) -> int:
     modes = (small or hypotheses).modes(args.modes)
     print(modes)
     drawn = (
-        Image.fromarray(render.overlay(hypotheses, box=args.box, modes=modes)),
+        Image.fromarray(
+            render.overlay(
+                hypotheses, box=args.box, point_coords=args.points, point_labels=labels, modes=modes
+            )
+        ),
         render.sheet(hypotheses, modes=modes),
         render.mode_cards(hypotheses, modes=modes),
         render.entropy_map(hypotheses),

@@ -111,7 +111,8 @@ def _row(
         zip(
             _COLUMNS,
             (
-                frame.index, name, f"{frame.time:.4f}", area.median, area.low, area.high, f"{area.mean:.1f}",
+                frame.index, name, f"{frame.time:.4f}",
+                *(f"{pixels:.1f}" for pixels in (area.median, area.low, area.high, area.mean)),
                 f"{hypotheses.p_empty:.4f}", modes, x0, y0, x1, y1,
                 "" if track.confidence is None else f"{track.confidence:.4f}", int(track.lost),
                 frame.dropped, f"{frame.encode_ms:.3f}", f"{frame.sample_ms:.3f}",
