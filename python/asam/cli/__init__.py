@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pkgutil
 import signal
 import sys
@@ -18,6 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asam_trt
+
+# Read by PyTorch's OpenMP when it is loaded. Its threads spin for each other long enough to halve the speed of training
+# where other work, a loader's process for one, wants the same cores; so short a spin costs nothing on a quiet machine.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
