@@ -51,12 +51,16 @@ def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[str | os.
         if place.exists():
             if not place.is_dir():
                 raise ValueError(f"expected a folder for the results, came {folder}: {place} is a file")
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise ValueError(
+                    f"expected a folder for the results, came {folder}: {place} may not be written; choose "
+                    "another output"
+                )
             break
     for target in targets:
-        if target.is_dir():
-            raise ValueError(
-                f"expected {target} to be a file or nothing, came a folder; choose another output"
-            )
+        if target.exists() and not target.is_file():
+            came = "a folder" if target.is_dir() else "a device, a pipe or a socket"
+            raise ValueError(f"expected {target} to be a file or nothing, came {came}; choose another output")
     for source in map(Path, inputs):
         check_apart(targets, source)
 

@@ -198,3 +198,92 @@ def test_a_slip_does_not_write_over_the_checkpoint(
     assert asked(checkpoint, option, checkpoint) == 2
     assert f"{option}: expected a file name that ends in" in capsys.readouterr().err
     assert checkpoint.read_bytes() == before
+
+
+@pytest.fixture
+def run_folder(checkpoint: Path, tmp_path: Path) -> Path:
+    """A checkpoint, config.json, an image and a study, each of which an output might hit."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "last.safetensors").write_bytes(checkpoint.read_bytes())
+    for name in ("config.json", "photo_sheet.png", "study.json", "study.md"):
+        (folder / name).write_text("precious")
+    return folder
+
+
+def test_results_do_not_replace_what_is_read(
+    engine: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, root = run_folder / "last.safetensors", ["--root", str(run_folder)]
+    data = ["--data", "synthetic:pair"]
+    before = {path: path.read_bytes() for path in (engine / "manifest.json", *run_folder.iterdir())}
+    evaluate = ["evaluate", "--model", str(model), *data]
+    for words in (
+        ["evaluate", "--model", str(engine), *data, "--output", str(engine / "manifest.json")],
+        [*evaluate, "--output", str(run_folder / "config.json")],
+        [*evaluate, "--sheet", str(run_folder / "photo_sheet.png"), *root],
+        *(
+            ["evaluate", name, "--model", str(engine), *data, "--output", str(engine)]
+            for name in ("robustness", "sensitivity", "calibration")
+        ),
+        *(
+            ["evaluate", name, *data, "--output", str(run_folder / "new"), *root]
+            for name in ("ablation", "peers")
+        ),
+        [
+            "evaluate",
+            "tables",
+            "--studies",
+            str(run_folder / "study.json"),
+            "--output",
+            str(run_folder / "study.md"),
+        ],
+        ["bench", "--checkpoint", str(model), "--json", str(run_folder / "config.json")],
+        ["data", "show", str(run_folder), "--output", str(run_folder / "photo_sheet.png")],
+        ["data", "split", str(run_folder), "--output", str(run_folder / "config.json")],
+        [
+            "demo",
+            "--photo",
+            str(run_folder / "photo_sheet.png"),
+            "--box",
+            "0",
+            "0",
+            "9",
+            "9",
+            "--output",
+            str(run_folder),
+        ],
+    ):
+        assert cli.main(words) == 2, words
+        assert "apart from what is read" in capsys.readouterr().err, words
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (run_folder / "new").exists()
+
+
+def test_results_may_lie_beside_the_checkpoint(run_folder: Path) -> None:
+    assert asked(run_folder / "last.safetensors", "--output", run_folder / "figures.json", "--n", "2") == 0
+
+
+@pytest.mark.parametrize("place", ["file", "below a file", "sealed"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    (tmp_path / "file").write_text("")
+    output = {"file": tmp_path / "file", "below a file": tmp_path / "file" / "x", "sealed": tmp_path / "x"}[
+        place
+    ]
+    monkeypatch.setattr("asam_trt.files.os.access", lambda path, mode: place != "sealed")
+    monkeypatch.setattr("asam.cli._evaluate.common.open_data", lambda *_, **__: pytest.fail("too late"))
+    model = ["--model", str(checkpoint), "--data", "synthetic:pair"]
+    for words in (
+        [*model, "--output", str(output / "x.json")],
+        [*model, "--sheet", str(output / "x.png")],
+        *([name, *model, "--output", str(output)] for name in ("robustness", "sensitivity", "calibration")),
+        ["tables", "--output", str(output / "x.md")],
+    ):
+        assert cli.main(["evaluate", *words]) == 2, words
+        assert "expected a folder for the results" in capsys.readouterr().err, words

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asam.cli._outputs import check_outputs, files_of_model
+
 
 @dataclass(frozen=True)
 class Args:
@@ -59,6 +61,7 @@ def run(args: Args) -> int:
 
     from asam import bench
 
+    check_outputs((args.json,), () if args.checkpoint is None else files_of_model(args.checkpoint))
     settings = bench.Settings(**{name: value for name, value in vars(args).items() if name != "json"})
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     # Drawn on request alone: a thread that redraws would take the processor from what is timed.

@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 import asam_trt
+from asam_trt.files import check_targets
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Args:
 
 def run(args: Args) -> int:
     """Builds, compares with PyTorch, and prints the folder."""
+    if args.output is not None:
+        check_targets(args.output.parent, ())
     path = asam_trt.build_engine(
         args.checkpoint,
         args.output,

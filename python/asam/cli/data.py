@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from asam.cli._outputs import check_suffix
+from asam.cli._outputs import check_outputs, check_suffix
 
 if TYPE_CHECKING:
     from asam.data import Dataset, Report, Sample
@@ -152,10 +152,11 @@ def _show(args: Show) -> int:
 
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
+    check_suffix("--output", args.output, ".png")
+    check_outputs((args.output,), (Path(args.source),))
     data = _open_shown(args)
     step = max(len(data) // args.count, 1)
     samples = [data[index] for index in range(0, len(data), step)][: args.count]
-    check_suffix("--output", args.output, ".png")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     temporary = args.output.with_name(f".{os.getpid()}.{args.output.name}")
     Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
@@ -179,9 +180,10 @@ def _split(args: Split) -> int:
     from asam.data.registry import open_dataset
     from asam.data.splits import make_split
 
+    check_suffix("--output", args.output, ".json")
+    check_outputs((args.output,), (args.path,))
     layout, path = (args.layout, args.path) if args.layout else next(find(args.path))
     manifest = make_split(open_dataset(layout, path, "all"), name=layout, scheme=args.scheme, seed=args.seed)
-    check_suffix("--output", args.output, ".json")
     manifest.save(args.output)
     empty = [name for name, ids in manifest.splits.items() if not ids]
     if empty:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from asam.cli._outputs import check_suffix
+from asam.cli._outputs import check_outputs, check_suffix, files_of_model
 
 if TYPE_CHECKING:
     from asam.evaluate import Protocol
@@ -66,6 +66,9 @@ def run(args: Args) -> int:
 
     check_suffix("--output", args.output, ".json")
     check_suffix("--sheet", args.sheet, ".png")
+    table_file = None if args.output is None else args.output.with_suffix(".md")
+    read = [file for path in args.model for file in files_of_model(path)]
+    check_outputs((args.output, table_file, args.sheet), (*read, args.root))
     protocol = PROTOCOLS[args.protocol]
     methods = _methods(args, protocol)
     models = [of_model(path) for path in args.model]

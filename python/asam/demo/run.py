@@ -23,11 +23,15 @@ from asam.methods import Engine
 from asam.model import ASAM
 from asam.training import TrainConfig, train
 from asam_trt import render
+from asam_trt.files import check_targets
 from asam_trt.video_writer import VideoWriter
 
 _TRAIN = TrainConfig(
     steps=450, batch_size=16, augment=False, warmup=50, eval_every=450, eval_images=48, ema=0.98
 )
+
+_PHOTO_PICTURES = ("photo_overlay.png", "photo_sheet.png", "photo_modes.png", "photo_entropy.png")
+_RESULTS = (*_PHOTO_PICTURES, "photo.npz", "video.mp4", "index.html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,7 @@ def run(settings: Settings) -> Path:
     """Run the demonstration and return the path of its page."""
     console = Console()
     output = settings.output
+    check_targets(output, _RESULTS, () if settings.photo is None else (settings.photo,))
     output.mkdir(parents=True, exist_ok=True)
     engine = _engine(settings, console)
     with asam_trt.Session(engine) as session:
@@ -108,13 +113,13 @@ def _photo(session: asam_trt.Session, settings: Settings, console: Console) -> F
     hypotheses = session.sample(box=settings.box, n=settings.n, seed=settings.seed)
     modes = hypotheses.modes()
     console.print(f"photo: {hypotheses!r}", highlight=False, soft_wrap=True)
-    pictures = {
-        "photo_overlay.png": _picture(render.overlay(hypotheses, box=settings.box, modes=modes)),
-        "photo_sheet.png": render.sheet(hypotheses, modes=modes),
-        "photo_modes.png": render.mode_cards(hypotheses, modes=modes),
-        "photo_entropy.png": render.entropy_map(hypotheses),
-    }
-    for name, picture in pictures.items():
+    pictures = (
+        _picture(render.overlay(hypotheses, box=settings.box, modes=modes)),
+        render.sheet(hypotheses, modes=modes),
+        render.mode_cards(hypotheses, modes=modes),
+        render.entropy_map(hypotheses),
+    )
+    for name, picture in zip(_PHOTO_PICTURES, pictures, strict=True):
         picture.save(settings.output / name)
     hypotheses.save(settings.output / "photo.npz")
     return Figure(
@@ -124,7 +129,7 @@ def _photo(session: asam_trt.Session, settings: Settings, console: Console) -> F
             "tell modes apart; the bar of a mode is the share of hypotheses that belong to it; entropy is bright "
             "where the hypotheses disagree about a pixel."
         ),
-        images=list(pictures),
+        images=list(_PHOTO_PICTURES),
     )
 
 

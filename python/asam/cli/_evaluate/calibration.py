@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asam.cli._outputs import check_outputs, files_of_model
+
 if TYPE_CHECKING:
     from asam.model import ASAM
     from asam_trt import Session
@@ -50,6 +52,8 @@ def run(args: Args) -> int:
     from asam.studies.progress import bars
     from asam.studies.sheets import spread
 
+    targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
+    check_outputs(targets, (*files_of_model(args.model), args.root))
     source = _source(args.model)
     data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
     if args.limit is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from asam.cli._outputs import check_outputs, files_of_model
+
 
 @dataclass(frozen=True)
 class Args:
@@ -41,6 +43,9 @@ def run(args: Args) -> int:
     from asam.studies.progress import bars
     from asam.studies.robustness import SHOWN, plot, robustness, table
 
+    names = ("robustness.json", "robustness.md", *(f"robustness-{name}.png" for name in SHOWN))
+    read = [file for path in args.model for file in files_of_model(path)]
+    check_outputs([args.output / name for name in names], (*read, args.root))
     methods = named_methods(args.model)
     data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
     with bars(keep=False) as start:

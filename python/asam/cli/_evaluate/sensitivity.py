@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asam.cli._outputs import check_outputs, files_of_model
+
 if TYPE_CHECKING:
     from asam.studies.sensitivity import Outputs
 
@@ -47,6 +49,8 @@ def run(args: Args) -> int:
     from asam.studies.progress import bars
     from asam.studies.sensitivity import plot, sensitivity, table
 
+    targets = [args.output / f"sensitivity.{suffix}" for suffix in ("json", "md", "png")]
+    check_outputs(targets, (*files_of_model(args.model), args.root))
     data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
     network = _network(args)
     with bars() as start:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asam.cli._outputs import check_outputs
 from asam.cli.train import TrainOptions
 
 if TYPE_CHECKING:
@@ -70,13 +71,15 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
         )
         for data in args.data
     ]
+    sheets = [study.output / f"sheet-{slug(judged)}.png" for study in studies for judged in study.judged]
+    written = (args.output / "study.json", args.output / "study.md", *sheets)
+    check_outputs(written, (args.root,))
     try:
         rows = [row for study in studies for row in run_study(study)]
     except (NonFiniteLoss, Interrupted) as stop:
         print(f"asam evaluate {name}: {stop}\nthe same command goes on from there", file=sys.stderr)
         return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
     print(write_study(args.output, studies, rows))
-    sheets = [study.output / f"sheet-{slug(judged)}.png" for study in studies for judged in study.judged]
-    for path in (args.output / "study.json", args.output / "study.md", *sheets):
+    for path in written:
         print(f"wrote {path}")
     return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from asam.cli._outputs import check_suffix
+from asam.cli._outputs import check_outputs, check_suffix
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ def run(args: Args) -> int:
     from asam.studies.paper_tables import read_studies, render
     from asam_trt.files import replacing
 
-    text = render(read_studies(args.studies))
     check_suffix("--output", args.output, ".md")
+    check_outputs((args.output,), [file for path in args.studies for file in (path, path.with_suffix(".md"))])
+    text = render(read_studies(args.studies))
     print(text)
     if args.output is not None:
         with replacing(args.output) as temporary:
