@@ -142,6 +142,27 @@ def test_sample_refuses_labels_without_points(
     assert "--points" in refused(words, capsys)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--n", "65536"], "--n from 1 to 8192"),
+        (["--n", "0"], "--n from 1 to 8192"),
+        (["--n", "4", "--modes", "99"], "--modes from 1 to --n 4"),
+        (["--modes", "0"], "--modes from 1 to --n 32"),
+    ],
+)
+def test_sample_refuses_what_cannot_be_grouped_before_sampling(
+    engine: Path,
+    photo: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    words: str,
+) -> None:
+    monkeypatch.setattr("asam_trt.Session.set_image", lambda *_: pytest.fail("too late"))
+    assert words in refused(["sample", str(photo), "--engine", str(engine), *BOX, *options], capsys)
+
+
 def test_sample_looks_at_the_output_first(
     engine: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

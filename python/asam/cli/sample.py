@@ -17,6 +17,7 @@ from asam.cli._questions import remark_on_shares, tell_unprompted
 from asam_trt import render
 from asam_trt.files import check_targets, replacing
 from asam_trt.follow import Box
+from asam_trt.modes import MAX_GROUPED
 from asam_trt.pictures import open_picture
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
@@ -58,6 +59,13 @@ def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
     if args.labels and not args.points:
         raise ValueError(f"expected --labels with --points, came {len(args.labels)} labels alone")
+    if not 1 <= args.n <= MAX_GROUPED:
+        raise ValueError(
+            f"expected --n from 1 to {MAX_GROUPED}, as many as modes are found of, came {args.n}; Session.sample "
+            "draws more"
+        )
+    if args.modes is not None and not 1 <= args.modes <= args.n:
+        raise ValueError(f"expected --modes from 1 to --n {args.n}, came {args.modes}")
     tell_unprompted(args.box, args.points)
     image = open_picture(args.image)
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
