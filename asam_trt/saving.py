@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from asam_trt import rle
 from asam_trt.contours import Polygon
 from asam_trt.files import replacing
 from asam_trt.geometry import MAX_IMAGE_SIDE, Frame
-from asam_trt.hypotheses import Hypotheses
+from asam_trt.hypotheses import MAX_MASK_PIXELS, Hypotheses
+
+# What NumPy and zipfile raise for files that are no archive, damaged, encrypted, or packed in ways they do not know.
+_FOREIGN = (
+    AttributeError, BadZipFile, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, TypeError, ValueError,
+    zlib.error,
+)  # fmt: skip
+_LEAST_SIDE = 4  # of model space: logits have a quarter of it
 
 _SUFFIXES = {".npz": "npz", ".json": "coco", ".geojson": "polygons", "": "png"}
 
@@ -50,21 +59,38 @@ def load(path: Path) -> Hypotheses:
     try:
         with np.load(path, allow_pickle=False) as file:
             values = {name: file[name] for name in ("logits", "scores", "original", "input", "side")}
-    except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+    except _FOREIGN as error:
         raise ValueError(
             f"{path}: expected hypotheses as Hypotheses.save writes them to .npz, came: {error}"
         ) from error
-    sizes = [values[name].ravel().tolist() for name in ("original", "input", "side")]
-    (h, w), (high, wide), (side,) = (
-        sizes if [len(size) for size in sizes] == [2, 2, 1] else ((0, 0), (0, 0), (0,))
-    )
-    whole = all(isinstance(size, int) for size in (h, w, high, wide, side))
-    if not whole or not (
-        0 < h <= MAX_IMAGE_SIDE and 0 < w <= MAX_IMAGE_SIDE and 0 < high <= side and 0 < wide <= side
-    ):
-        raise ValueError(f"{path}: expected sizes of an image and its place in model space, came {sizes}")
-    frame = Frame((h, w), (high, wide), side)
-    return Hypotheses(values["logits"], values["scores"], frame)
+    try:
+        found = Hypotheses(
+            values["logits"], values["scores"], _frame(values["original"], values["input"], values["side"])
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    for name in ("logits", "scores"):
+        if not np.isfinite(values[name]).all():
+            raise ValueError(f"{path}: expected finite {name}, came NaN or infinity")
+    return found
+
+
+def _frame(original: npt.NDArray[Any], resized: npt.NDArray[Any], side: npt.NDArray[Any]) -> Frame:
+    """Of sizes read from a file: (h, w), (h, w) and S, pixels."""
+    sizes = original, resized, side
+    if [size.size for size in sizes] != [2, 2, 1] or any(size.dtype.kind not in "iu" for size in sizes):
+        shapes = ", ".join(f"{size.dtype} {list(size.shape)}" for size in sizes)
+        raise ValueError(
+            f"expected sizes of an image and its place in model space as integers, came {shapes}"
+        )
+    (h, w), (high, wide), (s,) = (size.ravel().tolist() for size in sizes)
+    if not (0 < h <= MAX_IMAGE_SIDE and 0 < w <= MAX_IMAGE_SIDE and h * w <= MAX_MASK_PIXELS):
+        raise ValueError(f"expected an image of at most {MAX_MASK_PIXELS} pixels, came {h} x {w} (h x w)")
+    if s < _LEAST_SIDE or not (0 < high <= s and 0 < wide <= s):
+        raise ValueError(
+            f"expected the image's place in model space, came {high} x {wide} (h x w) in side {s}"
+        )
+    return Frame((h, w), (high, wide), s)
 
 
 def _npz(hypotheses: Hypotheses, path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -161,6 +162,13 @@ class TestSaving:
             {"logits": [[1.0]]},
             {"scores": object()},
             {"side": 512},
+            {"original": [1 << 16, 1 << 16]},
+            {"original": [1 << 15, (1 << 13) + 1]},
+            {"logits": np.full((5, 32, 32), np.nan, np.float32)},
+            {"logits": np.full((5, 32, 32), np.inf, np.float32)},
+            {"logits": np.zeros((5, 32, 32))},
+            {"scores": np.full(5, np.nan, np.float32)},
+            {"side": 3, "input": [3, 3], "logits": np.zeros((5, 0, 0), np.float32)},
         ],
     )
     def test_a_foreign_npz(self, discs: Any, tmp_path: Path, change: dict[str, Any]) -> None:
@@ -168,7 +176,25 @@ class TestSaving:
         with np.load(path) as file:
             values = dict(file)
         np.savez(path, **{**values, **{name: np.asarray(value) for name, value in change.items()}})
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises(ValueError, match="expected"):
+            Hypotheses.load(path)
+
+    @pytest.mark.parametrize("damage", ["stream", "method", "password"])
+    def test_a_damaged_npz(self, discs: Any, tmp_path: Path, damage: str) -> None:
+        path = discs(RADII).save(tmp_path / "h.npz")
+        content = bytearray(path.read_bytes())
+        with ZipFile(path) as archive:
+            directory = archive.start_dir
+        name = int.from_bytes(content[26:28], "little")
+        extra = int.from_bytes(content[28:30], "little")
+        if damage == "stream":
+            content[30 + name + extra] = 0xFF  # a kind of block that deflate does not have
+        else:
+            # Offsets of the flags and of the method in the file's own header and in the directory.
+            for place in (6, directory + 8) if damage == "password" else (8, directory + 10):
+                content[place] = 1 if damage == "password" else 99
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"expected hypotheses as Hypotheses\.save writes them"):
             Hypotheses.load(path)
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive"])
