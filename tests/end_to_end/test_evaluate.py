@@ -287,3 +287,28 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     ):
         assert cli.main(["evaluate", *words]) == 2, words
         assert "expected a folder for the results" in capsys.readouterr().err, words
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ([], ["--n", "2", "65536"], "n: expected 1 to 8192"),
+        ([], ["--limit", "0"], "expected at least 1 sample"),
+        (["robustness"], ["--limit", "0"], "expected at least 1 sample"),
+        (["peers"], ["--n", "65536"], "n: expected 1 to 8192"),
+        (["ablation"], ["--limit", "0"], "expected at least 1 sample"),
+    ],
+)
+def test_counts_are_checked_before_the_work(
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: list[str],
+    options: list[str],
+    words: str,
+) -> None:
+    model = [] if name in (["peers"], ["ablation"]) else ["--model", str(checkpoint)]
+    output = ["--output", str(tmp_path / "x")] if name else []
+    assert cli.main(["evaluate", *name, *model, "--data", "synthetic:pair", *output, *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -60,6 +60,30 @@ def test_sample_i_is_drawn_with_seed_plus_i_and_limit_spreads() -> None:
     assert measured.ids == (data.ids[0], data.ids[4], data.ids[8])
 
 
+def test_seeds_begin_again_after_the_last() -> None:
+    spy = Spy()
+    measure(spy, Synthetic("pair", size=SIDE, seed=0, length=3), n=2, seed=2**64 - 2)
+    assert [seed for *_, seed in spy.asked] == [2**64 - 2, 2**64 - 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"n": 0}, "n: expected 1 to 8192 hypotheses a sample"),
+        ({"n": 1 << 16}, "n: expected 1 to 8192 hypotheses a sample"),
+        ({"limit": 0}, "limit: expected at least 1 sample to look at, got 0"),
+        ({"limit": -1}, "limit: expected at least 1 sample to look at, got -1"),
+        ({"seed": -1}, "seed: expected 0 to"),
+        ({"seed": 2**64}, "seed: expected 0 to"),
+    ],
+)
+def test_what_is_asked_is_checked_before_the_first_sample(asked: dict[str, int], words: str) -> None:
+    spy = Spy()
+    with pytest.raises(ValueError, match=words):
+        measure(spy, Listed([sample("a", "p")]), **asked)  # type: ignore[arg-type]
+    assert spy.asked == []
+
+
 def test_the_protocol_s_prompt_reaches_the_method() -> None:
     data = Listed([sample("a", "p"), sample("b", "p")])
     strict, a2sam = Spy(), Spy()
@@ -139,7 +163,7 @@ def test_an_ensemble_shares_evenly_with_noise_of_its_own_and_says_how_many() -> 
 
 def test_nothing_to_evaluate() -> None:
     with pytest.raises(ValueError, match="at least one sample"):
-        measure(Spy(), Listed([sample("a", "p")]), limit=0)
+        measure(Spy(), Listed([]))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,24 @@ def test_bins_have_a_range(bins: int) -> None:
     with pytest.raises(ValueError, match="from 1 to 65536"):
         metrics.reliability(PRED, RATERS, bins=bins)
     assert len(metrics.reliability(PRED, RATERS, bins=1 << 16).count) == 1 << 16
+
+
+def test_pairs_have_a_limit() -> None:
+    many = np.broadcast_to(PRED[:1, :1, :1], (200_000, 6, 7))
+    for call in (lambda: metrics.ged(many, RATERS), lambda: metrics.dmax(PRED, many)):
+        with pytest.raises(ValueError, match="at most 8192 masks of an image"):
+            call()
+
+
+def test_any_number_of_thresholds_takes_no_more_memory() -> None:
+    tracemalloc.start()
+    try:
+        few = metrics.qubiq_dice(PRED, RATERS, thresholds=[0.25, 0.75])
+        many = metrics.qubiq_dice(PRED, RATERS, thresholds=[0.25, 0.75] * 10_000)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+    assert many == pytest.approx(few)
 
 
 def test_masked_arrays_are_refused() -> None:

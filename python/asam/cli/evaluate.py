@@ -60,7 +60,7 @@ def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
     from asam.cli._evaluate.common import open_data, write_report
     from asam.data.registry import divided_by
-    from asam.evaluate import PROTOCOLS, evaluate, markdown
+    from asam.evaluate import PROTOCOLS, check_asked, evaluate, markdown
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.progress import bars
 
@@ -70,6 +70,8 @@ def run(args: Args) -> int:
     read = [file for path in args.model for file in files_of_model(path)]
     check_outputs((args.output, table_file, args.sheet), (*read, args.root))
     protocol = PROTOCOLS[args.protocol]
+    for n in args.n:
+        check_asked(n=n, limit=args.limit)
     methods = _methods(args, protocol)
     models = [of_model(path) for path in args.model]
     scheme = args.split_scheme or protocol.split_scheme

@@ -1,5 +1,6 @@
 """Figures of a method on a data set, each with its convention, n, seed, prompt source and interval."""
 
+from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.ensemble import Ensemble
 from asam.evaluate.measure import Measured, evaluate, measure
 from asam.evaluate.protocol import A2SAM, METRICS, PROTOCOLS, STRICT, Protocol
@@ -14,8 +15,10 @@ __all__ = [
     "Measured",
     "Protocol",
     "Report",
+    "check_asked",
     "evaluate",
     "markdown",
     "measure",
+    "sample_seed",
     "summarise",
 ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from asam import metrics
 from asam.data import Dataset, Sample
+from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.protocol import MEAN_LOGIT, STRICT, Protocol
 from asam.evaluate.report import Report, summarise
 from asam.methods import Method
@@ -30,7 +31,7 @@ class Measured:
         prompt: where prompts came from.
         conventions: figure -> convention, and "empty" -> policy.
         n: hypotheses a sample.
-        seed: sample i was drawn with seed + i.
+        seed: sample i was drawn with seed + i, modulo 2^64.
         ids, groups: of the samples.
         values: figure -> one value a sample; NaN where it is undefined.
         data_sha256: of the samples' ids, groups, pixels, masks, weights, boxes and clicks.
@@ -83,25 +84,27 @@ def measure(
     Args:
         method: what answers.
         data: sequence of samples.
-        n: hypotheses a sample.
-        seed: sample i is asked and drawn with seed + i.
+        n: hypotheses a sample, 1 to 8192.
+        seed: sample i is asked and drawn with seed + i, modulo 2^64.
         protocol: prompts and conventions.
         limit: look at this many samples only, evenly spread over the data set.
         on_sample: called with (done, total) after each sample.
 
     Raises:
-        ValueError: no sample, or n < 1.
+        TypeError, ValueError: no sample, or n, seed or limit out of range.
     """
+    check_asked(n=n, limit=limit)
     count = len(data) if limit is None else min(limit, len(data))
     if count < 1:
-        raise ValueError(f"evaluation: expected at least one sample, got {len(data)} (limit {limit})")
+        raise ValueError("evaluation: expected at least one sample, got an empty data set")
     chosen = np.linspace(0, len(data) - 1, count).round().astype(int).tolist()
     digest = hashlib.sha256()
     rows, ids, groups = [], [], []
     for done, index in enumerate(chosen, start=1):
         sample = data[index]
         _digest(digest, sample)
-        answer = method.hypotheses(protocol.ask(sample, seed=seed + index), n=n, seed=seed + index)
+        own = sample_seed(seed, index)
+        answer = method.hypotheses(protocol.ask(sample, seed=own), n=n, seed=own)
         rows.append(figures(answer, sample, protocol))
         ids.append(sample.id)
         groups.append(sample.group)

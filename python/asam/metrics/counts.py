@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from asam.metrics.checks import BoolArray, Empty, FloatArray, IntArray, mask_pair
 from asam_trt import _ops
+
+MAX_MASKS: Final = 1 << 13
+"""Of one image: in float64, half a GiB for each matrix of pairs."""
 
 _BOTH_EMPTY = {"one": 1.0, "zero": 0.0, "skip": np.nan}
 
@@ -35,7 +38,11 @@ class PairCounts:
 
     @classmethod
     def of(cls, pred: Any, raters: Any) -> PairCounts:
-        """Count the pairs of bool [n, H, W] hypotheses and bool [m, H, W] raters."""
+        """Count the pairs of bool [n, H, W] hypotheses and bool [m, H, W] raters.
+
+        Raises:
+            TypeError, ValueError: no such masks, of different images, or more than `MAX_MASKS` of an image.
+        """
         a, b = mask_pair(pred, raters)
         return cls._count(a[None], b[None]).image(0)
 
@@ -46,6 +53,12 @@ class PairCounts:
 
     @classmethod
     def _count(cls, pred: BoolArray, raters: BoolArray) -> PairCounts:
+        for name, count in (("pred", pred.shape[1]), ("raters", raters.shape[1])):
+            if count > MAX_MASKS:
+                raise ValueError(
+                    f"{name}: expected at most {MAX_MASKS} masks of an image, since all pairs are compared, came "
+                    f"{count}; take fewer, {name}[:{MAX_MASKS}]"
+                )
         cross, within_pred, within_raters = _ops.pair_counts(pred, raters)
         return cls(
             pixels=pred.shape[-1] * pred.shape[-2],

@@ -9,6 +9,7 @@ import numpy as np
 
 from asam.metrics.checks import (
     EMPTY_CHOICES,
+    BoolArray,
     Empty,
     FloatArray,
     choice,
@@ -149,7 +150,12 @@ def qubiq_dice(
     q = np.tensordot(w, stack, axes=1)
     # A share such as 3 x 0.1 misses 0.3 by rounding; a pixel held by exactly that share belongs to the cut.
     slack = 1e-9
-    counts = PairCounts.of(p >= cuts[:, None, None] - slack, q >= cuts[:, None, None] - slack)
-    dice = overlap(counts.cross, counts.pred_area, counts.rater_area, empty=empty, kind="dice")
-    values = np.diagonal(dice)
+    areas = np.array([_cut_areas(p >= cut - slack, q >= cut - slack) for cut in cuts])
+    shared, p_area, q_area = areas.T[..., None]
+    values = overlap(shared[..., None], p_area, q_area, empty=empty, kind="dice")
     return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+
+
+def _cut_areas(p: BoolArray, q: BoolArray) -> tuple[int, int, int]:
+    """Pixels that two masks share, and those of each."""
+    return int(np.count_nonzero(p & q)), int(np.count_nonzero(p)), int(np.count_nonzero(q))

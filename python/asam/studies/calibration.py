@@ -14,6 +14,7 @@ from PIL import Image
 
 from asam import metrics
 from asam.data import Dataset, Sample, Subset
+from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.intervals import Interval, draw_groups, group_intervals
 from asam.evaluate.report import cell, nulls
 from asam.methods import prompt_of
@@ -135,12 +136,13 @@ def calibrate(
         data: sequence of samples, all of one law of prompts.
         temperature: of both latents.
         n: hypotheses a sample.
-        seed: sample i is drawn with seed + i.
+        seed: sample i is drawn with seed + i, modulo 2^64.
         bins: of the reliability curve.
 
     Raises:
-        ValueError: no sample.
+        TypeError, ValueError: no sample, or n or seed out of range.
     """
+    check_asked(n=n)
     if not len(data):
         raise ValueError("calibration: expected at least one sample, got an empty data set")
     method = Tempered(source, temperature)
@@ -149,7 +151,7 @@ def calibrate(
     groups: list[str] = []
     for index in range(len(data)):
         sample = data[index]
-        masks = method.hypotheses(sample, n=n, seed=seed + index).masks
+        masks = method.hypotheses(sample, n=n, seed=sample_seed(seed, index)).masks
         curves.append(metrics.reliability(masks, sample.masks, bins=bins, weights=sample.weights))
         found = metrics.evaluate_masks(masks, sample.masks, names=_FIGURES, weights=sample.weights)
         rows.append([found[name] for name in _FIGURES])
@@ -204,7 +206,7 @@ def mean_ged(
     values = []
     for index in range(len(data)):
         sample = data[index]
-        masks = method.hypotheses(sample, n=n, seed=seed + index).masks
+        masks = method.hypotheses(sample, n=n, seed=sample_seed(seed, index)).masks
         found = metrics.evaluate_masks(masks, sample.masks, names=["ged_u"], weights=sample.weights)
         values.append(found["ged_u"])
         if on_sample is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from asam.data import Dataset, Sample, sheet
-from asam.evaluate import STRICT, Protocol
+from asam.evaluate import STRICT, Protocol, sample_seed
 from asam.methods import Method
 from asam_trt.files import replacing
 
@@ -28,8 +28,9 @@ def hypotheses_sheet(
     protocol: Protocol = STRICT,
 ) -> None:
     """Samples spread evenly over ``data``, with the hypotheses that figures of n = 16 are made from."""
-    asked = [(index, protocol.ask(data[index], seed=seed + index)) for index in spread(len(data), rows)]
-    answers = [method.hypotheses(sample, n=_SHOWN, seed=seed + index).masks for index, sample in asked]
+    seeds = {index: sample_seed(seed, index) for index in spread(len(data), rows)}
+    asked = [(own, protocol.ask(data[index], seed=own)) for index, own in seeds.items()]
+    answers = [method.hypotheses(sample, n=_SHOWN, seed=own).masks for own, sample in asked]
     _write(path, [sample for _, sample in asked], answers)
 
 
@@ -41,7 +42,7 @@ def methods_sheet(
     for index in spread(len(data), rows):
         sample = data[index]
         for method in methods:
-            answers.append(method.hypotheses(sample, n=_SHOWN, seed=seed + index).masks)
+            answers.append(method.hypotheses(sample, n=_SHOWN, seed=sample_seed(seed, index)).masks)
             samples.append(replace(sample, id=method.name))
     _write(path, samples, answers)
 

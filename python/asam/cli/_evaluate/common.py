@@ -67,9 +67,15 @@ def open_data(
     length: int | None,
     scheme: Scheme = "group",
 ) -> Dataset[Sample]:
-    """A data set by name; ``size`` and ``length`` are those of a synthetic one, 256 samples by default."""
+    """A data set by name; ``size`` and ``length`` are those of a synthetic one, 256 samples by default.
+
+    Raises:
+        ValueError: ``length`` is below 1, or see :func:`asam.data.open_dataset`.
+    """
     from asam.data import open_dataset
 
+    if length is not None and length < 1:
+        raise ValueError(f"--limit: expected at least 1 sample, got {length}; leave it out for all")
     synthetic = name.partition(":")[0] == "synthetic"
     options: dict[str, Any] = {"length": length or _SYNTHETIC_SAMPLES, "size": size} if synthetic else {}
     return open_dataset(name, root, split, scheme=scheme, **options)

@@ -49,10 +49,13 @@ class StudyArgs:
 
 def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
     """Run a study on each data set and print the table."""
+    from asam.evaluate import check_asked
     from asam.studies import Study, run_study, write_study
     from asam.studies.study import slug
     from asam.training import Interrupted, NonFiniteLoss
 
+    for n in args.n:
+        check_asked(n=n, limit=args.limit)
     studies = [
         Study(
             name=name,
