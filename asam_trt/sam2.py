@@ -31,6 +31,7 @@ from asam_trt.video import VideoSampler
 NO_OBJECT = -1024.0  # SAM 2's own logit where an object is not there
 
 State = dict[str, Any]
+_STATE = ("video_path", "video_height", "video_width", "obj_ids", "hypotheses", "prompts", "frame")
 Answer = tuple[int, list[Hashable], "Masks"]
 
 
@@ -132,6 +133,7 @@ class VideoPredictor:
         Raises:
             TypeError, ValueError: no points and no box, or see `Session.sample`.
         """
+        _check_state(inference_state)
         if (points is None) != (labels is None):
             raise ValueError("expected points and labels together, came one of them")
         if points is None and box is None:
@@ -165,6 +167,7 @@ class VideoPredictor:
         Raises:
             ValueError: a mask of another size than the video, or without a pixel.
         """
+        _check_state(inference_state)
         found = _numbers(mask, "mask")
         found = found.reshape(found.shape[-2:]) > 0
         size = inference_state["video_height"], inference_state["video_width"]
@@ -192,6 +195,7 @@ class VideoPredictor:
             RuntimeError: nothing was asked.
             ValueError: ``reverse``, or see `VideoSampler.run`.
         """
+        _check_state(inference_state)
         if reverse:
             raise ValueError("expected reverse=False, came True: frames are streamed in their order")
         prompts = inference_state["prompts"]
@@ -204,6 +208,7 @@ class VideoPredictor:
 
     def reset_state(self, inference_state: State) -> None:
         """Forget all objects."""
+        _check_state(inference_state)
         inference_state["prompts"].clear()
         inference_state["obj_ids"].clear()
         inference_state["hypotheses"].clear()
@@ -212,6 +217,7 @@ class VideoPredictor:
         self, inference_state: State, obj_id: Hashable, strict: bool = False, need_output: bool = True
     ) -> tuple[list[Hashable], list[tuple[int, Masks]]]:
         """Forget one object; return the others, and the masks of the frames where it was asked about."""
+        _check_state(inference_state)
         if obj_id not in inference_state["prompts"]:
             if strict:
                 raise RuntimeError(
@@ -231,6 +237,7 @@ class VideoPredictor:
         self, inference_state: State, frame_idx: int, obj_id: Hashable, need_output: bool = True
     ) -> Answer | None:
         """Forget what was asked about an object on one frame."""
+        _check_state(inference_state)
         inference_state["prompts"].get(obj_id, {}).pop(frame_idx, None)
         return self._answer(inference_state, frame_idx) if need_output else None
 
@@ -296,12 +303,16 @@ class VideoPredictor:
             raise ValueError(f"expected a frame of the video, came frame {index}")
         source = open_source(video)
         try:
+            last = -1
             for raw in source.frames():
                 if raw.index == index:
                     return raw
+                last = raw.index
         finally:
             source.close()
-        raise ValueError(f"expected a frame of the video, came frame {index}: it has {raw.index + 1}")
+        if last < 0:
+            raise ValueError(f"expected a video with frames, came {source.name} without one")
+        raise ValueError(f"expected a frame of the video, came frame {index}: it has {last + 1}")
 
 
 class _Tail(Source):
@@ -317,6 +328,17 @@ class _Tail(Source):
 
     def close(self) -> None:
         self._source.close()
+
+
+def _check_state(state: Any) -> None:
+    """Raise TypeError or ValueError for anything but what `VideoPredictor.init_state` returns."""
+    if not isinstance(state, dict):
+        raise TypeError(f"expected inference_state as init_state returns it, came {type(state).__name__}")
+    missing = [key for key in _STATE if key not in state]
+    if missing:
+        raise ValueError(
+            f"expected inference_state as init_state returns it, came a dict without {missing[0]!r}"
+        )
 
 
 def _masks(state: State, found: dict[Hashable, Hypotheses]) -> Masks:

@@ -163,3 +163,26 @@ def test_other_refusals(predictor: VideoPredictor, folder: Path) -> None:
         predictor.propagate_in_video(state, reverse=True)
     with pytest.raises(ValueError, match="no such file"):
         predictor.init_state("nowhere.mp4")
+
+
+def test_a_video_without_frames(predictor: VideoPredictor) -> None:
+    with pytest.raises(ValueError, match="expected a video with frames"):
+        predictor.init_state([])
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [({}, ValueError), ({"prompts": {}}, ValueError), (None, TypeError)]
+)
+def test_a_state_is_what_init_state_returns(
+    predictor: VideoPredictor, state: Any, error: type[Exception]
+) -> None:
+    for call in (
+        lambda: predictor.propagate_in_video(state),
+        lambda: predictor.add_new_points_or_box(state, 0, 1, box=BOX),
+        lambda: predictor.add_new_mask(state, 0, 1, np.ones((48, 80))),
+        lambda: predictor.reset_state(state),
+        lambda: predictor.remove_object(state, 1),
+        lambda: predictor.clear_all_prompts_in_frame(state, 0, 1),
+    ):
+        with pytest.raises(error, match="as init_state returns it"):
+            call()
