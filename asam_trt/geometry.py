@@ -89,7 +89,8 @@ def as_image(image: Any) -> npt.NDArray[Any]:
 
     Raises:
         TypeError: not an image, not to be read from here, or a dtype other than uint8 and floating point.
-        ValueError: a wrong shape, more than 2^28 pixels, a value outside [0, 1], NaN or infinity.
+        ValueError: a wrong shape, more than 2^28 pixels, a value outside [0, 1], NaN or infinity, or a PIL image
+            whose file is damaged or cut short.
     """
     pillow = sys.modules.get("PIL.Image")  # imported by whoever gives an image of its own
     if pillow is not None and isinstance(image, pillow.Image):
@@ -99,7 +100,7 @@ def as_image(image: Any) -> npt.NDArray[Any]:
                 "np.clip((np.asarray(image) - low) / (high - low), 0, 1)"
             )
         _check_pixels(image.height, image.width)
-        array = np.asarray(image.convert("RGB"))
+        array = _of_pillow(image)
     else:
         array = to_host(image, "image")
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
@@ -125,6 +126,16 @@ def as_image(image: Any) -> npt.NDArray[Any]:
             "white level"
         )
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _of_pillow(image: Any) -> npt.NDArray[np.uint8]:
+    """uint8 [H, W, 3]; a picture that was only opened is read here."""
+    from asam_trt.pictures import BROKEN
+
+    try:
+        return np.asarray(image.convert("RGB"))
+    except BROKEN as error:
+        raise ValueError(f"expected a readable PIL image, came one whose file is damaged: {error}") from error
 
 
 def resize_image(

@@ -43,12 +43,22 @@ def to_host(value: Any, name: str) -> npt.NDArray[Any]:
     except (TypeError, RuntimeError, BufferError, ValueError) as error:
         raise TypeError(
             f"expected {name} as an array that NumPy can read, came {type(value).__name__} ({error}); "
-            "move it first (in PyTorch: image.detach().cpu())"
+            f"{how_to_read(value, name)}"
         ) from error
     raise TypeError(
         f"expected {name} as an array (NumPy, PIL, PyTorch or any DLPack or CUDA array object), came "
         f"{type(value).__name__}"
     )
+
+
+def how_to_read(value: Any, name: str) -> str:
+    """Advice on an array that NumPy cannot read, by what it says of itself."""
+    if "meta" in str(getattr(value, "device", "")):
+        return "a tensor of PyTorch's device 'meta' has no values; make it on the CPU"
+    dense = ".to_dense()" if "sparse" in str(getattr(value, "layout", "")) else ""
+    # NumPy has no bfloat16.
+    wide = ".float()" if "bfloat16" in str(getattr(value, "dtype", "")) else ""
+    return f"convert it first (in PyTorch: {name}.detach(){dense}{wide}.cpu())"
 
 
 def _from_dlpack(value: Any) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from asam_trt.checks import as_array, integer, number
 from asam_trt.latents import DRAWS
 
 MAX_HYPOTHESES = 1 << 16  # a call; more would be a mistake in the argument, not a wish
+MAX_NOISE = 1e6  # standard deviations; far beyond, squares leave float32, and what comes out means nothing
 MAX_LOGITS_BYTES = 1 << 32  # of a call; more belongs in several calls
 
 
@@ -46,7 +47,7 @@ def latent_noise(
     Raises:
         TypeError: n or seed is no integer, eps holds no floating-point numbers.
         ValueError: a value out of range, an unknown kind of latents, a shape other than [n, 2, L], NaN or
-            infinity, or noise that ``temperature`` takes beyond float32.
+            infinity, or noise beyond 10^6 by ``eps`` or ``temperature``.
     """
     count = integer(n, "n")
     if not 1 <= count <= most:
@@ -67,9 +68,12 @@ def latent_noise(
     noise = DRAWS[latents](key, count, latent) if eps is None else _given(eps, count, latent)
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.ascontiguousarray(noise * np.float32(factor), dtype=np.float32)
-    if not np.isfinite(scaled).all():
+    largest = float(np.abs(scaled).max())
+    if not largest <= MAX_NOISE:  # NaN too
+        argument, came = ("temperature", factor) if factor > 1 else ("eps", largest)
         raise ValueError(
-            f"expected a temperature that keeps the noise within float32, came {temperature}; take a smaller"
+            f"expected {argument} to keep the noise within {MAX_NOISE:g} standard deviations, came {came:g}; take "
+            "a smaller one"
         )
     return scaled
 

@@ -8,8 +8,9 @@ import warnings
 
 from PIL import Image, ImageOps
 
-# What Pillow raises for files that are no image, cut short, damaged, or too large to be meant.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+# What Pillow raises for files that are no image, cut short, damaged, or too large to be meant; also late, when a
+# picture that was opened is first read.
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
@@ -25,5 +26,5 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
             with Image.open(path) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ValueError(f"{path}: expected a readable image file, came: {error}") from error

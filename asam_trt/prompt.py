@@ -16,6 +16,7 @@ from asam_trt.geometry import Frame, check_box, check_points
 
 Array = NDArray[Any]
 
+MAX_MASK_LOGIT = 1e30  # what the layers after it make of larger ones leaves float32
 _NORM2D_EPS = 1e-6  # SAM's LayerNorm2d
 
 
@@ -58,8 +59,8 @@ class Prompt:
 
         Raises:
             TypeError: an argument is not numeric.
-            ValueError: a wrong shape or label, NaN, a place outside the image, points without labels, or a kind of
-                prompt that the model does not know.
+            ValueError: a wrong shape or label, NaN, mask logits beyond 10^30, a place outside the image, points
+                without labels, or a kind of prompt that the model does not know.
         """
         if boxes_only and (box is None or point_coords is not None or mask_input is not None):
             raise ValueError(
@@ -90,7 +91,15 @@ def _checked_mask(mask: ArrayLike, side: int) -> NDArray[np.float32]:
         )
     if not np.isfinite(logits).all():
         raise ValueError("expected finite mask_input, came NaN or infinity")
-    return logits.astype(np.float32)
+    with np.errstate(over="ignore"):
+        found = logits.astype(np.float32)
+    largest = float(np.abs(found).max())
+    if largest > MAX_MASK_LOGIT:
+        raise ValueError(
+            f"expected mask_input, logits, within +-{MAX_MASK_LOGIT:g}, came values up to "
+            f"{np.abs(logits).max():g}; logits of earlier hypotheses are well within it"
+        )
+    return found
 
 
 class PromptTables:

@@ -24,6 +24,7 @@ from asam_trt.hypotheses import Hypotheses
 from asam_trt.jitter import Jitter
 from asam_trt.noise import latent_noise, most_hypotheses
 from asam_trt.prompt import Prompt, PromptTables
+from asam_trt.threads import checked_threads
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -91,6 +92,8 @@ class Session:
         self.backend, self.backend_reason = backends.choose(backend)
         precisions.choose(precision, self.backend)  # what cannot run is refused before a file is read
         encoders.checked(encoder)
+        if threads is not None:
+            threads = checked_threads(threads, "threads")
         self.engine = EngineBundle.open(as_path(path, "path"))
         wanted = self.engine.precision if precision == "auto" else precision
         self.precision, self.precision_reason = precisions.choose(wanted, self.backend)
@@ -199,7 +202,7 @@ class Session:
             seed: 0 <= seed < 2**64. Hypothesis i of a seed is the same for every n.
             eps: float32 [n, 2, L], noise of the prompt and the image latent in place of the seed; zeros give
                 the prior means.
-            temperature: factor on both standard deviations, >= 0.
+            temperature: factor on both standard deviations, >= 0; noise beyond 10^6 of them is refused.
             latents: "iid", or noise that covers the same distribution more evenly: "antithetic" (hypothesis 2i + 1
                 mirrors 2i) or "sobol" (scrambled Sobol points; best with n a power of two). Hypothesis i of a
                 seed is the same for every n with each of them. See `asam_trt.latents`.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from asam import metrics
 from asam.metrics.checks import rater_weights
@@ -33,6 +34,25 @@ def test_counts_are_integers() -> None:
             metrics.ged_floor(RATERS, n)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="expected bins to be an integer"):
         metrics.ece(PRED, RATERS, bins=9.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("raters_are", ["draws", "law"])
+@pytest.mark.parametrize("n", [0, 2**53 + 1, 10**400])
+def test_the_floor_has_a_range(n: int, raters_are: Any) -> None:
+    with pytest.raises(ValueError, match=r"n: expected 1 to 2\^53"):
+        metrics.ged_floor(RATERS, n, raters_are=raters_are)
+
+
+def test_tensors_that_numpy_cannot_read() -> None:
+    masks = torch.from_numpy(PRED)
+    for pred, advice in (
+        (masks.to("meta"), "has no values"),
+        (masks.to_sparse(), r"x\.detach\(\)\.to_dense"),
+    ):
+        with pytest.raises(TypeError, match=advice):
+            metrics.ged(pred, RATERS)
+    with pytest.raises(TypeError, match=r"x\.detach\(\)\.float\(\)"):
+        metrics.ece(torch.rand(6, 7).bfloat16(), RATERS)
 
 
 @pytest.mark.parametrize("bins", [0, (1 << 16) + 1, 10**12])

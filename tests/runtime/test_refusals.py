@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import asam_trt
@@ -35,7 +36,16 @@ def masked(values: Any) -> Any:
 CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"temperature": 10**400}, ValueError, "temperature"),
     ({"temperature": 1e300}, ValueError, "temperature"),
+    ({"temperature": 1e38}, ValueError, r"temperature to keep the noise within 1e\+06"),
+    ({"temperature": 1e10}, ValueError, r"temperature to keep the noise within 1e\+06 "),
     ({"temperature": True}, TypeError, "temperature"),
+    ({"eps": np.full((2, 2, LATENT), 1e38)}, ValueError, "eps to keep the noise within"),
+    ({"mask_input": np.full((16, 16), 1e300)}, ValueError, "mask_input, logits, within"),
+    (
+        {"mask_input": np.random.default_rng(0).normal(scale=1e38, size=(16, 16))},
+        ValueError,
+        "mask_input, log",
+    ),
     ({"eps": np.full((2, 2, LATENT), 1e300)}, ValueError, "eps within float32"),
     ({"eps": np.full((2, 2, LATENT), 1e30), "temperature": 1e30}, ValueError, "temperature"),
     ({"eps": masked(EPS)}, TypeError, "eps as a plain array"),
@@ -127,6 +137,51 @@ def test_scores_that_are_not_finite_are_the_engines_mistake(
 def test_pixels_are_counted_before_anything_is_copied(picture: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="at most 268435456 pixels, came 8193 x 32768"):
         geometry.as_image(picture())
+
+
+def test_a_picture_that_is_cut_is_told_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    Image.effect_noise((90, 80), 60).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with Image.open(path) as picture, pytest.raises(ValueError, match="expected a readable PIL image"):
+        geometry.as_image(picture)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "advice", "follow"),
+    [
+        (torch.rand(9, 8, 3).bfloat16(), ".detach().float().cpu()", lambda x: x.detach().float().cpu()),
+        (
+            torch.rand(9, 8, 3).bfloat16().requires_grad_(),
+            ".detach().float().cpu()",
+            lambda x: x.detach().float().cpu(),
+        ),
+        (torch.rand(9, 8, 3).requires_grad_(), ".detach().cpu()", lambda x: x.detach().cpu()),
+        (
+            torch.rand(9, 8, 3).to_sparse(),
+            ".detach().to_dense().cpu()",
+            lambda x: x.detach().to_dense().cpu(),
+        ),
+    ],
+)
+def test_the_advice_on_a_tensor_helps(
+    tensor: torch.Tensor, advice: str, follow: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    with pytest.raises(TypeError) as stop:
+        geometry.as_image(tensor)
+    assert f"in PyTorch: image{advice})" in str(stop.value)
+    assert geometry.as_image(follow(tensor)).shape == (9, 8, 3)
+
+
+def test_a_tensor_without_values_is_told() -> None:
+    with pytest.raises(TypeError, match="has no values"):
+        geometry.as_image(torch.rand(9, 8, 3, device="meta"))
+
+
+@pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (1025, ValueError), ("2", TypeError)])
+def test_a_session_names_its_threads(engine: Path, threads: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="threads"):
+        asam_trt.Session(engine, threads=threads)
 
 
 def test_masked_images_are_refused() -> None:

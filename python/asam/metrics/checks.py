@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.checks import unmasked
+from asam_trt.host_arrays import how_to_read
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -29,12 +30,18 @@ def to_numpy(array: Any) -> npt.NDArray[Any]:
     """NumPy view of an array or tensor; a CPU tensor shares its memory, nothing else is copied either.
 
     Raises:
-        TypeError: a masked array, whose masked elements would count.
+        TypeError: a masked array, whose masked elements would count, or a tensor that NumPy cannot read.
     """
     unmasked(array, "masks, maps and weights")
-    if hasattr(array, "detach"):
-        array = array.detach().cpu().numpy()
-    return np.asarray(array)
+    if not hasattr(array, "detach"):
+        return np.asarray(array)
+    try:
+        return np.asarray(array.detach().cpu().numpy())
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"expected masks, maps and weights that NumPy can read, came {type(array).__name__} ({error}); "
+            f"{how_to_read(array, 'x')}"
+        ) from error
 
 
 def masks(array: Any, name: str, *, batched: bool = False) -> BoolArray:

@@ -19,6 +19,8 @@ from asam.metrics.checks import (
 from asam.metrics.counts import PairCounts, distinct_pair_mean, overlap, pair_mean
 from asam_trt.checks import integer
 
+_MOST_HYPOTHESES = 1 << 53  # that float64 counts
+
 
 def ged_from(
     counts: PairCounts, *, form: Form = "V", empty: Empty = "one", weights: Any = None
@@ -96,7 +98,7 @@ def ged_floor(
 
     Args:
         raters: bool [m, H, W].
-        n: number of hypotheses, at least 1.
+        n: number of hypotheses, 1 to 2^53.
         form, empty, weights: as in `ged`.
         raters_are: "draws" (needs at least two weighted raters) or "law".
     """
@@ -104,8 +106,8 @@ def ged_floor(
     choice(empty, "empty", EMPTY_CHOICES)
     choice(raters_are, "raters_are", ("draws", "law"))
     n = integer(n, "n")
-    if n < 1:
-        raise ValueError(f"n: expected at least 1 hypothesis, came {n}")
+    if not 1 <= n <= _MOST_HYPOTHESES:
+        raise ValueError(f"n: expected 1 to 2^53 hypotheses, came {n if n < 1 else 'more'}")
     stack = masks(raters, "raters")
     w = rater_weights(weights, (len(stack),))
     if form == "U":
