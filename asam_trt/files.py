@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -51,11 +52,7 @@ def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[str | os.
         if place.exists():
             if not place.is_dir():
                 raise ValueError(f"expected a folder for the results, came {folder}: {place} is a file")
-            if not os.access(place, os.W_OK | os.X_OK):
-                raise ValueError(
-                    f"expected a folder for the results, came {folder}: {place} may not be written; choose "
-                    "another output"
-                )
+            _check_writable(folder, place)
             break
     for target in targets:
         if target.exists() and not target.is_file():
@@ -63,6 +60,19 @@ def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[str | os.
             raise ValueError(f"expected {target} to be a file or nothing, came {came}; choose another output")
     for source in map(Path, inputs):
         check_apart(targets, source)
+
+
+def _check_writable(folder: Path, place: Path) -> None:
+    """Raise ValueError where nothing can be made in ``place``, the first folder that stands above ``folder``."""
+    try:
+        # Only trying tells: permissions say little of read-only and special file systems.
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"expected a folder for the results, came {folder}: nothing can be written to {place} "
+            f"({error.strerror}); choose another output"
+        ) from error
 
 
 def check_apart(targets: Iterable[Path], source: Path) -> None:

@@ -72,8 +72,8 @@ def latent_noise(
     if not largest <= MAX_NOISE:  # NaN too
         argument, came = ("temperature", factor) if factor > 1 else ("eps", largest)
         raise ValueError(
-            f"expected {argument} to keep the noise within {MAX_NOISE:g} standard deviations, came {came:g}; take "
-            "a smaller one"
+            f"expected {argument} to keep the noise within {MAX_NOISE:g} standard deviations, came {came:g} and "
+            f"noise up to {largest:g}; take a smaller {argument}"
         )
     return scaled
 
