@@ -29,7 +29,7 @@ from asam.training.board import Board
 from asam.training.config import TrainConfig
 from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import StopRequest
-from asam.training.state import load_optimizer, load_state, newest_state, save_state
+from asam.training.state import check_tensors, load_optimizer, load_state, newest_state, save_state
 from asam.training.trainable import Trainable
 
 _LOG_EVERY = 20  # steps
@@ -236,28 +236,47 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def restore(self) -> None:
-        """Go back to the newest state."""
+        """Go back to the newest state.
+
+        Raises:
+            CheckpointError: the state is damaged or of another network; names what, and an older state if there is one.
+            ValueError: there is none, or it is beyond the last step.
+        """
         path = newest_state(self.states)
         if path is None:
             raise ValueError(f"{self.states}: expected a state to resume from, got none")
         try:
-            record, tensors = load_state(path)
+            self._restore(path)
         except CheckpointError as error:
             older = [state for state in sorted(self.states.glob("step-*")) if state < path]
             more = f"; remove it to go on from {older[-1]}" if older else ""
             raise CheckpointError(f"{error}{more}") from error
+
+    def _restore(self, path: Path) -> None:
+        record, tensors = load_state(path)
         if record["step"] > self.config.steps:
             raise ValueError(
                 f"steps: expected at least the {record['step']} of {path}, got {self.config.steps}"
             )
-        self.model.load_state_dict(tensors["model"])
-        self.average.module.load_state_dict(tensors["average"])
+        for name, network in (("model", self.model), ("average", self.average.module)):
+            check_tensors(path / f"{name}.safetensors", network.state_dict(), tensors[name])
+            network.load_state_dict(tensors[name])
         self.average.n_averaged.fill_(record["averaged"])
-        load_optimizer(self.optimizer, tensors["optimizer"])
-        if self.accelerator.scaler is not None and record.get("scaler"):
-            self.accelerator.scaler.load_state_dict(record["scaler"])
+        load_optimizer(self.optimizer, tensors["optimizer"], where=path / "optimizer.safetensors")
+        self._restore_scaler(path / "state.json", record.get("scaler"))
         self.step, self.best_ged = record["step"], record["best_ged"]
         self.stale, self.judged_step = record.get("stale", 0), record.get("judged_step", record["step"])
+
+    def _restore_scaler(self, file: Path, saved: Any) -> None:
+        scaler = self.accelerator.scaler
+        if scaler is None or not saved:
+            return
+        fits = isinstance(saved, dict) and set(saved) == set(scaler.state_dict())
+        if not fits or not all(isinstance(value, int | float) for value in saved.values()):
+            raise CheckpointError(
+                f"{file}: expected scaler as the numbers of a gradient scaler, got {saved!r}"
+            )
+        scaler.load_state_dict(saved)
 
     def finish(self, *, validated: bool) -> Path:
         """Write the last weights; return the best ones' path."""

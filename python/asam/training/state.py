@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -55,7 +57,7 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Te
     """Read a state: its record and the tensors of "model", "average" and "optimizer".
 
     Raises:
-        CheckpointError: a file is missing or damaged; names it.
+        CheckpointError: a file is missing or damaged, or the record is no record of this state; names it.
     """
     try:
         record = json.loads((path / "state.json").read_text())
@@ -64,13 +66,93 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Te
         }
     except Exception as error:
         raise CheckpointError(f"{path}: expected a complete training state, got: {error}") from error
+    _check_record(path / "state.json", record)
     return record, tensors
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, moments: dict[str, torch.Tensor]) -> None:
-    """Put saved moments back into a freshly built optimiser of the same parameters."""
+def _check_record(file: Path, record: Any) -> None:
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{file}: expected a JSON object, got {type(record).__name__}")
+    step = record.get("step")
+    if not _is_count(step) or file.parent.name != f"step-{step:08d}":
+        raise CheckpointError(f"{file}: expected the step of the folder {file.parent.name}, got {step!r}")
+    for name, default in (("averaged", None), ("judged_step", step), ("stale", 0)):
+        value = record.get(name, default)
+        if not _is_count(value) or value > step:
+            raise CheckpointError(
+                f"{file}: expected {name} as a whole number from 0 to {step}, got {value!r}"
+            )
+    best = record.get("best_ged")
+    if not isinstance(best, int | float) or isinstance(best, bool) or math.isnan(best):
+        raise CheckpointError(f"{file}: expected best_ged as a number, got {best!r}")
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def check_tensors(
+    where: str | Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse tensors that cannot take the place of others.
+
+    Raises:
+        CheckpointError: one is missing, too many, of another shape or dtype, or not finite; names it.
+    """
+    for name, like in expected.items():
+        if name not in found:
+            raise CheckpointError(f"{where}: expected {name} {tuple(like.shape)}, got no such tensor")
+        value = found[name]
+        if value.shape != like.shape or value.dtype != like.dtype:
+            raise CheckpointError(
+                f"{where}: expected {name} {tuple(like.shape)} of {like.dtype}, "
+                f"got {tuple(value.shape)} of {value.dtype}"
+            )
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{where}: expected finite numbers in {name}, got NaN or infinity")
+    if extra := sorted(set(found) - set(expected)):
+        raise CheckpointError(f"{where}: expected only the network's own tensors, got also {extra[:5]}")
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, moments: Mapping[str, torch.Tensor], *, where: str | Path
+) -> None:
+    """Put saved moments back into a freshly built AdamW of the same parameters.
+
+    A parameter that no batch has used yet has none.
+
+    Args:
+        optimizer: its moments are replaced.
+        moments: "<index of the parameter>.<name>": tensor.
+        where: names the file in errors.
+
+    Raises:
+        CheckpointError: a moment that is of no parameter, does not fit its own or is not there.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    known = {str(index): index for index in range(len(parameters))}
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in moments.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        index, _, name = key.partition(".")
+        if index not in known:
+            raise CheckpointError(
+                f"{where}: expected moments of the {len(parameters)} trained parameters, got {key}"
+            )
+        state.setdefault(known[index], {})[name] = value
+    # Unlike PyTorch, which takes any tensor and lets the fused step read beyond its end.
+    expected = {f"{i}.{name}": like for i in state for name, like in _moments_like(parameters[i]).items()}
+    check_tensors(where, expected, moments)
+    for number, entry in state.items():
+        if entry["step"] < 0 or (entry["exp_avg_sq"] < 0).any():
+            raise CheckpointError(f"{where}: expected step and exp_avg_sq of {number} >= 0, got less")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _moments_like(parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What AdamW keeps of a parameter, shapes and dtypes alone."""
+    like = torch.empty_like(parameter, device="meta")
+    return {
+        "step": torch.empty((), dtype=torch.float32, device="meta"),
+        "exp_avg": like,
+        "exp_avg_sq": like,
+    }

@@ -1,0 +1,166 @@
+"""A damaged state to resume from is refused with the name of what is wrong, and an older one is pointed at."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_runs import tiny_train
+
+from asam.model import CheckpointError
+
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the states of steps 1 and 2."""
+    folder = tmp_path_factory.mktemp("finished")
+    tiny_train(folder, steps=2, save_every=1, eval_every=100)
+    return folder
+
+
+@pytest.fixture
+def state(tmp_path: Path, finished: Path) -> Path:
+    """The newest state of a copy of that run."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run" / "states" / "step-00000002"
+
+
+def refused(state: Path, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message) as stop:
+        tiny_train(state.parents[1], steps=3, eval_every=100, resume=True)
+    assert str(stop.value).endswith(f"remove it to go on from {state.parent / 'step-00000001'}")
+
+
+def moment(tensors: Tensors, name: str) -> str:
+    """One of a parameter with several rows, or a step."""
+    return next(k for k, v in tensors.items() if k.endswith(name) and (not v.ndim or len(v) > 1))
+
+
+def shorten(tensors: Tensors) -> None:
+    key = moment(tensors, ".exp_avg")
+    tensors[key] = tensors[key][:1].clone()
+
+
+def empty(tensors: Tensors) -> None:
+    tensors[moment(tensors, ".exp_avg_sq")] = torch.zeros(0)
+
+
+def halve(tensors: Tensors) -> None:
+    key = moment(tensors, ".exp_avg")
+    tensors[key] = tensors[key].half()
+
+
+def drop_step(tensors: Tensors) -> None:
+    del tensors[moment(tensors, ".step")]
+
+
+def drop_moment(tensors: Tensors) -> None:
+    del tensors[moment(tensors, ".exp_avg_sq")]
+
+
+def negative(tensors: Tensors) -> None:
+    tensors[moment(tensors, ".exp_avg_sq")] -= 1
+
+
+def add_moment(tensors: Tensors) -> None:
+    tensors[moment(tensors, ".step").replace("step", "exp_max")] = torch.zeros(3)
+
+
+def add(key: str) -> Callable[[Tensors], None]:
+    def change(tensors: Tensors) -> None:
+        tensors[key] = torch.zeros(3)
+
+    return change
+
+
+def drop_weight(tensors: Tensors) -> None:
+    del tensors["ensemble"]
+
+
+def reshape_weight(tensors: Tensors) -> None:
+    tensors["ensemble"] = torch.zeros(3, 3)
+
+
+def spoil_weight(tensors: Tensors) -> None:
+    tensors["ensemble"][0] = math.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (shorten, r"expected \d+.exp_avg "),
+        (empty, r"expected \d+.exp_avg_sq "),
+        (halve, r"expected \d+.exp_avg .*float32, got .*float16"),
+        (drop_step, r"expected \d+.step \(\), got no such tensor"),
+        (drop_moment, r"expected \d+.exp_avg_sq .*got no such tensor"),
+        (add_moment, r"got also .'\d+.exp_max'"),
+        (negative, r"exp_avg_sq of \d+ >= 0"),
+        (add("99999.step"), "parameters, got 99999.step"),
+        (add("-1.step"), "parameters, got -1.step"),
+        (add("step"), "parameters, got step"),
+    ],
+)
+def test_damaged_moments(state: Path, change: Callable[[Tensors], None], message: str) -> None:
+    rewrite(state / "optimizer.safetensors", change)
+    refused(state, rf"optimizer.safetensors: .*{message}")
+
+
+@pytest.mark.parametrize("name", ["model", "average"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_weight, "expected ensemble .*got no such tensor"),
+        (reshape_weight, r"expected ensemble .*got \(3, 3\)"),
+        (spoil_weight, "expected finite numbers in ensemble"),
+        (add("more"), "got also .'more'"),
+    ],
+)
+def test_damaged_weights(state: Path, name: str, change: Callable[[Tensors], None], message: str) -> None:
+    rewrite(state / f"{name}.safetensors", change)
+    refused(state, rf"{name}.safetensors: .*{message}")
+
+
+def rewrite(file: Path, change: Callable[[Tensors], None]) -> None:
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+
+
+@pytest.mark.parametrize("record", [[], None, 3, {}])
+def test_a_record_of_another_kind(state: Path, record: Any) -> None:
+    (state / "state.json").write_text(json.dumps(record))
+    refused(state, "state.json: expected (a JSON object|the step of the folder)")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", "2"),
+        ("step", 1),
+        ("step", True),
+        ("averaged", 2**70),
+        ("averaged", None),
+        ("judged_step", -1),
+        ("stale", "0"),
+        ("best_ged", None),
+        ("best_ged", math.nan),
+    ],
+)
+def test_a_damaged_record(state: Path, name: str, value: Any) -> None:
+    record = json.loads((state / "state.json").read_text())
+    (state / "state.json").write_text(json.dumps({**record, name: value}))
+    refused(state, rf"state.json: expected .*{name}.*got")
+
+
+def test_a_record_nested_too_deeply(state: Path) -> None:
+    (state / "state.json").write_text("[" * 100_000)
+    refused(state, "expected a complete training state")
