@@ -150,6 +150,39 @@ def test_crops_with_pickled_objects_are_refused(write):
         read_all("lidc-crops", root)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("image", np.nan, "expected finite intensities"),
+        ("image", np.inf, "expected finite intensities"),
+        ("masks", 2, "expected masks of 0 and 1, got also 2"),
+        ("n_raters", 9, "expected n_raters from 0 to the 4 masks, got 9"),
+    ],
+)
+def test_wrong_values_of_crops_are_reported(write, key, value, problem):
+    root = write("lidc-crops")
+    path = root / "lidc_crops_64.npz"
+    with np.load(path) as archive:
+        table = dict(archive)
+    table[key][1:2].flat[0] = value
+    np.savez(path, **table)
+    report = check(root)
+    assert report.samples == 3
+    (found,) = report.problems
+    assert f"slice {table['id'][1]}: {problem}" in found.problem
+
+
+def test_crops_without_numbers_are_refused(write):
+    root = write("lidc-crops")
+    path = root / "lidc_crops_64.npz"
+    with np.load(path) as archive:
+        table = dict(archive)
+    table["image"] = table["image"].astype(str)
+    np.savez(path, **table)
+    with pytest.raises(DataError, match="expected image of numbers"):
+        read_all("lidc-crops", root)
+
+
 def test_find_looks_one_level_down(write, tmp_path):
     write("folder")
     write("isic2016")

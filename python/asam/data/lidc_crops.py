@@ -84,6 +84,7 @@ class LidcCrops(FileDataset[_Row]):
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]
+        self._check(entry)
         masks = self._table["masks"][entry.row].astype(np.bool_)
         marked = masks.any(axis=(1, 2))
         seen = _who_saw(marked, int(self._table["n_raters"][entry.row]))
@@ -97,6 +98,21 @@ class LidcCrops(FileDataset[_Row]):
             weights=equal_weights(len(masks)),
             seen=seen,
         )
+
+    def _check(self, entry: _Row) -> None:
+        """Raise DataError where the values of a row are not what they stand for; clipping would hide some."""
+        image, masks, n_raters = (self._table[key][entry.row] for key in ("image", "masks", "n_raters"))
+        problem = ""
+        if not np.isfinite(image).all():
+            problem = "expected finite intensities, got NaN or infinity"
+        elif not np.isin(masks, (0, 1)).all():
+            problem = f"expected masks of 0 and 1, got also {masks[~np.isin(masks, (0, 1))].flat[0]}"
+        elif n_raters not in range(len(masks) + 1):
+            problem = f"expected n_raters from 0 to the {len(masks)} masks, got {n_raters}"
+        if problem:
+            raise DataError(
+                self.root, f"slice {entry.id}: {problem}", "leave the slice out, or mend the file"
+            )
 
 
 def _who_saw(marked: NDArray[np.bool_], n_raters: int) -> NDArray[np.bool_]:
@@ -128,6 +144,9 @@ def _read(root: Path) -> dict[str, NDArray[Any]]:
         raise DataError(
             path, f"expected image [N, H, W] and masks [N, R, H, W], got {images.shape} and {masks.shape}"
         )
+    for key in ("image", "masks", "n_raters"):
+        if table[key].dtype.kind not in "biuf":
+            raise DataError(path, f"expected {key} of numbers, got {table[key].dtype}")
     for key in _KEYS:
         if len(table[key]) != count:
             raise DataError(path, f"{key} has {len(table[key])} rows where id has {count}")

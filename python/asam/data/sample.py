@@ -84,6 +84,8 @@ class Sample:
             raise ValueError(
                 f"{self.id}: image must be uint8 or float32 [H, W, 3], got {image.dtype} {list(image.shape)}"
             )
+        if image.dtype == np.float32 and not np.isfinite(image).all():
+            raise ValueError(f"{self.id}: image must be finite, got NaN or infinity")
         if masks.dtype != np.bool_ or masks.ndim != 3 or masks.shape[1:] != image.shape[:2] or not len(masks):
             raise ValueError(
                 f"{self.id}: masks must be bool [R >= 1, {image.shape[0]}, {image.shape[1]}] like the image, "
