@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asam.data import Synthetic, smallest_box
 from asam.model import ModelConfig
 from asam.training import TrainConfig
-from asam.training.batches import StepBatches, collate, loader
+from asam.training.batches import Batch, StepBatches, collate, loader
 from asam.training.items import Item, Place, TrainingItems, Unreadable
 
 MODEL = ModelConfig(backbone="nano", image_size=64)
@@ -108,8 +108,9 @@ def test_fewer_raters_are_filled_with_weight_zero() -> None:
     items = TrainingItems(Synthetic("pair", size=64, seed=1, length=4), MODEL, TrainConfig())
     one, two = item_of(items, Place(0, 0)), item_of(items, Place(1, 1))
     two = {**two, "raters": two["raters"][:1], "weights": np.ones(1, np.float32)}
-    batch = collate([one, two])
-    assert not isinstance(batch, Unreadable)
+    stacked = collate([one, two])
+    assert not isinstance(stacked, Unreadable)
+    batch = Batch.of(stacked)
     assert batch.raters.shape[1] == len(one["raters"])
     assert batch.weights[1].tolist() == [1.0] + [0.0] * (len(one["raters"]) - 1)
 

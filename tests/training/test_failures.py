@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import TINY, tiny_data, tiny_train
+from tiny_runs import TINY, tiny_config, tiny_data, tiny_train
 
 from asam.data import DataError, Sample
-from asam.training import Interrupted, NotWritten, UnreadableSample
-from asam.training.batches import StepBatches
+from asam.model import ModelConfig
+from asam.training import Interrupted, LoaderStopped, NotWritten, UnreadableSample
+from asam.training.batches import StepBatches, loader
 from asam.training.state import newest_state
 
 
@@ -55,12 +57,66 @@ def gone() -> None:
     raise FileNotFoundError(2, "No such file or directory", "images/7.png")
 
 
+class Spoilt(Watched):
+    """Gives one sample changed."""
+
+    def __init__(self, index: int, **changes: Any) -> None:
+        super().__init__(index, lambda: None)
+        self.changes = changes
+
+    def __getitem__(self, index: int, /) -> Sample:
+        sample = super().__getitem__(index)
+        if index == self.index:
+            for name, value in self.changes.items():
+                object.__setattr__(sample, name, value)  # past the checks of a sample
+        return sample
+
+
+def misread() -> None:
+    raise KeyError("pixels")
+
+
+NAN = np.full((32, 32, 3), np.nan, dtype=np.float32)
+LONG = {"image": np.zeros((1, 400, 3), np.uint8), "masks": np.ones((1, 1, 400), np.bool_)}
+
+
 def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+_told: set[int] = set()
+
+
+def terminate_the_group() -> None:
+    """In a loader process, once: what a signal to the whole group does."""
+    if os.getpid() not in _told:
+        _told.add(os.getpid())
+        os.kill(os.getppid(), signal.SIGTERM)
+        terminate()
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def seconds(limit: int) -> Iterator[None]:
+    """TimeoutError in place of waiting for ever."""
+
+    def over(*_: object) -> None:
+        raise TimeoutError
+
+    usual = signal.signal(signal.SIGALRM, over)
+    signal.alarm(limit)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, usual)
 
 
 def sample_of_step(step: int) -> int:
@@ -116,7 +172,7 @@ def test_full_disk_before_the_first_state(tmp_path: Path) -> None:
     assert newest_state(tmp_path / "states") is None
 
 
-@pytest.mark.parametrize("act", [damaged, gone])
+@pytest.mark.parametrize("act", [damaged, gone, misread])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_sample_is_named(
     tmp_path: Path, whole: Path, act: Callable[[], None], workers: int
@@ -124,15 +180,29 @@ def test_unreadable_sample_is_named(
     index = sample_of_step(2)
     with pytest.raises(UnreadableSample) as stop:
         tiny_train(tmp_path, steps=6, eval_every=3, save_every=1, workers=workers, data=Watched(index, act))
-    for part in (f"training sample {index} ({tiny_data().ids[index]})", "images/7.png", "step-00000002"):
+    name = f"training sample {index} ({tiny_data().ids[index]})"
+    for part in (name, "KeyError('pixels')" if act is misread else "images/7.png", "step-00000002"):
         assert part in str(stop.value)
     assert "Traceback" not in str(stop.value)
     tiny_train(tmp_path, steps=6, eval_every=3, resume=True)
     assert_same(tmp_path, whole)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("changes", [{"image": NAN}, LONG, {"image": "none"}])
+def test_a_sample_that_makes_no_item_is_named(tmp_path: Path, changes: dict[str, Any], workers: int) -> None:
+    index = sample_of_step(1)
+    name = rf"sample {index} \({tiny_data().ids[index]}\)"
+    spoilt = Spoilt(index, **changes)
+    with pytest.raises(UnreadableSample, match=f"training {name}"):
+        tiny_train(tmp_path / "a", steps=3, workers=workers, data=spoilt, augment=False)
+    if not workers:
+        with pytest.raises(UnreadableSample, match=f"validation {name}"):
+            tiny_train(tmp_path / "b", steps=1, eval_every=1, eval_images=6, validation=spoilt)
+
+
 def test_unreadable_validation_sample_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSample, match=r"validation data: images/7.png.*no state"):
+    with pytest.raises(UnreadableSample, match=r"validation sample 0 \(.*\): images/7.png.*no state"):
         tiny_train(tmp_path, steps=2, eval_every=1, validation=Watched(0, damaged))
 
 
@@ -147,6 +217,34 @@ def test_an_interrupt_saves_the_step_and_goes_on(
     tiny_train(tmp_path, steps=6, eval_every=3, resume=True)
     # Evaluated at step 3 only after the resume.
     assert_same(tmp_path, whole)
+
+
+def test_batches_need_no_shared_memory() -> None:
+    """Its files fall under the same limit; a full /dev/shm acts alike."""
+    model = ModelConfig(backbone="nano", image_size=32)
+    with largest_file(1024), seconds(60):
+        batches = list(loader(tiny_data(), model, tiny_config(workers=1, steps=2), start=0))
+    assert [tuple(batch.images.shape) for batch in batches] == [(2, 3, 32, 32)] * 2
+
+
+def test_a_signal_to_the_whole_group_saves_the_step(tmp_path: Path) -> None:
+    data = Watched(sample_of_step(2), terminate_the_group)
+    with seconds(60), pytest.raises(Interrupted, match=r"of 100.*--resume"):
+        tiny_train(tmp_path, steps=100, eval_every=100, save_every=100, workers=1, data=data)
+    assert newest_state(tmp_path / "states") is not None
+
+
+def test_a_killed_loader_process_is_told(tmp_path: Path) -> None:
+    data = Watched(sample_of_step(2), killed)
+    with seconds(60), pytest.raises(LoaderStopped, match=r"--config.workers 0\)\. (kept|no state)"):
+        tiny_train(tmp_path, steps=6, save_every=1, eval_every=100, workers=1, data=data)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a loader half made
+def test_loader_processes_that_cannot_start_are_told(tmp_path: Path) -> None:
+    """A semaphore is a small file."""
+    with largest_file(1), pytest.raises(LoaderStopped, match=r"start 1 loader processes.*--config.workers 0"):
+        next(loader(tiny_data(), ModelConfig(image_size=32), tiny_config(workers=1), start=0))
 
 
 def test_an_interrupted_evaluation_is_done_again(tmp_path: Path, whole: Path) -> None:

@@ -51,7 +51,7 @@ def batch() -> Batch:
     items = TrainingItems(data, ASAM.from_preset(backbone="nano", image_size=64).config, config)
     stacked = collate([items[Place(serial % 6, serial)] for serial in range(24)])
     assert not isinstance(stacked, Unreadable)
-    return stacked
+    return Batch.of(stacked)
 
 
 @pytest.mark.parametrize(

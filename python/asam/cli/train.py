@@ -124,7 +124,7 @@ class _Plan:
 
 def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
-    from asam.training import Interrupted, NonFiniteLoss, train
+    from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
 
     plan = _resolve(args)
     training = _opened(plan, "train", plan.source["length"])
@@ -150,7 +150,7 @@ def run(args: Args) -> int:
             resume=args.resume,
             source=plan.source,
         )
-    except (NonFiniteLoss, Interrupted) as stop:
+    except (NonFiniteLoss, LoaderStopped, Interrupted) as stop:
         print(f"asam train: {stop}", file=sys.stderr)
         return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
     print(f"best checkpoint: {best}\nlog: {args.output / 'log.jsonl'}")

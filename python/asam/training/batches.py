@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from asam.data import Dataset as SampleDataset
 from asam.data import Sample
 from asam.model.prompts import ABSENT, Prompts
 from asam.training.config import TrainConfig
+from asam.training.failures import WITHOUT_WORKERS, LoaderStopped
 from asam.training.items import Item, Place, TrainingItems, Unreadable
 from asam.training.network_config import NetworkConfig
 
@@ -47,6 +48,11 @@ class Batch(NamedTuple):
     eps: torch.Tensor
     prior_eps: torch.Tensor
     seeds: torch.Tensor
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Batch:
+        """The tensors of what :func:`collate` gives; they share its memory."""
+        return cls(*(torch.from_numpy(arrays[name]) for name in cls._fields))
 
     @property
     def prompts(self) -> Prompts:
@@ -107,15 +113,18 @@ class StepBatches(Sampler[list[Place]]):
 _FILL = {"raters": 0, "weights": 0, "points": 0, "labels": ABSENT}
 
 
-def collate(items: list[Item | Unreadable]) -> Batch | Unreadable:
-    """Stack items. Short rows are filled up: raters by empty masks of weight 0, prompts by absent places."""
+def collate(items: list[Item | Unreadable]) -> dict[str, np.ndarray] | Unreadable:
+    """Stack items into the arrays of a :class:`Batch`, or give the first that could not be read.
+
+    Short rows are filled up: raters by empty masks of weight 0, prompts by absent places.
+    """
     rows: list[Item] = []
     for item in items:
         if isinstance(item, Unreadable):
             return item
         rows.append(item)
 
-    def stack(key: str) -> torch.Tensor:
+    def stack(key: str) -> np.ndarray:
         arrays = [row[key] for row in rows]
         if key in _FILL:
             most = max(map(len, arrays))
@@ -123,9 +132,9 @@ def collate(items: list[Item | Unreadable]) -> Batch | Unreadable:
                 np.pad(a, [(0, most - len(a))] + [(0, 0)] * (a.ndim - 1), constant_values=_FILL[key])
                 for a in arrays
             ]
-        return torch.from_numpy(np.stack(arrays))
+        return np.stack(arrays)
 
-    return Batch(*(stack(key) for key in Batch._fields))
+    return {key: stack(key) for key in Batch._fields}
 
 
 def loader(
@@ -136,10 +145,13 @@ def loader(
     start: int,
     rank: int = 0,
     world: int = 1,
-) -> DataLoader[Any]:
+) -> Generator[Any, None, None]:
     """Batches of the steps ``start`` .. ``config.steps``; this process's share of each.
 
     Yields :class:`Batch`, or :class:`Unreadable` where a sample of it could not be read.
+
+    Raises:
+        LoaderStopped: the loader processes could not be started.
     """
     sampler = StepBatches(
         length=len(data),
@@ -151,16 +163,35 @@ def loader(
         world=world,
         shuffle=config.shuffle,
     )
-    return DataLoader(
-        TrainingItems(data, model, config),
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=config.workers,
-        worker_init_fn=_leave_signals_to_parent,
+    return _batches(
+        DataLoader(
+            TrainingItems(data, model, config),
+            batch_sampler=sampler,
+            # Arrays come through a pipe. Tensors would come through /dev/shm: where that is full they are lost
+            # without a word, and the run waits for them for ever.
+            collate_fn=collate,
+            num_workers=config.workers,
+            worker_init_fn=_leave_signals_to_parent,
+        )
     )
 
 
+def _batches(batches: DataLoader[Any]) -> Generator[Batch | Unreadable, None, None]:
+    try:
+        stacked = iter(batches)
+    except OSError as error:
+        raise LoaderStopped(
+            f"workers: expected to start {batches.num_workers} loader processes, got: {error}; {WITHOUT_WORKERS}"
+        ) from error
+    for arrays in stacked:
+        yield arrays if isinstance(arrays, Unreadable) else Batch.of(arrays)
+
+
 def _leave_signals_to_parent(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains has to finish its step first."""
+    """Signals reach every process of a group; the one that trains has to finish its step first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _obey_the_next)
+
+
+def _obey_the_next(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_DFL)

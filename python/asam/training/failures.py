@@ -23,8 +23,16 @@ class UnreadableSample(ValueError):
     """A sample could not be read; the last good checkpoint is kept."""
 
 
+class LoaderStopped(RuntimeError):
+    """A loader process ended or could not be started; the last good checkpoint is kept."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM; the state is saved."""
+
+
+WITHOUT_WORKERS = "train without loader processes by workers=0 (--config.workers 0)"
+_WORKER_ENDED = "DataLoader worker (pid"  # how PyTorch's message about one begins
 
 
 def how_to_resume(states: Path) -> str:
@@ -47,4 +55,22 @@ def writing(what: str, states: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise NotWritten(
             f"{what}: expected to write it, got: {error}; make room on the disk. {how_to_resume(states)}"
+        ) from error
+
+
+@contextmanager
+def loading(states: Path) -> Iterator[None]:
+    """Say in a line what to do where the system ends a loader process, as for want of memory.
+
+    Raises:
+        LoaderStopped: in place of PyTorch's own error, which may come anywhere in the block.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith(_WORKER_ENDED):
+            raise
+        raise LoaderStopped(
+            f"expected the loader processes to run on, got: {str(error).splitlines()[0]} "
+            f"They take memory; {WITHOUT_WORKERS}. {how_to_resume(states)}"
         ) from error

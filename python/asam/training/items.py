@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from asam.data import Dataset as SampleDataset
 from asam.data import Sample
 from asam.data.augment import Augment
+from asam.data.base import ArrayDataset
 from asam.prompts import PERTURBATIONS, rater_box, widest_box
 from asam.training.config import TrainConfig
 from asam.training.network_config import NetworkConfig
@@ -37,6 +38,39 @@ class Unreadable:
     problem: str
 
 
+# ValueError is what data sets raise for a damaged file (DataError), OSError for one that is gone; the others come
+# from readers that expected something else of a file, and from samples that nothing can be made of.
+UNREADABLE = (ValueError, OSError, TypeError, AttributeError, LookupError, ArithmeticError)
+
+
+def named(data: SampleDataset[Sample], index: int) -> str:
+    """A sample by its place and, where the data set tells it, its id."""
+    name = str(data.ids[index]) if hasattr(data, "ids") else "unnamed"
+    return f"sample {index} ({name})"
+
+
+def described(error: Exception) -> str:
+    """The message; with its type where it has but a key or a number."""
+    return repr(error) if isinstance(error, LookupError | ArithmeticError) else str(error)
+
+
+class LastRead(ArrayDataset[Sample]):
+    """A data set that remembers the place it was asked for last."""
+
+    def __init__(self, data: SampleDataset[Sample]) -> None:
+        super().__init__(ids=data.ids, groups=data.groups)
+        self.data, self.index = data, 0
+
+    def _load(self, index: int) -> Sample:
+        self.index = index
+        return self.data[index]
+
+    @property
+    def name(self) -> str:
+        """Of the sample that was asked for last."""
+        return named(self.data, self.index)
+
+
 class TrainingItems(Dataset[Item | Unreadable]):
     """Samples made ready: augmented, prompt drawn and perturbed, rater drawn, image resized, noise drawn."""
 
@@ -44,13 +78,10 @@ class TrainingItems(Dataset[Item | Unreadable]):
         self.data, self.model, self.config = data, model, config
 
     def __getitem__(self, place: Place) -> Item | Unreadable:
-        # ValueError is what data sets raise for a damaged file (DataError), OSError for one that is gone.
         try:
-            sample = self.data[place.sample]
-        except (ValueError, OSError) as error:
-            name = str(self.data.ids[place.sample]) if hasattr(self.data, "ids") else "unnamed"
-            return Unreadable(f"training sample {place.sample} ({name}): {error}")
-        return self._item(sample, place)
+            return self._item(self.data[place.sample], place)
+        except UNREADABLE as error:
+            return Unreadable(f"training {named(self.data, place.sample)}: {described(error)}")
 
     def _item(self, sample: Sample, place: Place) -> Item:
         config = self.config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from asam.data import Dataset as SampleDataset
 from asam.data import Sample
 from asam.training.batches import loader
 from asam.training.config import TrainConfig
-from asam.training.failures import Interrupted, UnreadableSample, how_to_resume, writing
+from asam.training.failures import Interrupted, UnreadableSample, how_to_resume, loading, writing
 from asam.training.interrupt import stop_request
 from asam.training.items import Unreadable
 from asam.training.lock import only_run
@@ -61,7 +61,8 @@ def train(
         ValueError: an empty data set, a batch that does not split over processes and ``config.accumulate``, or
             a state to resume that does not exist or does not fit.
         NonFiniteLoss: the loss is no longer a number.
-        UnreadableSample: a sample is damaged or gone.
+        UnreadableSample: a sample is damaged or gone, or nothing the network could be asked about.
+        LoaderStopped: a loader process ended, as for want of memory, or could not be started.
         NotWritten: a file could not be written, as on a full disk.
         Interrupted: Ctrl-C or SIGTERM.
     """
@@ -104,7 +105,8 @@ def train(
             _write_config(run, settings if source is None else {"source": dict(source), **settings})
         run.open_board()
         try:
-            with _bar(shown=progress and run.main) as bar:
+            # Closed, for loader processes that live on would keep the folder's lock.
+            with loading(run.states), closing(batches), _bar(shown=progress and run.main) as bar:
                 task = bar.add_task(
                     "training", total=config.steps, completed=run.step, loss=math.nan, note="GED16 -"
                 )

@@ -15,8 +15,8 @@ from accelerate.utils import broadcast
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asam.data import DataError, Sample
 from asam.data import Dataset as SampleDataset
+from asam.data import Sample
 from asam.evaluate import evaluate
 from asam.methods import Prior
 from asam.model.adaptation import freeze
@@ -29,6 +29,7 @@ from asam.training.board import Board
 from asam.training.config import TrainConfig
 from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import StopRequest
+from asam.training.items import UNREADABLE, LastRead, described
 from asam.training.state import check_tensors, load_optimizer, load_state, newest_state, save_state
 from asam.training.trainable import Trainable
 
@@ -190,12 +191,15 @@ class Run:
                 on_sample(done, total)
 
         averaged, config = self._averaged(), self.config
+        data = LastRead(validation)
         try:
             report = evaluate(
-                Prior(averaged), validation, n=16, seed=config.seed, limit=config.eval_images, on_sample=each
+                Prior(averaged), data, n=16, seed=config.seed, limit=config.eval_images, on_sample=each
             )
-        except (DataError, OSError) as error:
-            raise UnreadableSample(f"validation data: {error}. {how_to_resume(self.states)}") from error
+        except UNREADABLE as error:
+            raise UnreadableSample(
+                f"validation {data.name}: {described(error)}. {how_to_resume(self.states)}"
+            ) from error
         self._log({"evaluation": report.means})
         if self.board is not None:
             self.board.scalars(report.means, group="validation", step=self.step)

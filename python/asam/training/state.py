@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from asam.model.errors import CheckpointError
 from asam_trt.files import replacing
 
+_MOST_GED = 1e6  # far beyond any; larger is damage
 _KEEP = 2  # newest states kept, so that one damaged by the disk is not the last
 
 
@@ -83,7 +84,8 @@ def _check_record(file: Path, record: Any) -> None:
                 f"{file}: expected {name} as a whole number from 0 to {step}, got {value!r}"
             )
     best = record.get("best_ged")
-    if not isinstance(best, int | float) or isinstance(best, bool) or math.isnan(best):
+    number = isinstance(best, int | float) and not isinstance(best, bool)
+    if best is None or not number or not (abs(best) < _MOST_GED or best == math.inf):
         raise CheckpointError(f"{file}: expected best_ged as a number, got {best!r}")
 
 
