@@ -131,6 +131,9 @@ def moved_mask(mask: npt.NDArray[np.bool_], old: npt.ArrayLike, new: npt.ArrayLi
     return np.asarray(found & inside)
 
 
+_MOST_POINTS = 1024  # of one sort; both and a box fit into a prompt
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptMix:
     """How often each kind of prompt is asked in training, relative to the others.
@@ -162,8 +165,8 @@ class PromptMix:
                 raise ValueError(f"prompts.{kind}: expected a number >= 0, got {share}")
         if not sum(shares.values()) > 0:
             raise ValueError("prompts: expected at least one kind with a share above 0, got none")
-        if self.most_points < 1:
-            raise ValueError(f"prompts.most_points: expected at least 1, got {self.most_points}")
+        if not 1 <= self.most_points <= _MOST_POINTS:
+            raise ValueError(f"prompts.most_points: expected 1 to {_MOST_POINTS}, got {self.most_points}")
 
     def shares(self) -> dict[str, float]:
         """Share by kind."""

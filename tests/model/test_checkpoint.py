@@ -339,3 +339,14 @@ def test_official_sam_at_its_own_size(official: tuple[Sam, Path]) -> None:
             torch.testing.assert_close(got[0], low[:, k], rtol=0, atol=1e-5)
             torch.testing.assert_close(got[1], scores[:, k], rtol=0, atol=1e-5)
     assert low.std() > 0.01
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["[" * 100_000, "[]", '{"format": 1, "config": 3}', '{"format": 1, "config": {"pixel_mean": 3}}'],
+)
+def test_a_damaged_header_is_named(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"ensemble": torch.zeros(3)}, path, metadata={"asam": header})
+    with pytest.raises(CheckpointError, match=r"model.safetensors: expected a readable model configuration"):
+        load_checkpoint(path)

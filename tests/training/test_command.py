@@ -122,6 +122,13 @@ def test_errors_take_one_line(
         ('{"training": {"steps": "many"}}', "steps: expected int, got 'many'"),
         ('{"model": {"sides": 1}}', "sides"),
         ('{"source": {"date": 1}}', "got also ['date']"),
+        ('{"source": {"data": 3}}', "source.data: expected a string, got 3"),
+        ('{"source": {"length": "8"}}', "source.length: expected a whole number, got '8'"),
+        ('{"source": {"method": null}}', "source.method: expected a string, got None"),
+        ('{"model": {"pixel_mean": 3}}', "pixel_mean: expected a list of 3 finite numbers, got 3"),
+        ('{"model": {"preset": ["asam"]}}', "preset: expected one of"),
+        ('{"training": {"prompts": 3}}', "training.prompts: expected shares by kind, got 3"),
+        ("[" * 100_000, "expected the config.json of a run"),
     ],
 )
 def test_a_wrong_file_is_named(
@@ -131,6 +138,18 @@ def test_a_wrong_file_is_named(
     file.write_text(content)
     words = ["--output", str(tmp_path), "--data", "synthetic:pair", "--config-file", str(file)]
     assert message in error(capsys, *words)
+
+
+def test_a_sam_checkpoint_of_junk_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "sam.safetensors"
+    file.write_bytes(b"junk")
+    words = ["--output", str(tmp_path / "run"), "--sam-checkpoint", str(file)]
+    assert "sam.safetensors: expected a file of tensors only" in error(capsys, *SMALL, *words)
+
+
+def test_too_many_samples_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--output", str(tmp_path), "--data", "synthetic:mix", "--length", str(2**70)]
+    assert "length must be 1 to 10,000,000" in error(capsys, *words)
 
 
 def test_a_loss_that_is_no_number_is_told_in_a_line(

@@ -20,6 +20,7 @@ from asam.data import DataError, Sample
 from asam.model import ModelConfig
 from asam.training import Interrupted, LoaderStopped, NotWritten, UnreadableSample
 from asam.training.batches import StepBatches, loader
+from asam.training.failures import loading
 from asam.training.state import newest_state
 
 
@@ -245,6 +246,12 @@ def test_loader_processes_that_cannot_start_are_told(tmp_path: Path) -> None:
     """A semaphore is a small file."""
     with largest_file(1), pytest.raises(LoaderStopped, match=r"start 1 loader processes.*--config.workers 0"):
         next(loader(tiny_data(), ModelConfig(image_size=32), tiny_config(workers=1), start=0))
+
+
+def test_want_of_memory_says_what_to_make_smaller(tmp_path: Path) -> None:
+    for ask in (lambda: torch.empty(1 << 50), lambda: np.empty(1 << 55)):
+        with pytest.raises(MemoryError, match=r"--config.batch-size"), loading(tmp_path):
+            ask()
 
 
 def test_an_interrupted_evaluation_is_done_again(tmp_path: Path, whole: Path) -> None:

@@ -205,6 +205,12 @@ def test_tensorboard_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytes
         tiny_train(tmp_path, tensorboard=True)
 
 
+def test_the_published_objective_needs_its_network(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"objective: .*--preset a2sam"):
+        tiny_train(tmp_path / "run", objective="published")
+    assert not (tmp_path / "run").exists()
+
+
 def test_steps_before_the_state_are_refused(tmp_path: Path) -> None:
     tiny_train(tmp_path, steps=4)
     with pytest.raises(ValueError, match="at least the 4"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,31 @@ def test_presets_are_saved_with_the_model(preset: str, tmp_path: Path) -> None:
 def test_impossible_choices(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ModelConfig(backbone="nano", **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("preset", 3),
+        ("backbone", ["nano"]),
+        ("image_size", 64.0),
+        ("image_size", True),
+        ("latents", "prompt"),
+        ("latents", [1]),
+        ("posterior", 1),
+        ("log_sigma_range", [1.0]),
+        ("log_sigma_range", "ab"),
+        ("pixel_mean", 3),
+        ("pixel_mean", [0.0, 0.0, "0"]),
+        ("pixel_std", [1.0, 1.0]),
+        ("pixel_std", [1.0, 1.0, math.inf]),
+        ("lora_alpha", "4"),
+        ("lora_targets", [["q"]]),
+    ],
+)
+def test_a_choice_of_another_type_is_named(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name}: expected"):
+        ModelConfig.from_dict({name: value})
 
 
 @pytest.mark.parametrize("latents", [(), ("prompt",), ("image",)])

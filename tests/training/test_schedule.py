@@ -59,6 +59,11 @@ def test_configuration_survives_json() -> None:
         ({"focal": -1.0}, ValueError, "focal"),
         ({"free_nats": float("nan")}, ValueError, "free_nats"),
         ({"clip": 0.0}, ValueError, "clip"),
+        ({"prompts": 3}, TypeError, "prompts: expected shares by kind, got 3"),
+        ({"prior_samples": 10**7}, ValueError, "prior_samples: expected 1024 at most"),
+        ({"seed": 2**64}, ValueError, "seed: expected .* at most"),
+        ({"steps": 2**70}, ValueError, "steps: expected .* at most"),
+        ({"prompts": {"most_points": 2**70}}, ValueError, "prompts.most_points: expected 1 to 1024"),
     ],
 )
 def test_a_wrong_configuration_is_named(values: dict[str, Any], error: type[Exception], message: str) -> None:

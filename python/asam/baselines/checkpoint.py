@@ -37,7 +37,7 @@ def read_header(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         with safe_open(Path(path), framework="pt") as reader:
             found = json.loads((reader.metadata() or {}).get(HEADER, "null"))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a checkpoint written by asam, got: {error}") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: expected a header '{HEADER}' as asam writes it, got {found!r}")

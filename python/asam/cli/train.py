@@ -150,7 +150,7 @@ def run(args: Args) -> int:
             resume=args.resume,
             source=plan.source,
         )
-    except (NonFiniteLoss, LoaderStopped, Interrupted) as stop:
+    except (NonFiniteLoss, LoaderStopped, MemoryError, Interrupted) as stop:
         print(f"asam train: {stop}", file=sys.stderr)
         return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
     print(f"best checkpoint: {best}\nlog: {args.output / 'log.jsonl'}")
@@ -168,7 +168,7 @@ def _resolve(args: Args) -> _Plan:
 
     given = {k: v for k, v in vars(args).items() if v is not None}
     name = given.get("preset") or saved["model"].get("preset") or _DEFAULTS["preset"]
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {name!r}")
     preset = PRESETS[name]
     # A preset asked for beside a file replaces the file's choices that it makes itself.
@@ -250,7 +250,7 @@ def _read(file: Path) -> dict[str, Any]:
     sections = ("source", "model", "training")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{file}: expected the config.json of a run, got: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(found.get(s, {}), dict) for s in sections):
         raise ValueError(
@@ -260,7 +260,22 @@ def _read(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: expected the sections {list(sections)}, got also {unknown}")
     if unknown := sorted(set(found.get("source", {})) - set(_SOURCE)):
         raise ValueError(f"{file}: source: expected {list(_SOURCE)}, got also {unknown}")
+    if not isinstance(prompts := found.get("training", {}).get("prompts", {}), dict):
+        raise ValueError(f"{file}: training.prompts: expected shares by kind, got {prompts!r}")
+    _check_source(file, found.get("source", {}))
     return {section: found.get(section, {}) for section in sections}
+
+
+def _check_source(file: Path, source: Mapping[str, Any]) -> None:
+    """Raise ValueError where a choice of the source has another type than its option; names it."""
+    for name, value in source.items():
+        if name == "length":
+            fits = isinstance(value, int) and not isinstance(value, bool)
+        else:
+            fits = isinstance(value, str) or (value is None and name not in ("method", "split_scheme"))
+        if not fits:
+            kind = "a whole number" if name == "length" else "a string"
+            raise ValueError(f"{file}: source.{name}: expected {kind}, got {value!r}")
 
 
 def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def _config(file: Path, header: str) -> ModelConfig:
         return ModelConfig.from_dict(values["config"])
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{file}: expected a readable model configuration, got: {error!r}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -42,6 +43,9 @@ LORA_TARGETS: dict[str, LoraTarget] = {
     "lin1": LoraTarget("mlp.lin1"),
     "lin2": LoraTarget("mlp.lin2"),
 }
+
+
+_LARGEST = 1e30  # of a real number in a configuration; float32 holds it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,9 +230,39 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Inverse of :meth:`to_dict`; a field it does not know is an error that names it."""
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: a field that does not exist, or a value out of its range; names it.
+            TypeError: a value of another type; names the field.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"model configuration: expected fields by name, got {type(values).__name__}")
         known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        if unknown := sorted(map(str, set(values) - known)):
             raise ValueError(f"model configuration: expected the fields {sorted(known)}, got also {unknown}")
         tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for name, value in tuples.items():
+            _check_type(name, value, getattr(cls(), name))
         return cls(**tuples)
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Raise TypeError where a value is not of its default's type; tuples of numbers keep their length."""
+    if name == "log_sigma_range" and value is None:
+        return
+    if not isinstance(default, tuple):
+        if not _is_like(value, default):
+            raise TypeError(f"{name}: expected {type(default).__name__}, got {value!r}")
+        return
+    length = None if isinstance(default[0], str) else len(default)
+    fits = isinstance(value, tuple) and length in (None, len(value))
+    if not fits or not all(_is_like(v, default[0]) for v in value):
+        kind = "names" if length is None else f"{length} finite numbers"
+        raise TypeError(f"{name}: expected a list of {kind}, got {value!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return type(value) is type(default)

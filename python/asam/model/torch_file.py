@@ -7,6 +7,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from asam.model.config import PATCH
 from asam.model.errors import CheckpointError
@@ -32,6 +33,7 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     AssertionError,
+    SafetensorError,  # of a file named .safetensors
 )  # what PyTorch raises on damaged files
 
 

@@ -93,5 +93,5 @@ def _kept(file: Path, key: dict[str, Any]) -> list[Measured] | None:
         if document["key"] != key:
             return None
         return [Measured.from_dict(one) for one in document["measured"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -64,7 +64,7 @@ def read_studies(paths: Sequence[Path]) -> Ours:
                     if row["n"] == _N
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path}: expected the study.json of a strict study, got: {error!r}") from error
     return found
 

@@ -155,7 +155,7 @@ def check_same(plan: RunPlan) -> None:
             *_different("model", *_configs(model, plan)),
             *_different("training", _training(training), _training(plan.training().to_dict())),
         ]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file}: expected the config.json of a run, got: {error}") from error
     if differences:
         raise ValueError(

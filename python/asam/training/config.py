@@ -13,6 +13,10 @@ Precision = Literal["no", "bf16", "fp16"]
 Objective = Literal["evidence", "published"]
 
 
+# Beyond these memory, or the 64 bits of a random generator's seed, run out.
+_MOST = {"steps": 10**8 - 1, "batch_size": 1 << 20, "prior_samples": 1024, "workers": 1024, "seed": 1 << 62}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of one run.
@@ -94,6 +98,9 @@ class TrainConfig:
         for name in ("steps", "batch_size", "accumulate", "eval_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name}: expected {most} at most, got {getattr(self, name)}")
         for name in ("alpha_prompt", "alpha_image", "free_nats", "dice", "focal", "score", "energy"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}")
@@ -139,8 +146,12 @@ class TrainConfig:
             ValueError: a field that does not exist, or a value out of its range; names it.
             TypeError: a value of another type.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"training configuration: expected fields by name, got {type(values).__name__}")
         known = {f.name for f in fields(cls)}
         prompts = values.get("prompts", {})
+        if not isinstance(prompts, Mapping):
+            raise TypeError(f"prompts: expected shares by kind, got {prompts!r}")
         kinds = {f.name for f in fields(PromptMix)}
         unknown = sorted(set(values) - known) + [f"prompts.{k}" for k in sorted(set(prompts) - kinds)]
         if unknown:

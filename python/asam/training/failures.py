@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 
 from asam.training.state import newest_state
@@ -32,6 +33,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 WITHOUT_WORKERS = "train without loader processes by workers=0 (--config.workers 0)"
+_OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+# In PyTorch's messages where the system gives no memory to it, or to a loader process.
+_NO_MEMORY = ("DefaultCPUAllocator: ", "MemoryError in DataLoader worker")
 _WORKER_ENDED = "DataLoader worker (pid"  # how PyTorch's message about one begins
 
 
@@ -60,14 +64,20 @@ def writing(what: str, states: Path) -> Iterator[None]:
 
 @contextmanager
 def loading(states: Path) -> Iterator[None]:
-    """Say in a line what to do where the system ends a loader process, as for want of memory.
+    """Say in a line what to do where the system ends a loader process, or memory runs out.
 
     Raises:
         LoaderStopped: in place of PyTorch's own error, which may come anywhere in the block.
+        MemoryError: in place of those of PyTorch's allocators.
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, _OUT_OF_MEMORY) or any(part in str(error) for part in _NO_MEMORY):
+            raise MemoryError(
+                "training: expected a batch that fits into memory; take a smaller --image-size or "
+                f"--config.batch-size, or a larger --config.accumulate. {how_to_resume(states)}"
+            ) from error
         if not str(error).startswith(_WORKER_ENDED):
             raise
         raise LoaderStopped(

@@ -17,6 +17,7 @@ from torch import nn
 
 from asam.data import Dataset as SampleDataset
 from asam.data import Sample
+from asam.model.network import ASAM
 from asam.training.batches import loader
 from asam.training.config import TrainConfig
 from asam.training.failures import Interrupted, UnreadableSample, how_to_resume, loading, writing
@@ -63,6 +64,7 @@ def train(
         NonFiniteLoss: the loss is no longer a number.
         UnreadableSample: a sample is damaged or gone, or nothing the network could be asked about.
         LoaderStopped: a loader process ended, as for want of memory, or could not be started.
+        MemoryError: a batch does not fit into memory.
         NotWritten: a file could not be written, as on a full disk.
         Interrupted: Ctrl-C or SIGTERM.
     """
@@ -70,6 +72,7 @@ def train(
         raise TypeError(
             f"train: expected a network with training_loss, sample and save, got {type(network).__name__}"
         )
+    _check_objective(network, config)
     accelerator = make_accelerator(config)
     share, rest = divmod(config.batch_size, accelerator.num_processes * config.accumulate)
     if rest or not share:
@@ -152,13 +155,23 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(mixed_precision=config.mixed_precision, kwargs_handlers=[unused])
 
 
+def _check_objective(network: Trainable, config: TrainConfig) -> None:
+    """Raise ValueError where the published loss has not the published network's latents to look at."""
+    published = isinstance(network, ASAM) and network.config.prompt_prior == "published"
+    if config.objective == "published" and not published:
+        raise ValueError(
+            'objective: "published" needs the published network; take the preset "a2sam" (--preset a2sam), '
+            'or the objective "evidence"'
+        )
+
+
 def _check_same_network(output: Path, network: Trainable) -> None:
     """Raise ValueError where the folder's config.json is of another network than the one to go on with."""
     try:
         saved = json.loads((output / "config.json").read_text(encoding="utf-8"))["model"]
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{output / 'config.json'}: expected the file of a run, got: {error}") from error
     wanted = json.loads(json.dumps(network.config.to_dict()))
     # A field that came after the run was made has its default.

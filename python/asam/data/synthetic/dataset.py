@@ -54,6 +54,9 @@ def _sample(
     return Sample.of(image, law.draw(raters, opinions), id=name, group=group, click=click, law=law)
 
 
+_MOST_SAMPLES = 10_000_000  # each has its name in memory
+
+
 class Synthetic(ArrayDataset[Sample]):
     """Still pictures of ambiguous objects, each with the true distribution of its masks.
 
@@ -72,8 +75,8 @@ class Synthetic(ArrayDataset[Sample]):
         self, kind: str, size: int = 128, seed: int = 0, length: int = 1000, *, raters: int = 4
     ) -> None:
         _check(kind, size, seed, raters)
-        if length < 1:
-            raise ValueError(f"length must be at least 1, got {length}")
+        if not 1 <= length <= _MOST_SAMPLES:
+            raise ValueError(f"length must be 1 to {_MOST_SAMPLES:,}, got {length}")
         names = [f"{kind}-{seed}-{index:06d}" for index in range(length)]
         super().__init__(ids=names, groups=names)
         self.kind, self.size, self.seed, self.raters = kind, size, seed, raters
