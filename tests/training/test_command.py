@@ -241,6 +241,18 @@ def write_folder(root: Path, *, patients: list[int]) -> None:
     (root / "index.csv").write_text("\n".join(rows) + "\n")
 
 
+def test_resume_keeps_the_data_and_the_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--output", str(tmp_path)]
+    assert cli.main(["train", *SMALL, *words, "--config.steps", "1"]) == 0
+    before = (tmp_path / "config.json").read_bytes()
+    capsys.readouterr()
+    changes = ["--data", "synthetic:plain", "--config.seed", "7", "--config.batch-size", "3"]
+    line = error(capsys, *words, "--resume", "--config.steps", "2", *changes)
+    for part in ("'synthetic:plain' in place of 'synthetic:pair'", "seed 7", "batch_size 3", "leave these"):
+        assert part in line
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
 def test_resume_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected a run to resume" in error(capsys, "--output", str(tmp_path / "none"), "--resume")
 

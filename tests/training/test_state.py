@@ -161,6 +161,25 @@ def test_a_damaged_record(state: Path, name: str, value: Any) -> None:
     refused(state, rf"state.json: expected .*{name}.*got")
 
 
+def test_a_resume_cleans_up_after_a_killed_run(state: Path) -> None:
+    run = state.parents[1]
+    (state.parent / ".step-00000003.99-abcdef01.tmp").mkdir()
+    (state.parent / ".step-00000003.99-abcdef01.tmp" / "model.safetensors").write_bytes(b"half")
+    (run / ".best.safetensors.99-abcdef01.tmp").write_bytes(b"half")
+    lines = [
+        '{"step": 1, "loss": 1.0}',
+        '{"step": 2, "loss": 2.0}',
+        '{"step": 3, "loss": 3.0}',
+        '{"step": 3, "lo',
+    ]
+    (run / "log.jsonl").write_text("\n".join(lines))
+    tiny_train(run, steps=3, eval_every=3, resume=True)
+    assert not list(run.rglob("*.tmp"))
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [1, 2, 3]
+    assert "evaluation" in entries[-1]
+
+
 def test_a_record_nested_too_deeply(state: Path) -> None:
     (state / "state.json").write_text("[" * 100_000)
     refused(state, "expected a complete training state")

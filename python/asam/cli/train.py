@@ -32,6 +32,10 @@ _SOURCE = (
     "split_scheme",
     "start",
 )  # options kept under "source" in a run's config.json
+_FIXED = {
+    "source": ("data", "method", "length", "split_scheme"),
+    "training": ("seed", "batch_size", "shuffle"),
+}  # what a run keeps when it is resumed, by the sections of its config.json
 _MODEL = (
     "preset",
     "backbone",
@@ -129,6 +133,8 @@ def run(args: Args) -> int:
     plan = _resolve(args)
     training = _opened(plan, "train", plan.source["length"])
     config = _config(plan, len(training))
+    if args.resume:
+        _check_resumed(args.output / "config.json", plan, config)
     validation = _opened(plan, "validate", config.eval_images or 256)
     model = _model(plan, config.seed)
     if args.dry_run:
@@ -206,6 +212,25 @@ def _resolve(args: Args) -> _Plan:
     training = _merged(*layers, args.config)
     counts_epochs = fresh and "steps" not in args.config
     return _Plan(source, model, training, preset.epochs if counts_epochs else None)
+
+
+def _check_resumed(file: Path, plan: _Plan, config: TrainConfig) -> None:
+    """Raise ValueError where a run would go on with other data or batches than it began with; names the options."""
+    if not file.is_file():
+        return
+    saved = _read(file)
+    wanted = {"source": plan.source, "training": config.to_dict()}
+    different = [
+        f"{name} {wanted[section][name]!r} in place of {saved[section][name]!r}"
+        for section, names in _FIXED.items()
+        for name in names
+        if name in saved[section] and saved[section][name] != wanted[section][name]
+    ]
+    if different:
+        raise ValueError(
+            f"{file.parent}: expected the data and the batches of the run that is resumed, got "
+            f"{', '.join(different)}; leave these options out, or start another run in another output folder"
+        )
 
 
 def _peer_sizes(

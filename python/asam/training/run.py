@@ -30,7 +30,15 @@ from asam.training.config import TrainConfig
 from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import StopRequest
 from asam.training.items import UNREADABLE, LastRead, described
-from asam.training.state import check_tensors, load_optimizer, load_state, newest_state, save_state
+from asam.training.state import (
+    check_tensors,
+    cut_log,
+    load_optimizer,
+    load_state,
+    newest_state,
+    remove_leftovers,
+    save_state,
+)
 from asam.training.trainable import Trainable
 
 _LOG_EVERY = 20  # steps
@@ -270,6 +278,11 @@ class Run:
         self._restore_scaler(path / "state.json", record.get("scaler"))
         self.step, self.best_ged = record["step"], record["best_ged"]
         self.stale, self.judged_step = record.get("stale", 0), record.get("judged_step", record["step"])
+        if self.main:
+            with writing(str(self.output), self.states):
+                remove_leftovers(self.states, "step-*")
+                remove_leftovers(self.output, "*.safetensors", "config.json", "log.jsonl")
+                cut_log(self.output / "log.jsonl", self.step)
 
     def _restore_scaler(self, file: Path, saved: Any) -> None:
         scaler = self.accelerator.scaler

@@ -48,6 +48,35 @@ def save_state(
     return target
 
 
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Remove what a killed run was writing to files and folders of these names; no other run may be writing now."""
+    for name in names:
+        for path in folder.glob(f".{name}.*.tmp"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def cut_log(file: Path, step: int) -> None:
+    """Drop the lines of steps after ``step``, which a resumed run writes again, and a line that is half written."""
+    if not file.is_file():
+        return
+    text = file.read_text(encoding="utf-8", errors="replace")
+    kept = "".join(f"{line}\n" for line in text.splitlines() if _step_of(line) <= step)
+    if kept != text:
+        with replacing(file) as temporary:
+            temporary.write_text(kept, encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    """Infinity where the line says none."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return math.inf
+
+
 def newest_state(folder: Path) -> Path | None:
     """The newest complete state under ``folder``, or None."""
     states = sorted(folder.glob("step-*"))
