@@ -303,15 +303,13 @@ class VideoPredictor:
             raise ValueError(f"expected a frame of the video, came frame {index}")
         source = open_source(video)
         try:
-            last = -1
+            last = -1  # a source without frames says so itself
             for raw in source.frames():
                 if raw.index == index:
                     return raw
                 last = raw.index
         finally:
             source.close()
-        if last < 0:
-            raise ValueError(f"expected a video with frames, came {source.name} without one")
         raise ValueError(f"expected a frame of the video, came frame {index}: it has {last + 1}")
 
 

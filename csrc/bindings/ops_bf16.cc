@@ -8,6 +8,7 @@
 
 #include "bindings/array.h"
 #include "bindings/attention_shape.h"
+#include "bindings/epilogue.h"
 #include "bindings/ops.h"
 #include "bindings/versions.h"
 
@@ -30,15 +31,8 @@ auto matmul(InputOf<Bf16, 2> a, Input<2> weight, std::optional<Input<2>> bias,
   const auto w = tensor_of<2>(weight);
   const int64_t out = w.extent(1);
   w.expect_shape("weight", {in, -1});
-  if (bias) tensor_of<2>(*bias).expect_shape("bias", {-1, out});
-  require(!bias || bias->shape(0) > 0, "bias: expected at least one row, got none");
-  if (residual) tensor_of<2>(*residual).expect_shape("residual", {rows, out});
   const PackedBf16Matrix packed(in, {{w.data(), out}});
-  const Epilogue epilogue{.bias = bias ? bias->data() : nullptr,
-                          .bias_rows = bias ? static_cast<int64_t>(bias->shape(0)) : 1,
-                          .residual = residual ? residual->data() : nullptr,
-                          .relu = relu,
-                          .gelu = gelu};
+  const Epilogue epilogue = epilogue_of(bias, residual, rows, out, relu, gelu);
   auto wide = new_array<float, 2>({rows, out});
   auto narrow = new_array<Bf16, 2>({rows, out});
   kernels.matmul_bf16(

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "bindings/array.h"
+#include "bindings/epilogue.h"
 #include "bindings/ops.h"
 #include "bindings/versions.h"
 
@@ -37,17 +38,10 @@ auto matmul(InputOf<uint8_t, 2> a, Input<1> scale, InputOf<int32_t, 1> zero, Inp
   w.expect_shape("weight", {in, -1});
   tensor_of<1>(scale).expect_shape("scale", {rows});
   tensor_of<1>(zero).expect_shape("zero", {rows});
-  if (bias) tensor_of<2>(*bias).expect_shape("bias", {-1, out});
-  require(!bias || bias->shape(0) > 0, "bias: expected at least one row, got none");
-  if (residual) tensor_of<2>(*residual).expect_shape("residual", {rows, out});
   BufferOf<uint8_t> groups(rows * padded);
   for (int64_t r = 0; r < rows; ++r) std::copy_n(a.data() + r * in, in, groups.data() + r * padded);
   const PackedInt8Matrix packed(in, {{w.data(), out}});
-  const Epilogue epilogue{.bias = bias ? bias->data() : nullptr,
-                          .bias_rows = bias ? static_cast<int64_t>(bias->shape(0)) : 1,
-                          .residual = residual ? residual->data() : nullptr,
-                          .relu = relu,
-                          .gelu = gelu};
+  const Epilogue epilogue = epilogue_of(bias, residual, rows, out, relu, gelu);
   auto c = new_array<float, 2>({rows, out});
   kernels_of(version).matmul_int8({groups.data(), padded, scale.data(), zero.data()}, rows, packed, epilogue,
                                   c.data(), out);

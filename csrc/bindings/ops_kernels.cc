@@ -7,6 +7,7 @@
 
 #include "bindings/array.h"
 #include "bindings/attention_shape.h"
+#include "bindings/epilogue.h"
 #include "bindings/ops.h"
 #include "bindings/versions.h"
 
@@ -23,15 +24,8 @@ auto matmul(Input<2> a, Input<2> weight, std::optional<Input<2>> bias, std::opti
   const auto x = tensor_of<2>(a), w = tensor_of<2>(weight);
   const int64_t rows = x.extent(0), in = x.extent(1), out = w.extent(1);
   w.expect_shape("weight", {in, -1});
-  if (bias) tensor_of<2>(*bias).expect_shape("bias", {-1, out});
-  require(!bias || bias->shape(0) > 0, "bias: expected at least one row, got none");
-  if (residual) tensor_of<2>(*residual).expect_shape("residual", {rows, out});
   const PackedMatrix packed(in, {{w.data(), out}}, panel);
-  const Epilogue epilogue{.bias = bias ? bias->data() : nullptr,
-                          .bias_rows = bias ? static_cast<int64_t>(bias->shape(0)) : 1,
-                          .residual = residual ? residual->data() : nullptr,
-                          .relu = relu,
-                          .gelu = gelu};
+  const Epilogue epilogue = epilogue_of(bias, residual, rows, out, relu, gelu);
   auto c = new_array<float, 2>({rows, out});
   kernels.matmul(x.data(), in, rows, packed, epilogue, c.data(), out);
   return c;

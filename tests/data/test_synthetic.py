@@ -166,7 +166,7 @@ def test_video_object_moves_across_the_picture():
     [
         ({"kind": "weird"}, "kind must be one of plain, nested"),
         ({"kind": "pair", "size": 8}, "size must be at least 32"),
-        ({"kind": "pair", "length": 0}, "length must be at least 1"),
+        ({"kind": "pair", "length": 0}, "length must be 1 to 10,000,000, got 0"),
         ({"kind": "pair", "raters": 0}, "raters must be at least 1"),
         ({"kind": "pair", "seed": -1}, "seed must be 0 or more"),
     ],

@@ -232,5 +232,5 @@ def test_unknown_options(sound: tuple[dict[str, Any], dict[str, np.ndarray]]) ->
     config, weights = sound
     with pytest.raises(ValueError, match="instruction set 'mmx'"):
         _runtime.ImageEncoder(config, weights, isa="mmx")
-    with pytest.raises(ValueError, match="precision 'int8'"):
-        _runtime.ImageEncoder(config, weights, precision="int8")
+    with pytest.raises(ValueError, match="precision 'int4'"):
+        _runtime.ImageEncoder(config, weights, precision="int4")

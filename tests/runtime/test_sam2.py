@@ -166,7 +166,7 @@ def test_other_refusals(predictor: VideoPredictor, folder: Path) -> None:
 
 
 def test_a_video_without_frames(predictor: VideoPredictor) -> None:
-    with pytest.raises(ValueError, match="expected a video with frames"):
+    with pytest.raises(ValueError, match="expected images, came none"):
         predictor.init_state([])
 
 
