@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/array.h"
+#include "bindings/versions.h"
 #include "core/errors.h"
 #include "ops/matmul.h"
 

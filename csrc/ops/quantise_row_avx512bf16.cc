@@ -20,8 +20,8 @@ void quantise_row_avx512bf16(const float* x, int64_t n, uint8_t* y, float* scale
     low = std::min(low, lows[lane]);
     high = std::max(high, highs[lane]);
   }
-  const float range = high - low, steps = range > 0.0f ? 255.0f / range : 0.0f;
-  *scale = range > 0.0f ? range / 255.0f : 1.0f;
+  const float range = high - low, steps = range > kLeastRange ? 255.0f / range : 0.0f;
+  *scale = range > kLeastRange ? range / 255.0f : 1.0f;
   *zero = static_cast<int32_t>(std::nearbyint(-low * steps));
   const __m512i shift = _mm512_set1_epi32(*zero), none = _mm512_setzero_si512();
   for (int64_t i = 0; i < n; i += 16) {

@@ -11,8 +11,8 @@ void quantise_row_ref(const float* x, int64_t n, uint8_t* y, float* scale, int32
     low = std::min(low, x[i]);
     high = std::max(high, x[i]);
   }
-  const float range = high - low, steps = range > 0.0f ? 255.0f / range : 0.0f;
-  *scale = range > 0.0f ? range / 255.0f : 1.0f;
+  const float range = high - low, steps = range > kLeastRange ? 255.0f / range : 0.0f;
+  *scale = range > kLeastRange ? range / 255.0f : 1.0f;
   *zero = static_cast<int32_t>(std::nearbyint(-low * steps));
   for (int64_t i = 0; i < n; ++i) {
     const float level = std::nearbyint(x[i] * steps) + static_cast<float>(*zero);
