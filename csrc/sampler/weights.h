@@ -77,7 +77,8 @@ struct SamplerWeights {
   // Throws std::invalid_argument naming the tensor: missing, unknown, another shape, NaN or Inf.
   // Whatever the precision, what is not computed once a cell or once a token stays in float32: the combiners'
   // halves for features and latents, the combined vector of a constant dense prompt, and the first layer up
-  // to its token queries. There it costs nothing, and its errors would reach every cell.
+  // to its token queries. There it costs nothing, and its errors would reach every cell. So does what costs
+  // little and errs most: values and outputs of tokens and cells around attention, hyper-networks, upscaling.
   static SamplerWeights load(const SamplerConfig& config, const TensorMap& tensors, Precision precision);
 };
 

@@ -139,13 +139,18 @@ def test_sim10k_box_without_an_instance(write):
         read_all("sim10k", root)
 
 
-def test_crops_with_pickled_objects_are_refused(write):
-    root = write("lidc-crops")
+def change_crops(root, key, change):
+    """Write the crops again with one array changed."""
     path = root / "lidc_crops_64.npz"
     with np.load(path) as archive:
         table = dict(archive)
-    table["id"] = table["id"].astype(object)
-    np.savez(path, **table)
+    np.savez(path, **{**table, key: change(table[key])})
+    return table
+
+
+def test_crops_with_pickled_objects_are_refused(write):
+    root = write("lidc-crops")
+    change_crops(root, "id", lambda ids: ids.astype(object))
     with pytest.raises(DataError, match="allow_pickle=False"):
         read_all("lidc-crops", root)
 
@@ -161,11 +166,13 @@ def test_crops_with_pickled_objects_are_refused(write):
 )
 def test_wrong_values_of_crops_are_reported(write, key, value, problem):
     root = write("lidc-crops")
-    path = root / "lidc_crops_64.npz"
-    with np.load(path) as archive:
-        table = dict(archive)
-    table[key][1:2].flat[0] = value
-    np.savez(path, **table)
+
+    def spoil(array):
+        spoilt = array.copy()
+        spoilt[1:2].flat[0] = value
+        return spoilt
+
+    table = change_crops(root, key, spoil)
     report = check(root)
     assert report.samples == 3
     (found,) = report.problems
@@ -174,11 +181,7 @@ def test_wrong_values_of_crops_are_reported(write, key, value, problem):
 
 def test_crops_without_numbers_are_refused(write):
     root = write("lidc-crops")
-    path = root / "lidc_crops_64.npz"
-    with np.load(path) as archive:
-        table = dict(archive)
-    table["image"] = table["image"].astype(str)
-    np.savez(path, **table)
+    change_crops(root, "image", lambda image: image.astype(str))
     with pytest.raises(DataError, match="expected image of numbers"):
         read_all("lidc-crops", root)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, overload
@@ -113,8 +113,8 @@ def _load_own(file: Path) -> ASAM:
 
     config = _config(file, header)
     with torch.device("meta"):  # nothing of the header's sizes is allocated before the file has the tensors
-        shapes = {k: v.shape for k, v in ASAM(config).state_dict().items()}
-    _check_tensors(file, shapes, tensors)
+        expected = ASAM(config).state_dict()
+    check_tensors(file, expected, tensors)
     model = ASAM(config)
     model.load_state_dict(tensors)
     return model.eval()
@@ -252,16 +252,35 @@ def _config(file: Path, header: str) -> ModelConfig:
         raise CheckpointError(f"{file}: expected a readable model configuration, got: {error!r}") from error
 
 
-def _check_tensors(file: Path, shapes: dict[str, torch.Size], tensors: dict[str, torch.Tensor]) -> None:
-    for key, shape in shapes.items():
-        if key not in tensors:
-            raise CheckpointError(f"{file}: expected {key} {tuple(shape)}, got no such tensor")
-        if tensors[key].shape != shape:
-            raise CheckpointError(f"{file}: expected {key} {tuple(shape)}, got {tuple(tensors[key].shape)}")
-        check_dense(file, key, tensors[key])
-        if not torch.isfinite(tensors[key]).all():
+def check_tensors(
+    file: Path,
+    expected: Mapping[str, torch.Tensor],
+    found: Mapping[str, torch.Tensor],
+    *,
+    same_dtype: bool = False,
+) -> None:
+    """Refuse tensors read from a file that cannot take the place of others.
+
+    Args:
+        file: named in errors.
+        expected: of those, shapes and dtypes alone count.
+        same_dtype: whether another dtype is refused too.
+
+    Raises:
+        CheckpointError: one is missing, too many, of another shape or dtype, sparse or not finite; names it.
+    """
+    for key, like in expected.items():
+        if key not in found:
+            raise CheckpointError(f"{file}: expected {key} {tuple(like.shape)}, got no such tensor")
+        value = found[key]
+        if value.shape != like.shape:
+            raise CheckpointError(f"{file}: expected {key} {tuple(like.shape)}, got {tuple(value.shape)}")
+        if same_dtype and value.dtype != like.dtype:
+            raise CheckpointError(f"{file}: expected {key} of {like.dtype}, got {value.dtype}")
+        check_dense(file, key, value)
+        if not torch.isfinite(value).all():
             raise CheckpointError(f"{file}: expected finite numbers in {key}, got NaN or infinity")
-    if extra := sorted(set(tensors) - set(shapes)):
+    if extra := sorted(set(found) - set(expected)):
         raise CheckpointError(f"{file}: expected only the model's own tensors, got also {extra[:5]}")
 
 

@@ -21,6 +21,7 @@ from asam.evaluate import evaluate
 from asam.methods import Prior
 from asam.model.adaptation import freeze
 from asam.model.cache import EmbeddingCache
+from asam.model.checkpoint import check_tensors
 from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
 from asam.training import schedule
@@ -31,7 +32,6 @@ from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resum
 from asam.training.interrupt import StopRequest
 from asam.training.items import UNREADABLE, LastRead, described
 from asam.training.state import (
-    check_tensors,
     cut_log,
     load_optimizer,
     load_state,
@@ -271,7 +271,7 @@ class Run:
                 f"steps: expected at least the {record['step']} of {path}, got {self.config.steps}"
             )
         for name, network in (("model", self.model), ("average", self.average.module)):
-            check_tensors(path / f"{name}.safetensors", network.state_dict(), tensors[name])
+            check_tensors(path / f"{name}.safetensors", network.state_dict(), tensors[name], same_dtype=True)
             network.load_state_dict(tensors[name])
         self.average.n_averaged.fill_(record["averaged"])
         load_optimizer(self.optimizer, tensors["optimizer"], where=path / "optimizer.safetensors")

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import torch
 from safetensors.torch import load_file, save_file
 
+from asam.model.checkpoint import check_tensors
 from asam.model.errors import CheckpointError
 from asam_trt.files import replacing
 
@@ -122,31 +123,8 @@ def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def check_tensors(
-    where: str | Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]
-) -> None:
-    """Refuse tensors that cannot take the place of others.
-
-    Raises:
-        CheckpointError: one is missing, too many, of another shape or dtype, or not finite; names it.
-    """
-    for name, like in expected.items():
-        if name not in found:
-            raise CheckpointError(f"{where}: expected {name} {tuple(like.shape)}, got no such tensor")
-        value = found[name]
-        if value.shape != like.shape or value.dtype != like.dtype:
-            raise CheckpointError(
-                f"{where}: expected {name} {tuple(like.shape)} of {like.dtype}, "
-                f"got {tuple(value.shape)} of {value.dtype}"
-            )
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"{where}: expected finite numbers in {name}, got NaN or infinity")
-    if extra := sorted(set(found) - set(expected)):
-        raise CheckpointError(f"{where}: expected only the network's own tensors, got also {extra[:5]}")
-
-
 def load_optimizer(
-    optimizer: torch.optim.Optimizer, moments: Mapping[str, torch.Tensor], *, where: str | Path
+    optimizer: torch.optim.Optimizer, moments: Mapping[str, torch.Tensor], *, where: Path
 ) -> None:
     """Put saved moments back into a freshly built AdamW of the same parameters.
 
@@ -172,7 +150,7 @@ def load_optimizer(
         state.setdefault(known[index], {})[name] = value
     # Unlike PyTorch, which takes any tensor and lets the fused step read beyond its end.
     expected = {f"{i}.{name}": like for i in state for name, like in _moments_like(parameters[i]).items()}
-    check_tensors(where, expected, moments)
+    check_tensors(where, expected, moments, same_dtype=True)
     for number, entry in state.items():
         if entry["step"] < 0 or (entry["exp_avg_sq"] < 0).any():
             raise CheckpointError(f"{where}: expected step and exp_avg_sq of {number} >= 0, got less")
