@@ -84,6 +84,7 @@ if __name__ == "__main__":
     found, losses = gradients(folder, settings)
     if torch.distributed.get_rank() == 0:
         assert torch.distributed.get_world_size() == 2
+        found = {name: gradient.contiguous() for name, gradient in found.items()}
         save_file({**found, "losses": torch.tensor(list(losses.values()))}, folder / "gradients.safetensors")
     tiny_train(folder / "run", batch_size=4, steps=20, eval_every=10, patience=2, prompts=EVERY_KIND)
     torch.distributed.destroy_process_group()

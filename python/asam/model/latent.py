@@ -96,7 +96,8 @@ class GaussianHead(nn.Module):
                 layers.append(nn.AvgPool2d(kernel_size=2, ceil_mode=True))
             for i in range(convs):
                 stride = 2 if blocks and i == 0 and pooling == "strided" else 1
-                layers += [nn.Conv2d(inputs, width, kernel_size=3, stride=stride, padding=1), nn.ReLU()]
+                layers.append(nn.Conv2d(inputs, width, kernel_size=3, stride=stride, padding=1))
+                layers.append(nn.ReLU(inplace=True))
                 inputs = width
             blocks.append(nn.Sequential(*layers))
         self.blocks = nn.Sequential(*blocks)

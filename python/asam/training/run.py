@@ -31,6 +31,7 @@ from asam.training.config import TrainConfig
 from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import StopRequest
 from asam.training.items import UNREADABLE, LastRead, described
+from asam.training.layout import arrange
 from asam.training.state import (
     cut_log,
     load_optimizer,
@@ -93,6 +94,7 @@ class Run:
         self.model = network
         if not config.ensemble_share and isinstance(network, ASAM):
             freeze(network, "ensemble")
+        arrange(network, accelerator.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
         self.average.to(accelerator.device)
         optimizer = optimizer_of(network, config)

@@ -154,6 +154,9 @@ def load_optimizer(
     for number, entry in state.items():
         if entry["step"] < 0 or (entry["exp_avg_sq"] < 0).any():
             raise CheckpointError(f"{where}: expected step and exp_avg_sq of {number} >= 0, got less")
+        # The fused step walks all of them in the parameter's own order in memory.
+        for name in ("exp_avg", "exp_avg_sq"):
+            entry[name] = torch.empty_like(parameters[number]).copy_(entry[name])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
