@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _STREAM_TIMEOUT = (10.0, 10.0)  # seconds to open, to read
 _RTSP = {"rtsp_flags": "prefer_tcp"}  # UDP loses parts of frames; FFmpeg would try it first
+_CAMERA = {"fflags": "nobuffer"}  # FFmpeg frees a picture it kept from probing after the camera that owns it
 _MOST_UNDECODABLE = 500  # packets of a stream in a row
 _PATIENCE, _LIVE_PATIENCE = 20.0, 1.0  # seconds; a silent camera or server may hold a read for longer
 
@@ -104,11 +105,12 @@ def open_source(source: Any) -> Source:
 
 class _Container(Source):
     def __init__(self, location: str, *, live: bool = False, container_format: str | None = None) -> None:
+        rtsp = live and location.lower().startswith("rtsp")
         try:
             self._container = av.open(
                 location,
                 format=container_format,
-                options=_RTSP if live and location.lower().startswith("rtsp") else {},
+                options=_CAMERA if container_format else _RTSP if rtsp else {},
                 timeout=_STREAM_TIMEOUT if live else None,
             )
         except (av.error.FFmpegError, OSError) as error:
@@ -188,7 +190,8 @@ class _Container(Source):
         except (av.error.FFmpegError, OSError) as error:
             with contextlib.suppress(av.error.FFmpegError, OSError):
                 yield from self._stream.codec_context.decode(None)
-            yield error
+            # A traceback would keep the last packet, and a camera's must be given back before that is closed.
+            yield error.with_traceback(None)
 
     def _pictures(self, packet: Any) -> list[Any]:
         try:
