@@ -34,6 +34,7 @@ from asam_trt.errors import EngineError
 from asam_trt.jitter import NUMBERS, Jitter
 from asam_trt.precision import PRECISIONS
 from asam_trt.prior_spec import PriorConfig
+from asam_trt.prompt import PromptTables
 from asam_trt.sampler_spec import SamplerConfig
 
 FORMAT = "asam-engine"
@@ -98,6 +99,7 @@ class Preprocessing:
         mean, std: of 0..255 RGB values.
         box_scale: factor on boxes in model space.
         boxes_only: whether the model answers boxes, and neither points nor masks.
+        draws_prompts: whether points and boxes also come as a drawn mask, see :func:`asam_trt.prompt.draw_prompt`.
         jitter: of the prompts, where a model without latents has its readings from; else None.
     """
 
@@ -106,6 +108,7 @@ class Preprocessing:
     std: tuple[float, float, float]
     box_scale: float = 1.0
     boxes_only: bool = False
+    draws_prompts: bool = False
     jitter: Jitter | None = None
 
 
@@ -249,6 +252,13 @@ class EngineBundle:
                 came = list(weights[name].shape) if name in weights else "no such tensor"
                 raise EngineError(f"{file}: expected {name} of shape {list(shape)}, came {came}")
         return weights
+
+    def prompt_tables(self, weights: Mapping[str, npt.NDArray[np.float32]]) -> PromptTables:
+        """The prompt encoder in these weights, with its preprocessing."""
+        settings = self.preprocessing
+        return PromptTables(
+            weights, side=settings.side, box_scale=settings.box_scale, draws=settings.draws_prompts
+        )
 
 
 def readings_of(sampler: SamplerConfig, jitter: Jitter | None) -> str:
@@ -399,10 +409,10 @@ def _precision(folder: Path, value: Any) -> str:
 def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preprocessing:
     file = folder / MANIFEST
     known = {"side", "mean", "std"}
-    if not known <= set(values) <= known | {"box_scale", "boxes_only", "jitter"}:
+    perhaps = {"box_scale", "boxes_only", "draws_prompts", "jitter"}
+    if not known <= set(values) <= known | perhaps:
         raise EngineError(
-            f"{file}: expected preprocessing of side, mean and std, perhaps box_scale, boxes_only and jitter, "
-            f"came {sorted(values)}"
+            f"{file}: expected preprocessing of {sorted(known)}, perhaps {sorted(perhaps)}, came {sorted(values)}"
         )
     if values["side"] != side or isinstance(values["side"], bool):
         raise EngineError(
@@ -420,17 +430,19 @@ def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preproces
                 f"{file}: expected preprocessing.{name} of three numbers from {low:g} to {high:g}, came "
                 f"{numbers!r}"
             )
-    scale, boxes_only = values.get("box_scale", 1.0), values.get("boxes_only", False)
+    scale = values.get("box_scale", 1.0)
     low, high = _BOX_SCALE_RANGE
     if not isinstance(scale, (int, float)) or isinstance(scale, bool) or not low <= scale <= high:
         raise EngineError(
             f"{file}: expected preprocessing.box_scale from {low:g} to {high:g}, came {scale!r}"
         )
-    if not isinstance(boxes_only, bool):
-        raise EngineError(f"{file}: expected preprocessing.boxes_only true or false, came {boxes_only!r}")
+    boxes_only, draws = (values.get(name, False) for name in ("boxes_only", "draws_prompts"))
+    for name, value in (("boxes_only", boxes_only), ("draws_prompts", draws)):
+        if not isinstance(value, bool):
+            raise EngineError(f"{file}: expected preprocessing.{name} true or false, came {value!r}")
     jitter = _jitter(file, values["jitter"]) if "jitter" in values else None
     means, stds = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
-    return Preprocessing(side, means, stds, scale, boxes_only, jitter)
+    return Preprocessing(side, means, stds, scale, boxes_only, draws, jitter)
 
 
 def _check_readings(folder: Path, sampler: SamplerConfig, jitter: Jitter | None) -> None:

@@ -18,6 +18,8 @@ Array = NDArray[Any]
 
 MAX_MASK_LOGIT = 1e30  # what the layers after it make of larger ones leaves float32
 _NORM2D_EPS = 1e-6  # SAM's LayerNorm2d
+DRAWN = 4.0  # logit of a place inside a drawn prompt; outside its box it is the negative
+DISC = 1.5  # where the disc of a drawn point ends, pixels of the mask; it begins to fade one pixel before
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +111,21 @@ class PromptTables:
         weights: the ``prompt.*`` tensors of the sampler file; others are ignored.
         side: S, image side of the model in pixels.
         box_scale: factor on boxes in model space.
+        draws: points and boxes that come without a mask draw one, see :func:`draw_prompt`.
 
     Raises:
         ValueError: a tensor is missing or has another shape; the message names it.
     """
 
-    def __init__(self, weights: Mapping[str, Array], *, side: int, box_scale: float = 1.0) -> None:
+    def __init__(
+        self, weights: Mapping[str, Array], *, side: int, box_scale: float = 1.0, draws: bool = False
+    ) -> None:
         channels = _read(weights, "prompt.no_mask", -1).size
         few = len(_read(weights, "prompt.mask_downscaling.0.bias", -1))
         many = len(_read(weights, "prompt.mask_downscaling.3.bias", -1))
         self._side = side
         self._box_scale = box_scale
+        self._draws = draws
         self._gaussian = _read(weights, "prompt.gaussian", 2, channels // 2)
         self._points = _read(weights, "prompt.point_embeddings", 4, channels)
         self._not_a_point = _read(weights, "prompt.not_a_point", channels)
@@ -147,7 +153,7 @@ class PromptTables:
 
         Returns:
             tokens float32 [t, C]; t = 0 without points and box.
-            dense float32 [C], or [C, e, e] where there is a mask prompt.
+            dense float32 [C], or [C, e, e] where there is a mask prompt, given or drawn.
         """
         coords, box = prompt.point_coords, prompt.box
         return self.encode_model_space(
@@ -175,6 +181,8 @@ class PromptTables:
         if box is not None:
             corners = self._box_scale * np.reshape(box, (2, 2))
             parts.append(self._position(corners) + self._points[2:4])
+        if mask_input is None and self._draws:
+            mask_input = draw_prompt(point_coords, point_labels, box, side=self._side // 4)
         tokens = np.concatenate(parts) if parts else np.empty((0, self.channels))
         dense = self._no_mask.copy() if mask_input is None else self._embed_mask(mask_input)
         return tokens.astype(np.float32), dense.astype(np.float32)
@@ -206,6 +214,44 @@ class PromptTables:
         blocks = x.reshape(c, h // 2, 2, w // 2, 2)
         weight, bias = self._mask[f"{layer}.weight"], self._mask[f"{layer}.bias"]
         return np.asarray(np.einsum("ocij,chiwj->ohw", weight, blocks) + bias[:, None, None])
+
+
+def draw_prompt(
+    point_coords: Array | None, point_labels: Array | None, box: Array | None, *, side: int
+) -> NDArray[np.float64] | None:
+    """What points and a box say, as mask logits [side, side]: one row of :func:`asam.model.prompts.drawn`.
+
+    Args:
+        point_coords: [k, 2] in model space, where the mask's pixels are 4 wide; None without points.
+        point_labels: [k], 1 object, 0 background; others are not drawn.
+        box: [4], xyxy in model space; None without a box.
+        side: 4e.
+
+    Returns:
+        DRAWN inside the box and -DRAWN outside it, by the share of each pixel that it covers, 0 without a box; then
+        discs of +-DRAWN around the points. None where there is nothing to draw.
+    """
+    labels = np.empty(0) if point_labels is None else np.asarray(point_labels)
+    if box is None and not (labels >= 0).any():
+        return None
+    logits = np.zeros((side, side))
+    if box is not None:
+        x0, y0, x1, y1 = np.asarray(box, np.float64) / 4
+        edge = np.arange(side)
+        across, down = (
+            np.clip(np.minimum(edge + 1, high) - np.maximum(edge, low), 0, 1)
+            for low, high in ((x0, x1), (y0, y1))
+        )
+        logits = DRAWN * (2 * np.outer(down, across) - 1)
+    if point_coords is not None:
+        centres = np.arange(side) + 0.5
+        for label, logit in ((1, DRAWN), (0, -DRAWN)):
+            strength = np.zeros((side, side))
+            for x, y in np.asarray(point_coords, np.float64)[labels == label] / 4:
+                distance = np.hypot(*np.meshgrid(centres - x, centres - y))
+                strength = np.maximum(strength, np.clip(DISC - distance, 0, 1))
+            logits += strength * (logit - logits)
+    return logits
 
 
 def _read(weights: Mapping[str, Array], name: str, *shape: int) -> NDArray[np.float64]:

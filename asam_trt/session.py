@@ -23,7 +23,7 @@ from asam_trt.geometry import Frame, as_image, resize_image
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.jitter import Jitter
 from asam_trt.noise import latent_noise, most_hypotheses
-from asam_trt.prompt import Prompt, PromptTables
+from asam_trt.prompt import Prompt
 from asam_trt.threads import checked_threads
 
 Float32Array = npt.NDArray[np.float32]
@@ -105,8 +105,7 @@ class Session:
         )
         precisions.check_encoder(self.precision, self.encoder)
         weights = self.engine.load_weights()
-        settings = self.engine.preprocessing
-        self._tables = PromptTables(weights, side=settings.side, box_scale=settings.box_scale)
+        self._tables = self.engine.prompt_tables(weights)
         self._backend: backends.Backend | None = backends.create(
             self.engine, weights, threads, self.precision, self.encoder, self.backend
         )

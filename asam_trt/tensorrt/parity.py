@@ -11,7 +11,7 @@ from asam_trt.errors import EngineError
 from asam_trt.geometry import resize_image
 from asam_trt.noise import latent_noise, most_hypotheses
 from asam_trt.parity_picture import parity_picture
-from asam_trt.prompt import Prompt, PromptTables
+from asam_trt.prompt import Prompt
 
 if TYPE_CHECKING:
     from asam_trt.backends import Backend
@@ -30,7 +30,7 @@ def draw(backend: Backend, bundle: EngineBundle, weights: dict[str, Float32Array
     settings = bundle.preprocessing
     image, box = parity_picture()
     pixels, frame = resize_image(image, settings.side, settings.mean, settings.std)
-    tables = PromptTables(weights, side=settings.side, box_scale=settings.box_scale)
+    tables = bundle.prompt_tables(weights)
     prompt = Prompt.checked(box=box, frame=frame, boxes_only=settings.boxes_only)
     sizes = bundle.sampler
     noise = latent_noise(

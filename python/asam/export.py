@@ -114,6 +114,7 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
         "std": list(config.pixel_std),
         "box_scale": config.box_scale,
         "boxes_only": config.boxes_only,
+        "draws_prompts": config.draws_prompts,
     }
     return Parts(state, sampler, preprocessing)
 

@@ -166,6 +166,7 @@ HOSTILE: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("mean of two", lambda m: m["preprocessing"].update(mean=[0, 0])),
     ("mean as text", lambda m: m["preprocessing"].update(mean=["0", "0", "0"])),
     ("mean huge", lambda m: m["preprocessing"].update(mean=[1e300, 0, 0])),
+    ("drawn by half", lambda m: m["preprocessing"].update(draws_prompts=0.5)),
     ("std of zero", lambda m: m["preprocessing"].update(std=[1, 0, 1])),
     ("std missing", lambda m: m["preprocessing"].pop("std")),
     ("source a list", lambda m: m.update(source=[])),

@@ -19,6 +19,7 @@ from asam.model.checkpoint import load as load_asam
 from asam.model.config import ModelConfig
 from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
+from asam.model.presets import fresh_model
 from asam.model.published_file import is_torch_file
 
 BASELINES: dict[str, type[Peer[Any]]] = {kind.kind: kind for kind in (ProbUNet, PHiSeg, SSN, MoSE)}
@@ -45,7 +46,8 @@ def create(name: str, *, image_size: int = 128, seed: int = 0) -> Peer[Any] | AS
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == SAM:
-            return ASAM(ModelConfig(backbone="nano", image_size=image_size, latents=()))
+            fields = fresh_model("asam", backbone="nano", image_size=image_size, latents=())
+            return ASAM(ModelConfig.from_dict(fields))
         network = BASELINES[name]
         return network(network.Config(image_size=image_size))
 

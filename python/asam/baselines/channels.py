@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from asam.model.prompts import Prompts
+from asam.model.prompts import Prompts, covered, discs
 from asam_trt.geometry import Frame
 from asam_trt.prompt import Prompt
 
@@ -21,29 +21,13 @@ def prompt_channels(prompts: Prompts, side: int) -> torch.Tensor:
     """
     points, labels = prompts.points, prompts.labels
     low, high = ((points * (labels == corner)[..., None]).sum(dim=1) for corner in (2, 3))
-    across, down = (_covered(low[:, axis], high[:, axis], side) for axis in (0, 1))
+    across, down = (covered(low[:, axis], high[:, axis], side) for axis in (0, 1))
     box = down[:, :, None] * across[:, None, :]
-
-    centres = torch.arange(side, device=points.device) + 0.5
-    dx = centres - points[:, :, 0, None]
-    dy = centres - points[:, :, 1, None]
-    distance = torch.hypot(dx[:, :, None, :], dy[:, :, :, None])
-    discs = (_RADIUS * side + 0.5 - distance).clamp(0, 1)
-    nothing = torch.zeros_like(box)[:, None]
-    on, off = (
-        torch.cat([nothing, discs * (labels == label)[..., None, None]], dim=1).amax(dim=1)
-        for label in (1, 0)
-    )
+    on, off = (discs(points, labels == label, side, _RADIUS * side + 0.5) for label in (1, 0))
 
     earlier = 2 * functional.interpolate(prompts.masks, size=(side, side), mode="bilinear").sigmoid() - 1
     earlier = earlier[:, 0] * prompts.has_mask[:, None, None]
     return torch.stack([box, on, off, earlier], dim=1)
-
-
-def _covered(low: torch.Tensor, high: torch.Tensor, side: int) -> torch.Tensor:
-    """Intervals [B] -> the share of each of ``side`` unit pixels that lies inside, [B, side]."""
-    edge = torch.arange(side, device=low.device)
-    return (torch.minimum(edge + 1, high[:, None]) - torch.maximum(edge, low[:, None])).clamp(0, 1)
 
 
 def as_row(prompt: Prompt, frame: Frame, device: torch.device) -> Prompts:

@@ -25,7 +25,6 @@ from asam.export import OPSET
 from asam.model import ASAM
 from asam.model.latent import Gaussian
 from asam_trt.bundle import EngineBundle
-from asam_trt.prompt import PromptTables
 
 Precision = Literal["float32", "int8"]
 
@@ -50,7 +49,7 @@ class _Image(NamedTuple):
 
 class _Prompt(NamedTuple):
     tokens: Float32Array  # [1, t, C]
-    dense: Float32Array  # [1, C, 1, 1]
+    dense: Float32Array  # [1, C, h, w]; h = w = 1, or e where the network draws its prompts
     mu: Float32Array  # [1, L]
     sigma: Float32Array  # [1, L]
 
@@ -75,9 +74,7 @@ class OnnxRoute(Route):
         super().__init__(name, subject)
         self.stages = tuple(stages)
         bundle = EngineBundle.open(subject.engine)
-        self._tables = PromptTables(
-            bundle.load_weights(), side=bundle.sampler.side, box_scale=bundle.preprocessing.box_scale
-        )
+        self._tables = bundle.prompt_tables(bundle.load_weights())
         self._folder = tempfile.TemporaryDirectory(prefix="asam-bench-")
         self._encoder = self._open(bundle.image_encoder, encoder)
         self._prior = self._open(bundle.prompt_prior, "float32")
@@ -97,7 +94,7 @@ class OnnxRoute(Route):
 
     def prompt(self, image: _Image) -> _Prompt:
         tokens, dense = box_prompt(self.subject, self._tables)
-        dense = dense[None, :, None, None]
+        dense = (dense[:, None, None] if dense.ndim == 1 else dense)[None]
         whole = np.ascontiguousarray(np.broadcast_to(dense, image.embedding.shape))
         mu, sigma = self._prior.run(
             ["mu_prompt", "sigma_prompt"],
@@ -151,11 +148,11 @@ class _Sampler(nn.Module):
 def export_sampler(model: ASAM, file: Path, n: int) -> None:
     """Write the sampler of n hypotheses of a box prompt, every shape fixed, float32."""
     sizes, grid = model.config.sizes, model.config.grid
-    latent = (1, sizes.latent)
+    latent, drawn = (1, sizes.latent), grid if model.config.draws_prompts else 1
     example = (
         torch.randn(1, sizes.channels, grid, grid),
         torch.randn(1, 2, sizes.channels),
-        torch.randn(1, sizes.channels, 1, 1),
+        torch.randn(1, sizes.channels, drawn, drawn),
         torch.randn(latent),
         torch.rand(latent),
         torch.randn(latent),

@@ -76,9 +76,7 @@ class Ours(Route):
             self.session.encoder,
             self.session.backend,
         )
-        self._tables = PromptTables(
-            weights, side=bundle.sampler.side, box_scale=bundle.preprocessing.box_scale
-        )
+        self._tables = bundle.prompt_tables(weights)
 
     def prepare(self, n: int) -> None:
         """Nothing: the native sampler works in blocks, whatever n."""
@@ -103,7 +101,7 @@ class Ours(Route):
 
 
 def box_prompt(subject: Subject, tables: PromptTables) -> tuple[Float32Array, Float32Array]:
-    """Tokens [2, C] and dense embedding [C] of the subject's box."""
+    """Tokens [2, C] of the subject's box and dense embedding, [C], or [C, e, e] where the network draws it."""
     _, frame = subject.pixels()
     return tables.encode(Prompt.checked(box=subject.box, frame=frame), frame)
 

@@ -43,6 +43,7 @@ _MODEL = (
     "adaptation",
     "latents",
     "posterior",
+    "draws_prompts",
 )  # those that are fields of the model's configuration
 _ASAM = "asam"  # the method; others are peers
 _DEFAULTS = {"length": 100_000, "method": _ASAM, "preset": "asam", "backbone": "nano", "image_size": 128}
@@ -106,6 +107,8 @@ class Args:
     """Latents that the model has: prompt, image, both, or neither."""
     posterior: Annotated[bool | None, _shown("the preset's")] = None
     """Draw training latents from posteriors that see the rater's mask; without, from the priors."""
+    draws_prompts: Annotated[bool | None, _shown("where there are no SAM weights to start from")] = None
+    """Give the network its prompts as a drawn mask too; a network that starts from nothing learns faster so."""
     sam_checkpoint: Annotated[Path | None, _shown("none")] = None
     """Official sam_vit_*.pth to start from."""
     start: Annotated[Path | None, _shown("none")] = None
@@ -165,7 +168,7 @@ def run(args: Args) -> int:
 
 def _resolve(args: Args) -> _Plan:
     """Options that are given, over the configuration file, over the preset, over the defaults."""
-    from asam.model import PRESETS
+    from asam.model import PRESETS, fresh_model
 
     file = args.config_file
     if file is None and args.resume and (args.output / "config.json").is_file():
@@ -179,11 +182,13 @@ def _resolve(args: Args) -> _Plan:
     preset = PRESETS[name]
     # A preset asked for beside a file replaces the file's choices that it makes itself.
     fresh = "preset" in given or file is None
-    model = {**preset.model.to_dict(), **{k: _DEFAULTS[k] for k in ("backbone", "image_size")}}
+    choices = {k: _DEFAULTS[k] for k in ("backbone", "image_size")}
     if saved["model"]:
         kept = ("backbone", "image_size") if fresh else tuple(saved["model"])
-        model.update({k: saved["model"][k] for k in kept if k in saved["model"]})
-    model.update({k: given[k] for k in _MODEL if k in given})
+        if "preset" in kept:
+            choices["draws_prompts"] = False  # of runs made before it was a choice
+        choices.update({k: saved["model"][k] for k in kept if k in saved["model"]})
+    model = fresh_model(name, **{**choices, **{k: given[k] for k in _MODEL if k in given}})
 
     source = {
         "data": None,

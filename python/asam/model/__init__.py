@@ -9,7 +9,7 @@ from asam.model.ensemble import EpochEnsemble
 from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
 from asam.model.parameters import ParameterTable, trainable_parameters
-from asam.model.presets import PRESETS, Preset
+from asam.model.presets import PRESETS, Preset, fresh_model
 
 __all__ = [
     "ASAM",
@@ -25,6 +25,7 @@ __all__ = [
     "SamReport",
     "adapt",
     "freeze",
+    "fresh_model",
     "load_checkpoint",
     "load_sam",
     "merged",

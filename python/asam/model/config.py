@@ -64,6 +64,7 @@ class Backbone:
     latent: int  # L, size of either latent
     prior_widths: tuple[int, ...]  # channels of the latent networks' blocks; halved in size between blocks
     prior_convs: int  # convolutions a block
+    pretrained: bool = True  # whether there are SAM weights to start from
 
 
 _SAM_HEAD: dict[str, Any] = {
@@ -94,6 +95,7 @@ BACKBONES: dict[str, Backbone] = {
         latent=32,
         prior_widths=(32, 48, 64),
         prior_convs=1,
+        pretrained=False,
     ),
 }
 
@@ -112,6 +114,8 @@ class ModelConfig:
         log_sigma_range: clamp of the latent networks' log standard deviations; None leaves them as they are.
         box_units: how boxes reach the prompt encoder: "pixels" of model space, or "published": of a 1024-pixel image
             whatever S is, so that at S = 128 the position code sees values up to 8.
+        draws_prompts: a prompt without a mask also comes as one, its box filled and its points as discs, see
+            :func:`asam.model.prompts.drawn`: a network that starts from nothing then need not learn what a box is.
         image_prior: what the image latent's networks see: the "embedding" F, or the "image" itself.
         image_prior_channels: image channels that they see, 1 (grey) or 3; for "image" only.
         prompt_prior: how the prompt reaches its latent's networks: "attention" of the grid's cells to the prompt
@@ -137,6 +141,7 @@ class ModelConfig:
     posterior: bool = True
     log_sigma_range: tuple[float, float] | None = (-6.0, 2.0)
     box_units: str = "pixels"
+    draws_prompts: bool = False
     image_prior: str = "embedding"
     image_prior_channels: int = 1
     prompt_prior: str = "attention"
@@ -182,6 +187,10 @@ class ModelConfig:
                 f"got {self.posterior_prompt!r} beside {self.prompt_prior!r}"
             )
 
+        if self.draws_prompts and self.boxes_only:
+            raise ValueError(
+                'draws_prompts: expected False beside prompt_prior "published", which knows no masks; got True'
+            )
         if self.prompt_prior == "published" and not (self.posterior and set(self.latents) == set(LATENTS)):
             raise ValueError(
                 'prompt_prior: "published" stands for the published network as it is, with both latents and their '

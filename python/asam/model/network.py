@@ -16,8 +16,8 @@ from asam.model.config import ModelConfig
 from asam.model.grid_encoder import GridEncoder
 from asam.model.latent import Gaussian, kl_terms
 from asam.model.parts import image_latent_net, prompt_latent_net
-from asam.model.presets import PRESETS
-from asam.model.prompts import Prompts, tokens_of
+from asam.model.presets import PRESETS, fresh_model
+from asam.model.prompts import Prompts, drawn, tokens_of
 from asam.model.published import initialise
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class ASAM(nn.Module):
             raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {preset!r}")
         changes = {"backbone": backbone, "image_size": image_size, "adaptation": adaptation}
         given = {k: v for k, v in changes.items() if v is not None}
-        model = cls(ModelConfig.from_dict({**PRESETS[preset].model.to_dict(), **given}))
+        model = cls(ModelConfig.from_dict(fresh_model(preset, **given)))
         if sam_checkpoint is not None:
             checkpoint.load_sam(model, sam_checkpoint)
         return model
@@ -179,6 +179,22 @@ class ASAM(nn.Module):
         latent = self.prompt_prior(state.embedding, self.position(), tokens, dense)
         return PromptState(tokens, dense, latent)
 
+    def _drawn(
+        self, points: tuple[torch.Tensor, torch.Tensor] | None, boxes: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """The mask [B, 1, 4e, 4e] that points and boxes draw; None without either."""
+        parts = [] if points is None else [points]
+        if boxes is not None:
+            corners = torch.tensor([[2, 3]], device=boxes.device).expand(len(boxes), -1)
+            parts.append((boxes.unflatten(1, (2, 2)), corners))
+        if not parts:
+            return None
+        coords, labels = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        side = 4 * self.config.grid
+        bare = self.ensemble.new_zeros(len(coords), 1, side, side)
+        none = torch.zeros(len(coords), dtype=torch.bool, device=coords.device)
+        return drawn(Prompts(coords, labels, bare, none)).masks
+
     def _check_kind(self, *, boxes_only: bool) -> None:
         if self.config.boxes_only and not boxes_only:
             raise ValueError(
@@ -194,7 +210,9 @@ class ASAM(nn.Module):
         boxes: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens [rows, t, C] and dense embedding [rows, C, h, w] (h = w = 1 without a mask)."""
+        """Tokens [rows, t, C] and dense embedding [rows, C, h, w]; h = w = 1 without a mask, given or drawn."""
+        if self.config.draws_prompts and masks is None:
+            masks = self._drawn(points, boxes)
         if boxes is not None:
             boxes = boxes * self.config.box_scale
         tokens, dense = self.prompt_encoder(points=points, boxes=boxes, masks=masks)
@@ -335,6 +353,8 @@ class ASAM(nn.Module):
         noise = eps[:, None] if prior_eps is None else torch.cat([eps[:, None], prior_eps], dim=1)
         image = self.draw_image(images, embedding, masks, noise[:, :, 1])
 
+        if self.config.draws_prompts:
+            prompts = drawn(prompts)
         groups = prompts.alike()
         answers = masks if self.config.posterior_prompt == "mask" else rater_boxes
         if answers is None:
@@ -343,11 +363,11 @@ class ASAM(nn.Module):
             )
         parts = []
         for rows in groups:
-            drawn = self.draw_prompt(embedding[rows], prompts.take(rows), answers[rows], noise[rows, :, 0])
+            prompt = self.draw_prompt(embedding[rows], prompts.take(rows), answers[rows], noise[rows, :, 0])
             logits, scores = self.decode(
-                embedding[rows], drawn.tokens, drawn.dense, drawn.latent, image.latent[rows]
+                embedding[rows], prompt.tokens, prompt.dense, prompt.latent, image.latent[rows]
             )
-            parts.append((logits, scores, drawn.kl))
+            parts.append((logits, scores, prompt.kl))
         back = torch.cat(groups).argsort()
         logits, scores, kl_prompt = (torch.cat(part)[back] for part in zip(*parts, strict=True))
         return TrainingOutput(logits, scores, kl_prompt, image.kl)

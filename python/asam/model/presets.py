@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from asam.model.config import ModelConfig
+from asam.model.config import BACKBONES, ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,3 +117,20 @@ PRESETS: dict[str, Preset] = {
 }
 """``asam``: the default. ``paper``: Li et al., NeurIPS 2024, as its text says (500 epochs on Sim10k). ``a2sam``: as
 the code that was published with it does, quirks included (100 epochs on Sim10k)."""
+
+
+def fresh_model(preset: str, **given: Any) -> dict[str, Any]:
+    """Fields of :class:`ModelConfig` for a model that is not trained yet.
+
+    The preset's, then what is given. The preset ``asam`` draws its prompts where the backbone has no SAM weights, which
+    know already what a box is.
+
+    Args:
+        preset: key of :data:`PRESETS`.
+        given: fields that differ.
+    """
+    model = {**PRESETS[preset].model.to_dict(), **given}
+    sizes = BACKBONES.get(model["backbone"])
+    if preset == "asam" and "draws_prompts" not in given and sizes is not None:
+        model["draws_prompts"] = not sizes.pretrained
+    return model

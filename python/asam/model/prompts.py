@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from segment_anything.modeling import PromptEncoder
 
+from asam_trt.prompt import DISC, DRAWN
+
 ABSENT = -2  # label of a place in a row that holds no token
 
 
@@ -60,3 +62,41 @@ def tokens_of(encoder: PromptEncoder, prompts: Prompts, *, box_scale: float = 1.
         for label in (2, 3):
             tokens[prompts.labels == label] += encoder.point_embeddings[label].weight
     return tokens
+
+
+def drawn(prompts: Prompts) -> Prompts:
+    """Prompts without a mask get one: what their points and boxes say, drawn in mask resolution, 4 pixels a cell.
+
+    Logits are DRAWN inside the box and -DRAWN outside it, by the share of each pixel that the box covers, 0 without a
+    box; then discs of +-DRAWN around the points. A row with neither stays without a mask. In NumPy:
+    :func:`asam_trt.prompt.draw_prompt`.
+    """
+    points, labels = prompts.points / 4, prompts.labels
+    side = prompts.masks.shape[-1]
+    low, high = ((points * (labels == corner)[..., None]).sum(dim=1) for corner in (2, 3))
+    across, down = (covered(low[:, axis], high[:, axis], side) for axis in (0, 1))
+    boxed = (labels == 2).any(dim=1)
+    logits = DRAWN * boxed[:, None, None] * (2 * down[:, :, None] * across[:, None, :] - 1)
+    for label, logit in ((1, DRAWN), (0, -DRAWN)):
+        strength = discs(points, labels == label, side, DISC)
+        logits = logits + strength * (logit - logits)
+    asked = ((labels >= 0).any(dim=1) & ~prompts.has_mask)[:, None, None, None]
+    masks = torch.where(asked, logits[:, None].to(prompts.masks.dtype), prompts.masks)
+    return Prompts(prompts.points, labels, masks, prompts.has_mask | asked[:, 0, 0, 0])
+
+
+def covered(low: torch.Tensor, high: torch.Tensor, side: int) -> torch.Tensor:
+    """Intervals [B] -> the share of each of ``side`` unit pixels that lies inside, [B, side]."""
+    edge = torch.arange(side, device=low.device)
+    return (torch.minimum(edge + 1, high[:, None]) - torch.maximum(edge, low[:, None])).clamp(0, 1)
+
+
+def discs(points: torch.Tensor, chosen: torch.Tensor, side: int, radius: float) -> torch.Tensor:
+    """Discs around the chosen of points [B, m, 2], in pixels: 1 inside, falling to 0 at ``radius``, [B, side, side]."""
+    centres = torch.arange(side, device=points.device) + 0.5
+    dx = centres - points[:, :, 0, None]
+    dy = centres - points[:, :, 1, None]
+    distance = torch.hypot(dx[:, :, None, :], dy[:, :, :, None])
+    found = (radius - distance).clamp(0, 1) * chosen[..., None, None]
+    nothing = found.new_zeros(len(points), 1, side, side)
+    return torch.cat([nothing, found], dim=1).amax(dim=1)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from asam.model import ASAM, ModelConfig
+from asam.model import ASAM, ModelConfig, fresh_model
 from asam.model.presets import PRESETS
 from asam.studies.study import ASAM_KIND, Study, Variant
 from asam.training import TrainConfig, train
@@ -57,7 +57,7 @@ class RunPlan:
         study, variant = self.study, self.variant
         if variant.kind == ASAM_KIND:
             sizes = {"backbone": study.backbone, "image_size": study.image_size}
-            return ModelConfig.from_dict({**_PRESET.model.to_dict(), **sizes, **variant.model})
+            return ModelConfig.from_dict(fresh_model("asam", **{**sizes, **variant.model}))
         return _peer(variant.kind).Config.from_dict({"image_size": study.image_size, **variant.model})
 
     def network(self) -> nn.Module:

@@ -31,8 +31,10 @@ CHOICES: Final = (
     DEFAULT,
     Variant(name="prompt-latent-on-tokens", model={"prompt_latent_on": "tokens and dense"}),
     Variant(name="image-latent-from-pixels", model={"image_prior": "image"}),
+    Variant(name="prompts-not-drawn", model={"draws_prompts": False}),
 )
-"""What paper and code leave open: where the prompt latent acts, and what the image latent's networks see."""
+"""What paper and code leave open: where the prompt latent acts, and what the image latent's networks see; and whether a
+network that starts from nothing has its prompts drawn."""
 
 ABLATIONS: Final = {
     "network": NETWORK,
