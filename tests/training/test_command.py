@@ -84,6 +84,30 @@ def test_a_presets_training_is_the_default(tmp_path: Path, capsys: pytest.Captur
     assert settings["model"]["preset"] == "paper"
 
 
+def test_a_file_that_names_another_preset_is_not_overruled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"model": {"preset": "paper", "image_size": 32}, "training": {"dice": 0.25}}')
+    words = ["--data", "synthetic:pair", "--length", "6", "--output", str(tmp_path)]
+    for beside in (["--config-file", str(file)], ["--resume"]):
+        line = error(capsys, *words, *beside, "--preset", "a2sam")
+        assert f"preset: expected 'paper', as in {file}, got 'a2sam'; leave --preset out" in line
+
+    settings, _ = dry(capsys, *words, "--config-file", str(file), "--preset", "paper")
+    assert settings == dry(capsys, *words, "--config-file", str(file))[0]
+    assert settings["training"]["dice"] == 0.25, "which the preset sets too"
+
+
+def test_a_preset_lies_under_a_file_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "part.json"
+    file.write_text('{"training": {"dice": 0.25, "steps": 7}}')
+    words = [*SMALL, "--output", str(tmp_path), "--preset", "paper"]
+    alone, _ = dry(capsys, *words)
+    settings, _ = dry(capsys, *words, "--config-file", str(file))
+    assert settings == {**alone, "training": {**alone["training"], "dice": 0.25, "steps": 7}}
+
+
 def test_adaptation_changes_what_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, full = dry(capsys, *SMALL, "--output", str(tmp_path))
     settings, lora = dry(capsys, *SMALL, "--output", str(tmp_path), "--adaptation", "lora")

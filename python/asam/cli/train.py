@@ -96,7 +96,7 @@ class Args:
     method: Annotated[str | None, _shown(_DEFAULTS["method"])] = None
     """What is trained: asam, or a peer: prob_unet, phiseg, ssn, mose, or sam, which is A-SAM's nano without latents."""
     preset: Annotated[str | None, _shown(_DEFAULTS["preset"])] = None
-    """Set of modelling choices."""
+    """Set of modelling choices; beside a configuration file that names another one it is an error."""
     backbone: Annotated[str | None, _shown(_DEFAULTS["backbone"])] = None
     """vit_b, vit_l, vit_h or nano."""
     image_size: Annotated[int | None, _shown(_DEFAULTS["image_size"])] = None
@@ -176,18 +176,19 @@ def _resolve(args: Args) -> _Plan:
     saved: Mapping[str, Any] = {"source": {}, "model": {}, "training": {}} if file is None else _read(file)
 
     given = {k: v for k, v in vars(args).items() if v is not None}
-    name = given.get("preset") or saved["model"].get("preset") or _DEFAULTS["preset"]
+    chosen = saved["model"].get("preset")
+    if chosen is not None and given.get("preset", chosen) != chosen:
+        raise ValueError(
+            f"preset: expected {chosen!r}, as in {file}, got {given['preset']!r}; leave --preset out, or that file"
+        )
+    name = given.get("preset") or chosen or _DEFAULTS["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {name!r}")
     preset = PRESETS[name]
-    # A preset asked for beside a file replaces the file's choices that it makes itself.
-    fresh = "preset" in given or file is None
     choices = {k: _DEFAULTS[k] for k in ("backbone", "image_size")}
-    if saved["model"]:
-        kept = ("backbone", "image_size") if fresh else tuple(saved["model"])
-        if "preset" in kept:
-            choices["draws_prompts"] = False  # of runs made before it was a choice
-        choices.update({k: saved["model"][k] for k in kept if k in saved["model"]})
+    if chosen is not None:  # a run before this was a choice named its preset too
+        choices["draws_prompts"] = False
+    choices.update(saved["model"])
     model = fresh_model(name, **{**choices, **{k: given[k] for k in _MODEL if k in given}})
 
     source = {
@@ -197,8 +198,8 @@ def _resolve(args: Args) -> _Plan:
         "start": None,
         "method": _DEFAULTS["method"],
         "length": _DEFAULTS["length"],
-        # Runs made before it was a choice divided by group.
-        "split_scheme": preset.split_scheme if fresh else "group",
+        # Runs made before it was a choice divided by group; each names its preset.
+        "split_scheme": preset.split_scheme if chosen is None else "group",
     }
     source.update(saved["source"])
     source.update(
@@ -213,9 +214,8 @@ def _resolve(args: Args) -> _Plan:
         model = _peer_sizes(source, given, model)
     elif source["start"] is not None:
         model = _started(source, given)
-    layers = [saved["training"], preset.training] if fresh else [preset.training, saved["training"]]
-    training = _merged(*layers, args.config)
-    counts_epochs = fresh and "steps" not in args.config
+    training = _merged(preset.training, saved["training"], args.config)
+    counts_epochs = "steps" not in saved["training"] and "steps" not in args.config
     return _Plan(source, model, training, preset.epochs if counts_epochs else None)
 
 
