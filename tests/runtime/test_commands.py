@@ -135,32 +135,43 @@ def test_sample_names_an_image_that_was_cut(
     assert "photo.png" in refused(["sample", str(photo), "--engine", str(engine), *BOX], capsys)
 
 
-def test_sample_refuses_labels_without_points(
-    engine: Path, photo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["sample", str(photo), "--engine", str(engine), *BOX, "--labels", "1", "0"]
-    assert "--points" in refused(words, capsys)
+@pytest.fixture(params=["sample", "video"])
+def question(request: pytest.FixtureRequest, engine: Path, photo: Path, still: Path) -> list[str]:
+    """The first words of a command that asks about a box."""
+    source = {"sample": photo, "video": still}[request.param]
+    return [request.param, str(source), "--engine", str(engine), *BOX]
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--labels", "1", "0"], "--labels with --points, one a point, came 2 labels of 0 points"),
+        (["--points", "20", "30", "--labels", "1", "0"], "one a point, came 2 labels of 1 points"),
+        (["--points", "20", "30", "--labels", "2"], "--labels of 1 (object) or 0 (background), came [2]"),
         (["--n", "65536"], "--n from 1 to 8192"),
         (["--n", "0"], "--n from 1 to 8192"),
         (["--n", "4", "--modes", "99"], "--modes from 1 to --n 4"),
         (["--modes", "0"], "--modes from 1 to --n 32"),
     ],
 )
-def test_sample_refuses_what_cannot_be_grouped_before_sampling(
-    engine: Path,
-    photo: Path,
+def test_what_cannot_be_answered_is_refused_before_sampling(
+    question: list[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     options: list[str],
     words: str,
 ) -> None:
-    monkeypatch.setattr("asam_trt.Session.set_image", lambda *_: pytest.fail("too late"))
-    assert words in refused(["sample", str(photo), "--engine", str(engine), *BOX, *options], capsys)
+    monkeypatch.setattr("asam_trt.Session.__init__", lambda *_, **__: pytest.fail("too late"))
+    assert words in refused([*question, *options], capsys)
+
+
+def test_a_temperature_below_zero_is_refused(
+    question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([*question, "--temperature", "-1", "--output", str(out)]) == 2
+    assert "expected a temperature >= 0, came -1" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_sample_looks_at_the_output_first(
@@ -307,6 +318,25 @@ def test_video_tells_how_long_it_took(
     for part in ("p50", "first frame after", "MiB of memory", "3 frames, 2 hypotheses"):
         assert part in text
     assert "p95" not in text  # of three frames it would be one of them
+
+
+def test_video_takes_labels_temperature_and_modes(engine: Path, still: Path, tmp_path: Path) -> None:
+    words = ["video", str(still), "--engine", str(engine), "--points", "20", "30", "70", "10", "--n", "4"]
+
+    def rows(*options: str) -> list[dict[str, str]]:
+        out = tmp_path / "-".join(options)
+        assert main([*words, *options, "--output", str(out)]) == 0
+        with (out / "areas.csv").open() as stream:
+            return list(csv.DictReader(stream))
+
+    ones = rows("--labels", "1", "1")
+    areas = [row["area_mean"] for row in ones]
+    assert areas == [row["area_mean"] for row in rows()]
+    assert areas != [row["area_mean"] for row in rows("--labels", "1", "0")]
+    assert any(row["area_low"] != row["area_high"] for row in ones)
+    means = rows("--labels", "1", "1", "--temperature", "0")
+    assert all(row["area_low"] == row["area_high"] for row in means), "every hypothesis is the prior's mean"
+    assert {row["modes"] for row in rows("--labels", "1", "1", "--modes", "3")} == {"3"}
 
 
 def test_video_wants_boxes_or_a_box(engine: Path, still: Path, capsys: pytest.CaptureFixture[str]) -> None:

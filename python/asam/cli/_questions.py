@@ -3,8 +3,43 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
+from tyro.conf import arg
+
+from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
+
+Points = tuple[tuple[float, float], ...]
+Labels = Annotated[tuple[int, ...], arg(help="1 (object) or 0 (background) of each point; by default all 1.")]
+Temperature = Annotated[float, arg(help="Factor on the standard deviations of both latents.")]
+ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many as the masks show.")]
+
+
+def labels_of(points: Points, labels: tuple[int, ...]) -> tuple[int, ...]:
+    """One label a point: those given, or 1 of each.
+
+    Raises:
+        ValueError: not one label a point, or one other than 0 and 1.
+    """
+    if labels and len(labels) != len(points):
+        raise ValueError(
+            f"expected --labels with --points, one a point, came {len(labels)} labels of {len(points)} points"
+        )
+    if wrong := sorted(set(labels) - {0, 1}):
+        raise ValueError(f"expected --labels of 1 (object) or 0 (background), came {wrong}")
+    return labels or (1,) * len(points)
+
+
+def check_counts(n: int, modes: int | None) -> None:
+    """Raise ValueError where ``n`` hypotheses cannot be grouped, or not into ``modes``."""
+    if not 1 <= n <= MAX_GROUPED:
+        raise ValueError(
+            f"expected --n from 1 to {MAX_GROUPED}, as many as modes are found of, came {n}; Session.sample "
+            "draws more"
+        )
+    if modes is not None and not 1 <= modes <= n:
+        raise ValueError(f"expected --modes from 1 to --n {n}, came {modes}")
 
 
 def tell_unprompted(*prompts: object) -> None:

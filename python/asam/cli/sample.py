@@ -13,11 +13,19 @@ from tyro.conf import Positional
 
 import asam_trt
 from asam.cli._outputs import numbered
-from asam.cli._questions import remark_on_shares, tell_unprompted
+from asam.cli._questions import (
+    Labels,
+    ModeCount,
+    Points,
+    Temperature,
+    check_counts,
+    labels_of,
+    remark_on_shares,
+    tell_unprompted,
+)
 from asam_trt import render
 from asam_trt.files import check_targets, replacing
 from asam_trt.follow import Box
-from asam_trt.modes import MAX_GROUPED
 from asam_trt.pictures import open_picture
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
@@ -33,20 +41,17 @@ class Args:
     """An engine folder, made by `asam build`."""
     box: tuple[float, float, float, float] | None = None
     """x0 y0 x1 y1 in pixels of the image."""
-    points: tuple[tuple[float, float], ...] = ()
+    points: Points = ()
     """x y of each point, in pixels of the image."""
-    labels: tuple[int, ...] = ()
-    """1 (object) or 0 (background) of each point; by default all 1."""
+    labels: Labels = ()
     n: int = 32
     """Number of hypotheses."""
     seed: int = 0
     """The same seed gives the same hypotheses."""
-    temperature: float = 1.0
-    """Factor on the standard deviations of both latents."""
+    temperature: Temperature = 1.0
     latents: Literal["iid", "antithetic", "sobol"] = "iid"
     """How the noise of the hypotheses is drawn; the others need fewer of them for the same coverage."""
-    modes: int | None = None
-    """Number of modes; by default as many as the masks show."""
+    modes: ModeCount = None
     output: Path | None = None
     """Folder for the results; by default outputs/sample/<image name>, with a number where that is there."""
     threads: int | None = None
@@ -57,15 +62,8 @@ class Args:
 
 def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
-    if args.labels and not args.points:
-        raise ValueError(f"expected --labels with --points, came {len(args.labels)} labels alone")
-    if not 1 <= args.n <= MAX_GROUPED:
-        raise ValueError(
-            f"expected --n from 1 to {MAX_GROUPED}, as many as modes are found of, came {args.n}; Session.sample "
-            "draws more"
-        )
-    if args.modes is not None and not 1 <= args.modes <= args.n:
-        raise ValueError(f"expected --modes from 1 to --n {args.n}, came {args.modes}")
+    labels = labels_of(args.points, args.labels)
+    check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points)
     image = open_picture(args.image)
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
@@ -74,7 +72,6 @@ def run(args: Args) -> int:
         ("hypotheses.npz", "index.html", *(f"{name}.png" for name in _PICTURES)),
         (args.image, args.engine),
     )
-    labels = args.labels or (1,) * len(args.points)
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         start = time.perf_counter()
         session.set_image(image)
@@ -147,7 +144,7 @@ p{{color:#b4b8be}}</style>
 """
 
 
-def _describe(box: Box | None, points: tuple[tuple[float, float], ...]) -> str:
+def _describe(box: Box | None, points: Points) -> str:
     parts = []
     if box is not None:
         parts.append("box " + " ".join(f"{v:g}" for v in box))

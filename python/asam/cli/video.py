@@ -22,7 +22,16 @@ from tyro.conf import Positional
 
 import asam_trt
 from asam.cli._outputs import numbered
-from asam.cli._questions import remark_on_shares, tell_unprompted
+from asam.cli._questions import (
+    Labels,
+    ModeCount,
+    Points,
+    Temperature,
+    check_counts,
+    labels_of,
+    remark_on_shares,
+    tell_unprompted,
+)
 from asam_trt import palette, plots, render
 from asam_trt.ahead import Behind
 from asam_trt.files import check_targets, replacing
@@ -54,14 +63,17 @@ class Args:
     """x0 y0 x1 y1 in pixels of the first frame."""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     """Several objects instead of one: x0 y0 x1 y1 of each, in pixels of the first frame."""
-    points: tuple[tuple[float, float], ...] = ()
-    """x y of points on the object, in pixels of the first frame."""
+    points: Points = ()
+    """x y of each point, in pixels of the first frame."""
+    labels: Labels = ()
     n: int = 32
     """Hypotheses a frame."""
     seed: int = 0
     """The same seed gives the same hypotheses."""
+    temperature: Temperature = 1.0
     latents: Literal["iid", "antithetic", "sobol"] = "iid"
     """How the noise of the hypotheses is drawn."""
+    modes: ModeCount = None
     follow: bool = False
     """Move the box with the object until it is lost."""
     realtime: bool = False
@@ -133,6 +145,8 @@ def run(args: Args) -> int:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
     if args.boxes and (args.box is not None or args.points):
         raise ValueError("expected either --boxes, or one object by --box and --points, came both")
+    asked = _objects(args)
+    check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points, args.boxes)
     source = open_source(int(args.source) if args.source.isdigit() else args.source)
     name = "camera" + args.source if args.source.isdigit() else Path(args.source.rstrip("/")).stem
@@ -148,7 +162,7 @@ def run(args: Args) -> int:
             console.print(f"{session!r}", highlight=False, soft_wrap=True)
             if (remark := remark_on_shares(session)) is not None:
                 console.print(remark, highlight=False, soft_wrap=True)
-            _loop(args, session, source, out, log, console, viewers)
+            _loop(args, asked, session, source, out, log, console, viewers)
     except BaseException:
         if log.rows:
             with suppress(OSError):  # of a disk that is full, which is what the first error says
@@ -162,16 +176,18 @@ def run(args: Args) -> int:
 
 
 def _objects(args: Args) -> dict[int, dict[str, Any]]:
+    labels = labels_of(args.points, args.labels)
     if args.boxes:
         return {i: {"box": box} for i, box in enumerate(args.boxes, 1)}
     prompt: dict[str, Any] = {"box": args.box}
     if args.points:
-        prompt |= {"point_coords": args.points, "point_labels": (1,) * len(args.points)}
+        prompt |= {"point_coords": args.points, "point_labels": labels}
     return {1: prompt}
 
 
 def _loop(
     args: Args,
+    asked: dict[int, dict[str, Any]],
     session: asam_trt.Session,
     source: Source,
     out: Path,
@@ -182,9 +198,10 @@ def _loop(
     start = time.perf_counter()
     stream = VideoSampler(session).run(
         source,
-        objects=_objects(args),
+        objects=asked,
         n=args.n,
         seed=args.seed,
+        temperature=args.temperature,
         latents=args.latents,
         follow=args.follow,
         realtime=args.realtime,
@@ -223,7 +240,9 @@ def _loop(
             warnings.filterwarnings("ignore", re.escape(source.name), RuntimeWarning)
             for count, (frame, objects) in enumerate(stream, 1):
                 log.first_ms = log.first_ms or (time.perf_counter() - start) * 1e3
-                drawing.put((frame, objects, {name: found.modes() for name, found in objects.items()}))
+                drawing.put(
+                    (frame, objects, {name: found.modes(args.modes) for name, found in objects.items()})
+                )
                 _say_lost(frame, lost, console)
                 if len(lost) == len(frame.tracks) or count == args.frames:
                     break
