@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,6 +221,30 @@ def test_fresh_weights_depend_on_the_seed_alone() -> None:
 def test_sizes_out_of_range_are_named(name: str, wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BASELINES[name].Config.from_dict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("ssn", {"rank": "10"}, "rank: expected int, got '10'"),
+        ("ssn", {"image_size": True}, "image_size: expected int, got True"),
+        ("phiseg", {"beta": "1"}, "beta: expected float, got '1'"),
+        ("mose", {"experts": 4.0}, "experts: expected int, got 4.0"),
+        ("phiseg", {"widths": 32}, "widths: expected a list of whole numbers, got 32"),
+        ("prob_unet", {"prior_widths": [16, "32"]}, "prior_widths: expected a list of whole numbers, got"),
+        ("prob_unet", {"pixel_std": [1.0, 2.0]}, "pixel_std: expected a list of 3 finite numbers, got"),
+        ("mose", None, "MoSEConfig: expected fields by name, got NoneType"),
+    ],
+)
+def test_values_of_another_type_are_named(name: str, wrong: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        BASELINES[name].Config.from_dict(wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_survives_json(name: str) -> None:
+    sizes = BASELINES[name].Config(image_size=64, widths=(8, 16, 24), stem=8)
+    assert BASELINES[name].Config.from_dict(json.loads(json.dumps(sizes.to_dict()))) == sizes
 
 
 @pytest.mark.slow

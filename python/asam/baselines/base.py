@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 from asam.baselines import checkpoint
 from asam.baselines.channels import CHANNELS, as_row, prompt_channels
 from asam.baselines.noise import row_noise
-from asam.model.config import PATCH, SAM_PIXEL_MEAN, SAM_PIXEL_STD
+from asam.model.config import PATCH, SAM_PIXEL_MEAN, SAM_PIXEL_STD, checked_fields
 from asam_trt import Hypotheses
 from asam_trt.checks import integer
 from asam_trt.geometry import resize_image
@@ -76,13 +77,14 @@ class PeerConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> PeerConfig:
-        """Inverse of :meth:`to_dict`; a field it does not know is an error that names it."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"{cls.__name__}: expected the fields {sorted(known)}, got also {unknown}")
-        tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**tuples)
+    def from_dict(cls, values: Mapping[str, Any]) -> PeerConfig:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: a field that does not exist, or a value out of its range; names it.
+            TypeError: a value of another type; names the field.
+        """
+        return cls(**checked_fields(values, cls(), title=cls.__name__))
 
 
 class Peer(nn.Module, ABC, Generic[State]):

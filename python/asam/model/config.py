@@ -238,36 +238,47 @@ class ModelConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
         """Inverse of :meth:`to_dict`.
 
         Raises:
             ValueError: a field that does not exist, or a value out of its range; names it.
             TypeError: a value of another type; names the field.
         """
-        if not isinstance(values, Mapping):
-            raise TypeError(f"model configuration: expected fields by name, got {type(values).__name__}")
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(map(str, set(values) - known)):
-            raise ValueError(f"model configuration: expected the fields {sorted(known)}, got also {unknown}")
-        tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        for name, value in tuples.items():
-            _check_type(name, value, getattr(cls(), name))
-        return cls(**tuples)
+        return cls(**checked_fields(values, cls(), title="model configuration"))
+
+
+def checked_fields(values: Mapping[str, Any], defaults: Any, *, title: str) -> dict[str, Any]:
+    """Fields of the dataclass that ``defaults`` is one of, lists made tuples.
+
+    Raises:
+        ValueError: a field that does not exist; names it.
+        TypeError: no fields by name, or a value that is not of its default's type; names the field.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{title}: expected fields by name, got {type(values).__name__}")
+    known = {f.name for f in fields(defaults)}
+    if unknown := sorted(map(str, set(values) - known)):
+        raise ValueError(f"{title}: expected the fields {sorted(known)}, got also {unknown}")
+    tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    for name, value in tuples.items():
+        _check_type(name, value, getattr(defaults, name))
+    return tuples
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
-    """Raise TypeError where a value is not of its default's type; tuples of numbers keep their length."""
+    """Raise TypeError where a value is not of its default's type; tuples of floats keep their length."""
     if name == "log_sigma_range" and value is None:
         return
     if not isinstance(default, tuple):
         if not _is_like(value, default):
             raise TypeError(f"{name}: expected {type(default).__name__}, got {value!r}")
         return
-    length = None if isinstance(default[0], str) else len(default)
+    length = len(default) if isinstance(default[0], float) else None
     fits = isinstance(value, tuple) and length in (None, len(value))
     if not fits or not all(_is_like(v, default[0]) for v in value):
-        kind = "names" if length is None else f"{length} finite numbers"
+        others = "names" if isinstance(default[0], str) else "whole numbers"
+        kind = others if length is None else f"{length} finite numbers"
         raise TypeError(f"{name}: expected a list of {kind}, got {value!r}")
 
 
