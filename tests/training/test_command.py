@@ -108,6 +108,25 @@ def test_a_preset_lies_under_a_file_without_one(tmp_path: Path, capsys: pytest.C
     assert settings == {**alone, "training": {**alone["training"], "dice": 0.25, "steps": 7}}
 
 
+def test_a_warmup_beyond_the_run_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [*SMALL, "--output", str(tmp_path), "--config.steps"]
+    dry(capsys, *words, "2", "--config.kl-warmup", "2")
+    assert not caplog.records
+    dry(capsys, *words, "1", "--config.kl-warmup", "4")
+    assert cli.main(["train", *words, "1"]) == 0
+    both, one = caplog.records
+    assert (both.name, both.levelname) == (one.name, one.levelname) == ("asam", "WARNING")
+    learning_rate = (
+        "within the run of 1 steps, got warmup of 2 steps, the learning rate ends at 50% of its peak"
+    )
+    assert learning_rate in one.getMessage()
+    assert learning_rate in both.getMessage()
+    assert "kl_warmup of 4 steps, the KL weights end at 25% of theirs" in both.getMessage()
+    assert "kl_warmup" not in one.getMessage()
+
+
 def test_adaptation_changes_what_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, full = dry(capsys, *SMALL, "--output", str(tmp_path))
     settings, lora = dry(capsys, *SMALL, "--output", str(tmp_path), "--adaptation", "lora")

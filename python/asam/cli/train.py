@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 import typing
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from asam.data import Dataset, Sample
 
+_log = logging.getLogger("asam")
 _STOPPED = 1
 _INTERRUPTED = 130
 _SOURCE = (
@@ -132,12 +134,15 @@ class _Plan:
 def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
+    from asam.training.schedule import unfinished_warmup
 
     plan = _resolve(args)
     training = _opened(plan, "train", plan.source["length"])
     config = _config(plan, len(training))
     if args.resume:
         _check_resumed(args.output / "config.json", plan, config)
+    if late := unfinished_warmup(config):
+        _log.warning(late)
     validation = _opened(plan, "validate", config.eval_images or 256)
     model = _model(plan, config.seed)
     if args.dry_run:
