@@ -134,21 +134,8 @@ def test_sam_is_trained_by_what_it_is_asked(study: Make) -> None:
 
 
 def test_peers_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = [
-        "--image-size",
-        "32",
-        "--length",
-        "4",
-        "--limit",
-        "2",
-        "--n",
-        "2",
-        "--seeds",
-        "3",
-        "--steps",
-        "1",
-    ]
-    config = ["--config.batch-size", "2", "--config.workers", "0"]
+    sizes = ["--image-size", "32", "--length", "4", "--limit", "2", "--n", "2", "--seeds", "3"]
+    config = ["--config.batch-size", "2", "--config.workers", "0", "--config.steps", "1"]
     command = ["evaluate", "peers", "--data", "synthetic:pair", "--output", str(tmp_path), *sizes, *config]
     assert cli.main(command) == 0
     document = json.loads((tmp_path / "study.json").read_text())
@@ -172,6 +159,13 @@ def test_a_run_of_other_settings_ends_the_command_in_one_line(
     folder = tmp_path / "no-posterior-0"
     folder.mkdir()
     (folder / "config.json").write_text('{"source": {}, "model": {}, "training": {}}')
-    assert cli.main([*command, "--steps", "1"]) == 2
+    assert cli.main([*command, "--config.steps", "1"]) == 2
     assert "no-posterior-0" in capsys.readouterr().err
     assert not (tmp_path / "asam-0").exists()
+
+
+def test_steps_are_given_as_to_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", "peers", "--data", "synthetic:pair", "--output", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--steps", "1"])
+    assert "--config.steps" in capsys.readouterr().err

@@ -29,8 +29,6 @@ class StudyArgs:
     """Folder that holds the data set; not needed for synthetic ones."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the training runs; each variant is trained once with each."""
-    steps: int = 3000
-    """Optimiser steps of every run."""
     image_size: int = 128
     """Side of the networks' input in pixels, a multiple of 16."""
     backbone: str = "nano"
@@ -67,7 +65,7 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
             length=args.length,
             image_size=args.image_size,
             backbone=args.backbone,
-            training={"steps": args.steps, **args.config},
+            training=args.config,
             split=args.split,
             counts=args.n,
             limit=args.limit,
