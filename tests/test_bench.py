@@ -22,6 +22,7 @@ from asam.bench.torch_route import decode_noise
 from asam.cli import bench as command
 from asam.model import ASAM, ModelConfig
 from asam.model.latent import Gaussian
+from asam_trt import __version__
 
 PEERS = ("torch-float32", "torch-bf16", "ort-float32", "loop")
 BROKEN = "torch-bf16-compiled"
@@ -146,6 +147,11 @@ def test_text_has_a_header_and_one_line_a_row(report: bench.Report) -> None:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(report.rows)
     assert len({len(line) for line in lines}) == 1
+
+
+def test_without_a_checkout_the_version_is_said(report: bench.Report) -> None:
+    installed = replace(report, machine=replace(report.machine, commit=None))
+    assert f"commit:   not a checkout: installed, version {__version__}, " in str(installed)
 
 
 def test_busy_is_said(report: bench.Report) -> None:

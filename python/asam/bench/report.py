@@ -138,10 +138,11 @@ class Report:
         machine = self.machine
         versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
         load = "unknown" if machine.load is None else f"{machine.load:.1f}"
+        installed = f"not a checkout: installed, version {machine.versions['asam-trt']}"
         lines = [
             f"machine:  {machine.processor}, {machine.cores} cores, {machine.isa}, load {load}",
             f"versions: {versions}",
-            f"commit:   {machine.commit or 'not a checkout'}, {machine.date}",
+            f"commit:   {machine.commit or installed}, {machine.date}",
             f"command:  {machine.command}",
             f"model:    {self.backbone}, S = {self.side}, {self.weights}; engine: {self.engine}",
             f"float64:  largest logit {self.largest_logit:.3g}, masks cover {self.mask_share:.0%} of the image",
