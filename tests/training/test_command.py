@@ -108,6 +108,23 @@ def test_a_preset_lies_under_a_file_without_one(tmp_path: Path, capsys: pytest.C
     assert settings == {**alone, "training": {**alone["training"], "dice": 0.25, "steps": 7}}
 
 
+def test_prompts_are_drawn_where_nothing_else_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--output", str(tmp_path)]
+    settings, _ = dry(capsys, *SMALL, *words)
+    assert settings["model"]["draws_prompts"]
+    assert not dry(capsys, *SMALL, *words, "--draws-prompts", "False")[0]["model"]["draws_prompts"]
+    assert not dry(capsys, *SMALL, *words, "--preset", "paper")[0]["model"]["draws_prompts"]
+
+    del settings["model"]["draws_prompts"]  # as a run wrote it before it was a choice
+    file = tmp_path / "older.json"
+    file.write_text(json.dumps(settings))
+    words += ["--config-file", str(file)]
+    assert not dry(capsys, *words)[0]["model"]["draws_prompts"]
+    assert dry(capsys, *words, "--draws-prompts", "True")[0]["model"]["draws_prompts"]
+
+
 def test_a_warmup_beyond_the_run_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -119,7 +119,7 @@ PRESETS: dict[str, Preset] = {
 the code that was published with it does, quirks included (100 epochs on Sim10k)."""
 
 
-def fresh_model(preset: str, **given: Any) -> dict[str, Any]:
+def fresh_model(preset: str, /, **given: Any) -> dict[str, Any]:
     """Fields of :class:`ModelConfig` for a model that is not trained yet.
 
     The preset's, then what is given. The preset ``asam`` draws its prompts where the backbone has no SAM weights, which
