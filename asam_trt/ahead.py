@@ -25,12 +25,22 @@ class Ahead(Generic[T]):
         items: is used by that thread alone.
         depth: items that may wait; one more is in the making.
         newest: keep the newest item only; `dropped` counts the others.
+        silence: seconds without an item that end the iteration with a TimeoutError; None waits for as long as it takes.
         name: of the thread.
     """
 
-    def __init__(self, items: Iterator[T], *, depth: int = 4, newest: bool = False, name: str) -> None:
+    def __init__(
+        self,
+        items: Iterator[T],
+        *,
+        depth: int = 4,
+        newest: bool = False,
+        silence: float | None = None,
+        name: str,
+    ) -> None:
         self.dropped = 0
         self._newest = newest
+        self._silence = silence
         self._queue: queue.Queue[T | _End] = queue.Queue(1 if newest else depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(items,), name=name, daemon=True)
@@ -38,7 +48,10 @@ class Ahead(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         while not self._stop.is_set():
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=self._silence)
+            except queue.Empty:
+                raise TimeoutError(f"no data within {self._silence:g} s") from None
             if isinstance(item, _End):
                 self._put_newest(item)  # whoever asks again gets the same answer
                 if item.error is not None:

@@ -28,6 +28,7 @@ _RTSP = {"rtsp_flags": "prefer_tcp"}  # UDP loses parts of frames; FFmpeg would 
 _CAMERA = {"fflags": "nobuffer"}  # FFmpeg frees a picture it kept from probing after the camera that owns it
 _MOST_UNDECODABLE = 500  # packets of a stream in a row
 _PATIENCE, _LIVE_PATIENCE = 20.0, 1.0  # seconds; a silent camera or server may hold a read for longer
+_CAMERA_SILENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,7 @@ class Source(ABC):
         length: number of frames, None where it is not known.
         reads_ahead: whether a thread of its own may read it.
         patience: seconds that closing may wait for a read that is under way.
+        silence: seconds without a frame that are an error; None where the source itself says when it has waited enough.
         remarks: what was wrong with frames that came all the same, in words; complete after the last frame.
     """
 
@@ -63,6 +65,7 @@ class Source(ABC):
         self.length = length
         self.reads_ahead = reads_ahead
         self.patience = _PATIENCE
+        self.silence: float | None = None
         self.remarks: list[str] = []
 
     @abstractmethod
@@ -130,6 +133,8 @@ class _Container(Source):
         super().__init__(location, fps=float(rate) if rate else 25.0, length=self._stream.frames or None)
         if live:
             self.patience = _LIVE_PATIENCE
+        if container_format:  # a driver waits for its camera whatever time limit FFmpeg was given
+            self.silence = _CAMERA_SILENCE
 
     def frames(self) -> Iterator[RawFrame]:
         with self._reading:

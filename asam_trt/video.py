@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -296,8 +296,11 @@ class VideoSampler:
         try:
             frames: Iterator[RawFrame] = source.frames()
             if source.reads_ahead or realtime:
-                stages.append(Ahead(frames, depth=read_ahead, newest=realtime, name="asam-decode"))
-                frames = iter(stages[0])
+                decoding: Ahead[RawFrame] = Ahead(
+                    frames, depth=read_ahead, newest=realtime, silence=source.silence, name="asam-decode"
+                )
+                stages.append(decoding)
+                frames = _in_time(decoding, source)
             encoded = self._encode(source, frames)
             if source.reads_ahead and not realtime:
                 stages.append(Ahead(encoded, depth=1, name="asam-encode"))
@@ -349,6 +352,17 @@ class VideoSampler:
             encoded=item.image,
         )
         return frame, found
+
+
+def _in_time(frames: Iterable[RawFrame], source: Source) -> Iterator[RawFrame]:
+    """The frames of a source, whose silence is an error like any other end of it."""
+    count = 0
+    try:
+        for frame in frames:
+            count = frame.index + 1
+            yield frame
+    except TimeoutError as error:
+        raise ValueError(f"{source.name}: the video breaks off after {count} frames: {error}") from error
 
 
 def _same_size(source: Source, raw: RawFrame, size: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
  *
  * EMULATED_CAMERA=n       it is /dev/video<n>.
  * EMULATED_CAMERA_LAST=k  it is pulled out after k frames: all that is asked from then on fails with ENODEV.
+ * EMULATED_CAMERA_SILENT=k  after k frames it gives no more, and whoever asks for one waits.
  *
  * It knows what FFmpeg's demuxer asks (libavdevice/v4l2.c). The open device is a file in memory, so that
  * mmap, munmap and poll are the kernel's own. All other paths and files go to the kernel.
@@ -30,7 +31,7 @@ struct buffer {
 };
 
 static char device[32] = "/dev/video0";
-static unsigned last = UINT32_MAX;
+static unsigned last = UINT32_MAX, silent = UINT32_MAX;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* for what follows */
 static int camera = -1, nonblocking, streaming;
@@ -39,9 +40,11 @@ static int64_t start; /* nanoseconds */
 static struct buffer buffers[BUFFERS];
 
 __attribute__((constructor)) static void configure(void) {
-  const char *number = getenv("EMULATED_CAMERA"), *frames = getenv("EMULATED_CAMERA_LAST");
+  const char *number = getenv("EMULATED_CAMERA"), *frames = getenv("EMULATED_CAMERA_LAST"),
+             *heard = getenv("EMULATED_CAMERA_SILENT");
   if (number) snprintf(device, sizeof device, "/dev/video%s", number);
   if (frames) last = strtoul(frames, NULL, 10);
+  if (heard) silent = strtoul(heard, NULL, 10);
 }
 
 static int failed(int error) {
@@ -102,7 +105,7 @@ static void describe(struct v4l2_buffer* out) {
 static int take(struct v4l2_buffer* out) {
   struct buffer* buffer;
   if (!streaming) return failed(EINVAL);
-  while (catch_up(), !(buffer = oldest(FILLED))) {
+  while (catch_up(), taken >= silent || !(buffer = oldest(FILLED))) {
     if (nonblocking) return failed(EAGAIN);
     struct timespec until = {due(made) / 1000000000, due(made) % 1000000000};
     pthread_mutex_unlock(&mutex);

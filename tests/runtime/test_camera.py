@@ -152,6 +152,20 @@ def test_a_camera_that_is_pulled_out_leaves_what_was_done(
     assert len(areas(out)) == int(found[1]) >= 28  # FFmpeg looks at the first to see what the camera gives
 
 
+def test_a_camera_that_falls_silent_leaves_what_was_done(
+    engine: Path, tmp_path: Path, camera: dict[str, str]
+) -> None:
+    out = tmp_path / "out"
+    silent = {**camera, "EMULATED_CAMERA_SILENT": "20"}
+    error = run([*_VIDEO, "0", "--engine", str(engine), *_BOX, "--output", str(out)], silent, status=2)
+    line = error.strip().splitlines()[-1]
+    found = re.fullmatch(
+        r".*: /dev/video0: the video breaks off after (\d+) frames: no data within 10 s .*", line
+    )
+    assert found, error
+    assert len(areas(out)) == int(found[1]) >= 18
+
+
 def test_a_camera_is_closed_before_its_first_frame(tmp_path: Path, camera: dict[str, str]) -> None:
     nowhere = str(tmp_path / "nowhere.asam")
     assert "nowhere.asam" in run([*_VIDEO, "0", "--engine", nowhere, *_BOX], camera, status=2)
