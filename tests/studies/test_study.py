@@ -150,6 +150,21 @@ def test_peers_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert isinstance(load_checkpoint(tmp_path / "sam-3" / "last.safetensors"), ASAM)
 
 
+def test_some_variants_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--image-size", "32", "--length", "4", "--limit", "2", "--n", "2", "--seeds", "0"]
+    config = ["--config.batch-size", "2", "--config.workers", "0", "--config.steps", "1"]
+    command = ["evaluate", "ablation", "--data", "synthetic:pair", "--output", str(tmp_path), *sizes, *config]
+    assert cli.main([*command, "--which", "choices", "--only", "prompts-not-drawn", "asam"]) == 0
+    rows = json.loads((tmp_path / "study.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["asam", "prompts-not-drawn"]
+    for name, drawn in (("asam", True), ("prompts-not-drawn", False)):
+        model = json.loads((tmp_path / f"{name}-0" / "config.json").read_text())["model"]
+        assert model["draws_prompts"] is drawn
+    capsys.readouterr()
+    assert cli.main([*command, "--which", "choices", "--only", "no-posterior"]) == 2
+    assert "only: expected some of asam, prompt-latent-on-tokens" in capsys.readouterr().err
+
+
 def test_a_run_of_other_settings_ends_the_command_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,8 @@ class StudyArgs:
     """Folder of the runs, <variant>-<seed>, and of the tables; with several data sets a folder in it for each."""
     root: Path | None = None
     """Folder that holds the data set; not needed for synthetic ones."""
+    only: tuple[str, ...] = ()
+    """Variants by name; all of the study's if left out."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the training runs; each variant is trained once with each."""
     image_size: int = 128
@@ -52,6 +54,11 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
     from asam.studies.study import slug
     from asam.training import Interrupted, NonFiniteLoss
 
+    if unknown := [one for one in args.only if one not in {variant.name for variant in variants}]:
+        known = ", ".join(variant.name for variant in variants)
+        raise ValueError(f"only: expected some of {known}, got {', '.join(unknown)}")
+    if args.only:
+        variants = tuple(variant for variant in variants if variant.name in args.only)
     for n in args.n:
         check_asked(n=n, limit=args.limit)
     studies = [
