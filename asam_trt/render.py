@@ -453,16 +453,16 @@ def _shade_legend(width: int, height: int, text: int) -> Image.Image:
 
 
 def _scale_bar(height: int) -> Image.Image:
-    text = max(13, height // 38)
+    text = max(1, min(max(13, height // 38), height // 6))
     page = Image.new("RGB", (8 * text, height), palette.PAPER)
     draw = ImageDraw.Draw(page)
-    top, bottom, bar = 3 * text, height - 2 * text, 2 * text
+    top, bottom, bar = 3 * text, max(3 * text + 1, height - 2 * text), 2 * text
     ramp = palette.cividis(np.linspace(1, 0, bottom - top, dtype=np.float32))
     page.paste(Image.fromarray(np.repeat(ramp[:, None], bar, axis=1)), (text, top))
     for value in (0, 0.25, 0.5, 0.75, 1):
         y = bottom - round(value * (bottom - top))
         draw.text((text + bar + text // 2, y), f"{value:g}", palette.INK, palette.font(text), anchor="lm")
-    draw.text((text, text), "entropy, bit", palette.INK, palette.font(text - 1))
+    draw.text((text, text), "entropy, bit", palette.INK, palette.font(max(1, text - 1)))
     return page
 
 

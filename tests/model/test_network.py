@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from asam.model import ASAM, ModelConfig
-from asam.model.latent import Gaussian, kl_terms
+from asam.model.latent import Gaussian, GaussianHead, kl_terms
 from asam_trt import philox
 
 
@@ -67,6 +67,27 @@ def test_kl_is_the_closed_form() -> None:
     expected = torch.distributions.kl_divergence(normal(*q), normal(*p)).sum(dim=1)
     torch.testing.assert_close(kl_terms(q, p).sum(dim=1), expected)
     assert kl_terms(p, p).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_the_head_learns_in_bf16_on_any_map(side: int) -> None:
+    """On a map of one cell PyTorch's own gradient of a strided bf16 kernel is whatever lay in memory."""
+    torch.manual_seed(0)
+    head = GaussianHead(inputs=16, widths=(16, 32), convs=1, latent=8, log_sigma_range=None)
+    strided = head.blocks[1][0]
+    x = torch.randn(4, 16, side, side)
+    gradients = []
+    for precision in (torch.float32, torch.bfloat16):
+        head.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            latent = head(x)
+        (latent.mean.sum() + latent.sigma.sum()).backward()
+        gradients.append(strided.weight.grad.clone())
+    full, half = gradients
+    torch.testing.assert_close(half, full, atol=0.1 * float(full.abs().max()), rtol=0)
+
+    plain = torch.nn.functional.conv2d(x, strided.weight, strided.bias, stride=2, padding=1)
+    torch.testing.assert_close(strided(x), plain)
 
 
 def test_sample_depends_on_seed_and_index_only(model: ASAM) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asam.assets import NANO
 from asam.cli import main
 
 BOX = ["--box", "10", "8", "60", "45"]
@@ -31,6 +33,16 @@ def photo(tmp_path: Path, image: np.ndarray) -> Path:
 def test_build_prints_the_folder(checkpoint: Path, engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", str(checkpoint), "--output", str(engine)]) == 0
     assert capsys.readouterr().out.strip() == str(engine)
+
+
+def test_build_knows_the_network_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "nano"]) == 0
+    assert capsys.readouterr().out.strip() == "nano.asam"
+    source = json.loads((tmp_path / "nano.asam" / "manifest.json").read_text())["source"]
+    assert source["name"] == NANO.name
 
 
 def test_sample_writes_pictures_masks_and_a_page(

@@ -116,6 +116,14 @@ def test_nothing_to_draw_is_drawn_too(discs: Any) -> None:
         assert picture.width > 0
 
 
+@pytest.mark.parametrize("size", [(20, 3000), (60, 3000), (1, 500), (3000, 20)])
+def test_flat_and_narrow_images_are_drawn_too(size: tuple[int, int]) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 256, 256)).astype(np.float32)
+    hyp = Hypotheses(logits, np.zeros(3, np.float32), Frame.of(*size, 1024))
+    for picture in (render.sheet(hyp), render.mode_cards(hyp), render.entropy_map(hyp)):
+        assert min(picture.size) > 0
+
+
 def assigned(*labels: int) -> Modes:
     assignment = np.array(labels)
     k = assignment.max() + 1

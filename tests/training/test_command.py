@@ -74,6 +74,31 @@ def test_resume_takes_the_runs_own_file(tmp_path: Path, capsys: pytest.CaptureFi
     assert json.loads((tmp_path / "config.json").read_text())["training"]["batch_size"] == 2
 
 
+def test_resume_does_not_need_what_the_run_started_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, start = tmp_path / "first", tmp_path / "second", tmp_path / "start.safetensors"
+    assert cli.main(["train", *SMALL, "--output", str(first), "--config.steps", "2"]) == 0
+    (first / "last.safetensors").rename(start)
+    words = [*SMALL[:2], *SMALL[4:], "--output", str(second), "--config.steps"]
+    assert cli.main(["train", *words, "2", "--start", str(start)]) == 0
+    capsys.readouterr()
+    line = error(capsys, *words, "4", "--resume", "--start", str(first / "best.safetensors"))
+    assert f"start '{first / 'best.safetensors'}' in place of '{start}'" in line
+    start.unlink()
+    assert cli.main(["train", "--output", str(second), "--resume", "--config.steps", "4"]) == 0
+    assert (second / "states" / "step-00000004").is_dir()
+
+
+def test_a_file_of_another_method_is_not_overruled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"source": {"method": "mose"}, "model": {"image_size": 32}}')
+    line = error(capsys, *SMALL, "--output", str(tmp_path), "--config-file", str(file), "--method", "asam")
+    assert f"method: expected 'mose', as in {file}, got 'asam'; leave --method out" in line
+
+
 def test_a_presets_training_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, _ = dry(
         capsys, *SMALL, "--output", str(tmp_path), "--preset", "paper", "--config.energy", "0.5"

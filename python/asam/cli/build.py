@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 import asam_trt
+from asam.assets import NANO
 from asam_trt.files import check_targets
 
 
@@ -17,7 +18,8 @@ class Args:
     """Options of `asam build`."""
 
     checkpoint: Positional[Path]
-    """A model saved by asam (.safetensors), published A-SAM weights, or a plain SAM (sam_vit_*.pth)."""
+    """A model saved by asam (.safetensors), published A-SAM weights, a plain SAM (sam_vit_*.pth), or "nano", the small
+    network that ships."""
     output: Path | None = None
     """The engine folder; by default the checkpoint's path with the suffix .asam."""
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -38,9 +40,10 @@ def run(args: Args) -> int:
     """Builds, compares with PyTorch, and prints the folder."""
     if args.output is not None:
         check_targets(args.output.parent, ())
+    ships = str(args.checkpoint) == "nano" and not args.checkpoint.exists()
     path = asam_trt.build_engine(
-        args.checkpoint,
-        args.output,
+        NANO if ships else args.checkpoint,
+        Path("nano.asam") if ships and args.output is None else args.output,
         backend=args.backend,
         precision=args.precision,
         force=args.force,

@@ -35,7 +35,7 @@ _SOURCE = (
     "start",
 )  # options kept under "source" in a run's config.json
 _FIXED = {
-    "source": ("data", "method", "length", "split_scheme"),
+    "source": ("data", "method", "length", "split_scheme", "start", "sam_checkpoint"),
     "training": ("seed", "batch_size", "shuffle"),
 }  # what a run keeps when it is resumed, by the sections of its config.json
 _MODEL = (
@@ -144,7 +144,7 @@ def run(args: Args) -> int:
     if late := unfinished_warmup(config):
         _log.warning(late)
     validation = _opened(plan, "validate", config.eval_images or 256)
-    model = _model(plan, config.seed)
+    model = _model(plan, config.seed, started=not _has_state(args))
     if args.dry_run:
         sizes: Any = model.config
         settings = {"source": plan.source, "model": sizes.to_dict(), "training": config.to_dict()}
@@ -186,6 +186,11 @@ def _resolve(args: Args) -> _Plan:
         raise ValueError(
             f"preset: expected {chosen!r}, as in {file}, got {given['preset']!r}; leave --preset out, or that file"
         )
+    method = saved["source"].get("method")
+    if saved["model"] and method is not None and given.get("method", method) != method:
+        raise ValueError(
+            f"method: expected {method!r}, as in {file}, got {given['method']!r}; leave --method out, or that file"
+        )
     name = given.get("preset") or chosen or _DEFAULTS["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {name!r}")
@@ -217,7 +222,7 @@ def _resolve(args: Args) -> _Plan:
 
     if source["method"] != _ASAM:
         model = _peer_sizes(source, given, model)
-    elif source["start"] is not None:
+    elif source["start"] is not None and not _has_state(args):
         model = _started(source, given)
     training = _merged(preset.training, saved["training"], args.config)
     counts_epochs = "steps" not in saved["training"] and "steps" not in args.config
@@ -329,7 +334,15 @@ def _config(plan: _Plan, samples: int) -> TrainConfig:
     return dataclasses.replace(config, steps=ceil(plan.epochs * samples / config.batch_size))
 
 
-def _model(plan: _Plan, seed: int) -> nn.Module:
+def _has_state(args: Args) -> bool:
+    """Whether the weights come from the run's own folder, whatever they started from."""
+    from asam.training.state import newest_state
+
+    return args.resume and newest_state(args.output / "states") is not None
+
+
+def _model(plan: _Plan, seed: int, *, started: bool) -> nn.Module:
+    """The network; with ``started`` the weights that the run starts from, where it starts from any."""
     import torch
 
     from asam.baselines import create
@@ -338,10 +351,10 @@ def _model(plan: _Plan, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     if plan.source["method"] != _ASAM:
         return create(plan.source["method"], image_size=plan.model["image_size"], seed=seed)
-    if plan.source["start"] is not None:
+    if plan.source["start"] is not None and started:
         return load_checkpoint(plan.source["start"])
     model = ASAM(ModelConfig.from_dict(plan.model))
-    if plan.source["sam_checkpoint"] is not None:
+    if plan.source["sam_checkpoint"] is not None and started:
         print(load_sam(model, plan.source["sam_checkpoint"]))
     return model
 

@@ -64,6 +64,19 @@ class MaskStem(nn.Module):
         return features
 
 
+class _Halving(nn.Conv2d):
+    """A 3x3 convolution of stride 2.
+
+    On a map of one cell the stride changes nothing, and is left out: PyTorch 2.14's bf16 gradient of strided kernels is
+    uninitialised memory there, on the CPU.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, e, e] -> [B, width, e', e']."""
+        stride = (1, 1) if input.shape[-2:] == (1, 1) else (2, 2)
+        return functional.conv2d(input, self.weight, self.bias, stride, padding=1)
+
+
 class GaussianHead(nn.Module):
     """Blocks of 3x3 convolutions, halved in size between blocks, pooled to one mean and one sigma.
 
@@ -95,8 +108,8 @@ class GaussianHead(nn.Module):
             if blocks and pooling == "average":
                 layers.append(nn.AvgPool2d(kernel_size=2, ceil_mode=True))
             for i in range(convs):
-                stride = 2 if blocks and i == 0 and pooling == "strided" else 1
-                layers.append(nn.Conv2d(inputs, width, kernel_size=3, stride=stride, padding=1))
+                kind = _Halving if blocks and i == 0 and pooling == "strided" else nn.Conv2d
+                layers.append(kind(inputs, width, kernel_size=3, padding=1))
                 layers.append(nn.ReLU(inplace=True))
                 inputs = width
             blocks.append(nn.Sequential(*layers))

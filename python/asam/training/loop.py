@@ -111,7 +111,7 @@ def train(
             # Closed, for loader processes that live on would keep the folder's lock.
             with loading(run.states), closing(batches), _bar(shown=progress and run.main) as bar:
                 task = bar.add_task(
-                    "training", total=config.steps, completed=run.step, loss=math.nan, note="GED16 -"
+                    "training", total=config.steps, completed=run.step, loss="-", note="GED16 -"
                 )
                 _settle(run, validation, bar, task)
                 for batch in batches:
@@ -120,7 +120,7 @@ def train(
                     if isinstance(batch, Unreadable):
                         raise UnreadableSample(f"{batch.problem}. {how_to_resume(run.states)}")
                     loss = run.advance(batch.to(accelerator.device))
-                    bar.update(task, advance=1, loss=loss)
+                    bar.update(task, advance=1, loss=f"{loss:.1f}")
                     _settle(run, validation, bar, task)
             if run.out_of_patience() and accelerator.is_main_process and progress:
                 print(f"stopped at step {run.step}: {run.stale} evaluations without a lower GED16")
@@ -152,7 +152,10 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state()
     # Which parameters a batch uses depends on its prompts: without a mask none of the mask encoder's.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=config.mixed_precision, kwargs_handlers=[unused])
+    accelerator = Accelerator(mixed_precision=config.mixed_precision, kwargs_handlers=[unused])
+    if config.mixed_precision == "fp16" and accelerator.device.type == "cpu":  # accelerate would leave it out
+        raise ValueError('mixed_precision: expected "bf16" or "no" on the CPU, got "fp16", which needs a GPU')
+    return accelerator
 
 
 def _check_objective(network: Trainable, config: TrainConfig) -> None:
@@ -194,6 +197,6 @@ def _bar(*, shown: bool) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.1f}  {task.fields[note]}"),
+        TextColumn("loss {task.fields[loss]}  {task.fields[note]}"),
     )
     return Progress(*columns, disable=not shown)
