@@ -244,6 +244,19 @@ def test_a_failed_video_run_keeps_earlier_results(
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
 
 
+def test_a_failed_video_run_leaves_no_empty_folder(
+    engine: Path,
+    still: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["video", str(still), "--engine", str(engine), "--box", "900", "900", "990", "990"]) == 2
+    assert "overlap" in capsys.readouterr().err
+    assert not list((tmp_path / "outputs" / "video").iterdir())
+
+
 def test_video_looks_at_the_output_first(
     engine: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,8 +109,8 @@ class Args:
     """Latents that the model has: prompt, image, both, or neither."""
     posterior: Annotated[bool | None, _shown("the preset's")] = None
     """Draw training latents from posteriors that see the rater's mask; without, from the priors."""
-    draws_prompts: Annotated[bool | None, _shown("where there are no SAM weights to start from")] = None
-    """Give the network its prompts as a drawn mask too; a network that starts from nothing learns faster so."""
+    draws_prompts: Annotated[bool | None, _shown("for nano with the preset asam")] = None
+    """True or False: give the network its prompts as a drawn mask too, which helps one that starts from nothing."""
     sam_checkpoint: Annotated[Path | None, _shown("none")] = None
     """Official sam_vit_*.pth to start from."""
     start: Annotated[Path | None, _shown("none")] = None

@@ -167,6 +167,9 @@ def run(args: Args) -> int:
         if log.rows:
             with suppress(OSError):  # of a disk that is full, which is what the first error says
                 _finish(args, out, log, console)
+        elif args.output is None:
+            with suppress(OSError):  # where it was made, and something is in it
+                out.rmdir()
         raise
     finally:
         source.close()
