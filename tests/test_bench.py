@@ -20,7 +20,7 @@ from asam.bench.report import markdown
 from asam.bench.route import Route
 from asam.bench.torch_route import decode_noise
 from asam.cli import bench as command
-from asam.model import ASAM, ModelConfig
+from asam.model import ASAM, ModelConfig, fresh_model
 from asam.model.latent import Gaussian
 from asam_trt import __version__
 
@@ -251,10 +251,12 @@ def test_multiply_adds_of_sam(side: int, plain: float, reduced: float) -> None:
     assert counts.reduced + counts.prefix == pytest.approx(reduced, rel=0.015)
 
 
-def test_multiply_adds_against_a_counter() -> None:
+@pytest.mark.parametrize("draws", [False, True])
+def test_multiply_adds_against_a_counter(draws: bool) -> None:
     """`ASAM.decode` has identities 1 to 3, so that one more hypothesis costs it what the count says."""
     torch.manual_seed(0)
-    model = ASAM.from_preset(backbone="nano", image_size=64).eval()
+    fields = fresh_model("asam", backbone="nano", image_size=64, draws_prompts=draws)
+    model = ASAM(ModelConfig.from_dict(fields)).eval()
     sizes, config = model.config.sizes, model.config
     latent = Gaussian(torch.zeros(1, sizes.latent), torch.ones(1, sizes.latent))
 

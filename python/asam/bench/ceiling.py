@@ -55,7 +55,9 @@ def multiply_adds(config: ModelConfig, *, prompt_tokens: int = 2, combiner_layer
 
     rest = (combiner_layers - 1) * c * c
     combiner_image = latent * c + p * rest
-    combiner_prompt = latent * c + rest
+    combiner_prompt = (
+        latent * c + (p if config.draws_prompts else 1) * rest
+    )  # a drawn prompt differs from cell to cell
     prefix = self_attention + t * c * inner
     reduced = (
         combiner_image
