@@ -34,16 +34,16 @@ demo: $(DEMO_INSTALL) ## install into $(VENV) and run the demo; writes to output
 build: $(VENV)/.editable ## editable installation with all test and development tools
 
 test: build lint ## what CI runs: formatters, linter, types, tests
-	timeout $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 $(PYTEST_ARGS)
+	timeout $(TEST_SECONDS) $(BIN)/python -m pytest -n 2 --durations=10 $(PYTEST_ARGS)
 
 # With what is there, nothing is fetched: nvcc, PyTorch, NumPy, SciPy, safetensors, scikit-build-core, pybind11,
 # nanobind, cmake, ninja, pytest. tests/cuda also wants segment_anything and onnxruntime, and is left out without them.
 gpu: ## on a machine with a GPU, without network: build, tests on it, benchmarks; writes to outputs/gpu
 	$(PYTHON) -m pip install --no-build-isolation --no-deps --no-index -Ccmake.define.ASAM_CUDA=ON --editable .
 	$(PYTHON) -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
-	@if $(PYTHON) -c 'import segment_anything, onnxruntime, xdist' 2>/dev/null; \
+	@if $(PYTHON) -c 'import segment_anything, onnxruntime' 2>/dev/null; \
 	then $(PYTHON) -m pytest -m gpu tests/cuda $(PYTEST_ARGS); \
-	else echo "tests/cuda left out: segment_anything, onnxruntime or pytest-xdist is missing"; fi
+	else echo "tests/cuda left out: segment_anything or onnxruntime is missing"; fi
 	$(PYTHON) benchmarks/gpu.py --output outputs/gpu $(BENCH_ARGS)
 	$(PYTHON) benchmarks/gpu_frames.py --output outputs/gpu $(BENCH_ARGS)
 

@@ -16,8 +16,7 @@ import asam_trt
 
 pytest.importorskip("scikit_build_core")
 pytest.importorskip("build")
-# One process, or each one would build its own wheel.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dist")]
+pytestmark = pytest.mark.slow
 
 SMOKE = """
 import sys

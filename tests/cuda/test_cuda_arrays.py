@@ -10,8 +10,6 @@ import pytest
 
 from asam_trt import _ops, _runtime, philox
 
-pytestmark = pytest.mark.xdist_group("cuda_emulation")
-
 
 @pytest.mark.parametrize(("n", "dim"), [(1, 4), (3, 12), (33, 256)])
 @pytest.mark.parametrize("start", [0, 7, 2**32 - 1000])

@@ -14,7 +14,6 @@ from asam_trt.backends import cuda
 from asam_trt.backends.onnx_gpu import OnnxParts
 from asam_trt.torch_parts import availability
 
-pytestmark = pytest.mark.xdist_group("cuda_emulation")
 BOX = (10, 5, 60, 40)
 
 

@@ -12,8 +12,6 @@ import torch
 
 from asam_trt import _runtime, philox
 
-pytestmark = pytest.mark.xdist_group("cuda_emulation")
-
 Drawn = Callable[..., Any]
 CaseOf = Callable[[str], Any]
 TORCH = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
