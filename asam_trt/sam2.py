@@ -5,8 +5,10 @@ line. Differences:
 
 - Frames are streamed: none is kept but the one that was prompted last, so a video may be of any length, and
   ``reverse=True`` is refused.
-- Each object is followed by its box (`asam_trt.follow`), not by a memory of earlier masks. One that is lost
-  answers with no mask from then on.
+- Each object is followed by its box (`asam_trt.follow`), not by a memory of earlier masks; its box on each frame is
+  kept. One that is lost answers with no mask from then on.
+- Points on a frame that an object was followed to are asked within its box there. A propagation that starts behind the
+  prompted frame goes on from the box that an earlier one found there, or runs unseen from where it knows one.
 - Masks are NumPy arrays, with the ``.cpu()`` and ``.numpy()`` that callers of SAM 2 expect. Their logits are
   the log-odds of a pixel among the hypotheses, so that ``> 0`` is what more than half of them hold.
 - ``state["hypotheses"]`` has the `Hypotheses` of each object on the frame that came last.
@@ -14,6 +16,7 @@ line. Differences:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
@@ -25,13 +28,13 @@ from asam_trt.follow import box_around
 from asam_trt.host_arrays import to_host
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.session import Session
-from asam_trt.sources import RawFrame, Source, open_source
-from asam_trt.video import VideoSampler
+from asam_trt.sources import RawFrame, Source, is_url, open_source
+from asam_trt.video import VideoFrame, VideoSampler
 
 NO_OBJECT = -1024.0  # SAM 2's own logit where an object is not there
 
 State = dict[str, Any]
-_STATE = ("video_path", "video_height", "video_width", "obj_ids", "hypotheses", "prompts", "frame")
+_STATE = ("video_path", "video_height", "video_width", "obj_ids", "hypotheses", "prompts", "boxes", "frame")
 Answer = tuple[int, list[Hashable], "Masks"]
 
 
@@ -88,8 +91,9 @@ class VideoPredictor:
             offload_video_to_cpu, offload_state_to_cpu, async_loading_frames: without effect; frames are streamed.
 
         Raises:
-            TypeError, ValueError: no such video.
+            TypeError, ValueError: no such video, or one that can be read only once.
         """
+        _check_repeatable(video_path)
         first = self._read(video_path, 0)
         source = open_source(video_path)
         try:
@@ -105,6 +109,7 @@ class VideoPredictor:
             "obj_ids": [],
             "hypotheses": {},
             "prompts": {},  # object -> frame -> prompt
+            "boxes": {},  # object -> frame -> box that it was followed to, None where it was lost
             "frame": first,
         }
 
@@ -120,6 +125,8 @@ class VideoPredictor:
         box: Any = None,
     ) -> Answer:
         """Ask about an object on a frame; what was asked about it there before is added to or replaced.
+
+        Points without a box, on a frame that the object was followed to, are asked together with its box there.
 
         Args:
             points: [k, 2] of (x, y), pixels of the video; shares of its size where not ``normalize_coords``.
@@ -157,6 +164,10 @@ class VideoPredictor:
                 xy = np.concatenate([prompt["point_coords"], xy])
                 marks = np.concatenate([prompt["point_labels"], marks])
             prompt |= {"point_coords": xy, "point_labels": marks}
+        asked = frame_idx in inference_state["prompts"].get(obj_id, {})
+        followed = inference_state["boxes"].get(obj_id, {}).get(frame_idx)
+        if followed is not None and not asked:
+            prompt.setdefault("box", followed)
         return self._ask(inference_state, frame_idx, obj_id, prompt)
 
     add_new_points = add_new_points_or_box
@@ -187,13 +198,14 @@ class VideoPredictor:
         """Go through the video, and yield (frame_idx, objects, masks) of every frame.
 
         Args:
-            start_frame_idx: None is the first frame that was asked about.
+            start_frame_idx: None is the first frame that was asked about. A later one goes on from there: with the
+                boxes that an earlier propagation found, else with frames before it that are sampled and not shown.
             max_frame_num_to_track: frames after the first one, as SAM 2 counts; None is all.
             reverse: refused where True.
 
         Raises:
             RuntimeError: nothing was asked.
-            ValueError: ``reverse``, or see `VideoSampler.run`.
+            ValueError: ``reverse``, a frame that the video does not have, or see `VideoSampler.run`.
         """
         _check_state(inference_state)
         if reverse:
@@ -203,13 +215,20 @@ class VideoPredictor:
         if not asked:
             raise RuntimeError("expected points, a box or a mask first: call add_new_points_or_box(...)")
         start = asked[0] if start_frame_idx is None else integer(start_frame_idx, "start_frame_idx")
-        end = None if max_frame_num_to_track is None else start + integer(max_frame_num_to_track, "frames")
+        count = None if max_frame_num_to_track is None else integer(max_frame_num_to_track, "frames")
+        length = inference_state["num_frames"]
+        if start < 0 or (length is not None and start >= length):
+            raise ValueError(f"expected start_frame_idx to be a frame of the video, came {start} of {length}")
+        if count is not None and count < 0:
+            raise ValueError(f"expected max_frame_num_to_track of 0 or more, came {count}")
+        end = None if count is None else start + count
         return self._propagate(inference_state, start, end)
 
     def reset_state(self, inference_state: State) -> None:
         """Forget all objects."""
         _check_state(inference_state)
         inference_state["prompts"].clear()
+        inference_state["boxes"].clear()
         inference_state["obj_ids"].clear()
         inference_state["hypotheses"].clear()
 
@@ -225,6 +244,7 @@ class VideoPredictor:
                 )
             return list(inference_state["obj_ids"]), []
         frames = sorted(inference_state["prompts"].pop(obj_id))
+        inference_state["boxes"].pop(obj_id, None)
         inference_state["obj_ids"].remove(obj_id)
         inference_state["hypotheses"].pop(obj_id, None)
         if not need_output or not inference_state["obj_ids"]:
@@ -236,9 +256,10 @@ class VideoPredictor:
     def clear_all_prompts_in_frame(
         self, inference_state: State, frame_idx: int, obj_id: Hashable, need_output: bool = True
     ) -> Answer | None:
-        """Forget what was asked about an object on one frame."""
+        """Forget what was asked about an object on one frame, and where it was followed to from there."""
         _check_state(inference_state)
         inference_state["prompts"].get(obj_id, {}).pop(frame_idx, None)
+        _forget_from(inference_state, obj_id, frame_idx)
         return self._answer(inference_state, frame_idx) if need_output else None
 
     def _ask(self, state: State, frame_idx: int, obj_id: Hashable, prompt: dict[str, Any]) -> Answer:
@@ -247,7 +268,7 @@ class VideoPredictor:
         before = of.get(frame_idx)
         of[frame_idx] = prompt
         try:
-            return self._answer(state, frame_idx, new=obj_id)
+            answer = self._answer(state, frame_idx, new=obj_id)
         except (TypeError, ValueError):
             # What cannot be asked is not remembered.
             if before is None:
@@ -257,16 +278,20 @@ class VideoPredictor:
             if not of:
                 del state["prompts"][obj_id]
             raise
+        # What comes behind this frame was followed from another answer.
+        _forget_from(state, obj_id, frame_idx + 1)
+        return answer
 
     def _answer(self, state: State, frame_idx: int, new: Hashable | None = None) -> Answer:
-        """Masks of all objects on a frame that was asked about."""
+        """Masks of all objects on a frame: of those that were asked about there, and those that were followed to it."""
         if state["frame"].index != frame_idx:
             state["frame"] = self._read(state["video_path"], frame_idx)
         encoded = self._session.encode(state["frame"].image)
+        questions = {name: _question(state, name, frame_idx) for name in state["prompts"]}
         found = {
-            name: self._session.sample(**of[frame_idx], **self._options, image=encoded)
-            for name, of in state["prompts"].items()
-            if frame_idx in of
+            name: self._session.sample(**question, **self._options, image=encoded)
+            for name, question in questions.items()
+            if question is not None
         }
         if new is not None and new not in state["obj_ids"]:
             state["obj_ids"].append(new)
@@ -274,29 +299,44 @@ class VideoPredictor:
         return frame_idx, list(state["obj_ids"]), _masks(state, found)
 
     def _propagate(self, state: State, start: int, end: int | None) -> Iterator[Answer]:
-        prompts = state["prompts"]
-        begun = {
-            name: of[max(frame for frame in of if frame <= start)]
-            for name, of in prompts.items()
-            if any(frame <= start for frame in of)
-        }
-        later = sorted({f for of in prompts.values() for f in of if f > start})
-        if not begun:
-            # Started before the first question: there is nothing to see until then.
-            start, begun = later[0], {n: of[later[0]] for n, of in prompts.items() if later[0] in of}
+        joins = _starts(state, start)
+        first = min(joins.values())
+        shown = max(first, start)
+        begun = {name: _question(state, name, first) or {} for name in joins if joins[name] == first}
         sampler = VideoSampler(self._session)
-        source = _Tail(open_source(state["video_path"]), start)
+        source = _Tail(open_source(state["video_path"]), first)
         stream = sampler.run(source, objects=begun, follow=self._follow, **self._options)
+        under_way = set(begun)
         for frame, found in stream:
-            there = {name: hyp for name, hyp in found.items() if not frame.tracks[name].lost}
-            state["hypotheses"] = there
-            yield frame.index, list(state["obj_ids"]), _masks(state, there)
+            there = {
+                name: hyp
+                for name, hyp in found.items()
+                if name in state["prompts"] and not frame.tracks[name].lost
+            }
+            if self._follow:
+                _remember(state, frame)
+            if frame.index >= shown:
+                state["hypotheses"] = there
+                yield frame.index, list(state["obj_ids"]), _masks(state, there)
             if end is not None and frame.index >= end:
                 break
-            for name, of in prompts.items():
-                if frame.index + 1 in of:
-                    sampler.set_prompt(object=name, **of[frame.index + 1])
-        stream.close()  # type: ignore[attr-defined]
+            following = frame.index + 1
+            for name, of in state["prompts"].items():
+                joined = name in joins and joins[name] < following
+                if joins.get(name) == following or (joined and following in of):
+                    sampler.set_prompt(object=name, **_question(state, name, following) or {})
+                    under_way.add(name)
+                elif name not in joins and following in of:
+                    joins[name] = following
+                    sampler.set_prompt(object=name, **of[following])
+                    under_way.add(name)
+            gone = [name for name in under_way if name not in state["prompts"]]
+            if len(gone) == len(under_way):
+                break
+            for name in gone:
+                sampler.remove(name)
+                under_way.remove(name)
+        stream.close()
 
     def _read(self, video: Any, index: int) -> RawFrame:
         if index < 0:
@@ -337,6 +377,64 @@ def _check_state(state: Any) -> None:
         raise ValueError(
             f"expected inference_state as init_state returns it, came a dict without {missing[0]!r}"
         )
+
+
+def _check_repeatable(video: Any) -> None:
+    """Raise TypeError for what is gone once it was read: it is opened anew for each question."""
+    path = isinstance(video, (str, os.PathLike))
+    if isinstance(video, Iterator) or (isinstance(video, (int, np.integer)) and not isinstance(video, bool)):
+        came = f"a camera, {video}" if isinstance(video, (int, np.integer)) else type(video).__name__
+    elif path and is_url(video):
+        came = f"the stream {video}"
+    else:
+        return
+    raise TypeError(
+        f"expected a video that can be read again, a file, a folder of frames or a list of images, came {came}: "
+        "that is for VideoSampler.run"
+    )
+
+
+def _question(state: State, name: Hashable, frame: int) -> dict[str, Any] | None:
+    """What was asked about an object on a frame, else the box that it was followed to; None where neither is known."""
+    prompt: dict[str, Any] | None = state["prompts"].get(name, {}).get(frame)
+    if prompt is not None:
+        return prompt
+    box = state["boxes"].get(name, {}).get(frame)
+    return None if box is None else {"box": box}
+
+
+def _starts(state: State, start: int) -> dict[Hashable, int]:
+    """For each object the frame to begin at, so that it is known at ``start``; objects lost there are left out.
+
+    Objects that are asked about later only are left out too, unless there are no others: then the first of these begin.
+    """
+    found: dict[Hashable, int] = {}
+    for name, of in state["prompts"].items():
+        boxes = state["boxes"].get(name, {})
+        known = [frame for frame in {*of, *boxes} if frame <= start]
+        if known and (max(known) in of or boxes[max(known)] is not None):
+            found[name] = max(known)
+    if not found:
+        later = [frame for of in state["prompts"].values() for frame in of if frame > start]
+        if not later:
+            raise ValueError(
+                f"expected an object to follow from frame {start}, came none: all were lost before"
+            )
+        found = {name: min(later) for name, of in state["prompts"].items() if min(later) in of}
+    return found
+
+
+def _remember(state: State, frame: VideoFrame) -> None:
+    """The boxes that the objects of a frame were followed to."""
+    for name, track in frame.tracks.items():
+        if name in state["prompts"] and (track.lost or track.box is not None):
+            state["boxes"].setdefault(name, {})[frame.index] = None if track.lost else track.box
+
+
+def _forget_from(state: State, name: Hashable, frame: int) -> None:
+    """Forget where an object was followed to, from a frame on."""
+    boxes = state["boxes"].get(name, {})
+    state["boxes"][name] = {index: box for index, box in boxes.items() if index < frame}
 
 
 def _masks(state: State, found: dict[Hashable, Hypotheses]) -> Masks:

@@ -86,6 +86,95 @@ def test_prompts_on_later_frames(predictor: VideoPredictor, folder: Path) -> Non
     assert next(i for i, *_ in predictor.propagate_in_video(state, start_frame_idx=0)) == 1
 
 
+def test_a_propagation_goes_on_where_another_ended(
+    predictor: VideoPredictor, session: asam_trt.Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = predictor.init_state(folder)
+    predictor.add_new_points_or_box(state, 0, 1, box=BOX)
+    whole = {i: masks for i, _, masks in predictor.propagate_in_video(state)}
+    boxes = dict(state["boxes"][1])
+    assert list(boxes) == list(whole) == list(range(6))
+    state = predictor.init_state(folder)
+    predictor.add_new_points_or_box(state, 0, 1, box=BOX)
+    parts = {i: masks for i, _, masks in predictor.propagate_in_video(state, 0, 2)}
+    asked = []
+    sample = session.sample
+
+    def watched(**arguments: Any) -> Any:
+        asked.append(tuple(arguments["box"]))
+        return sample(**arguments)
+
+    monkeypatch.setattr(session, "sample", watched)
+    later = {i: masks for i, _, masks in predictor.propagate_in_video(state, 3)}
+    assert (list(parts), list(later)) == ([0, 1, 2], [3, 4, 5])
+    np.testing.assert_allclose(asked[0], boxes[2])  # from the last box that is known
+    for i, masks in parts.items():
+        np.testing.assert_array_equal(masks, whole[i])
+
+    # Where nothing was followed yet, the frames before are seen and not shown: the same as the whole.
+    state = predictor.init_state(folder)
+    predictor.add_new_points_or_box(state, 0, 1, box=BOX)
+    found = {i: masks for i, _, masks in predictor.propagate_in_video(state, 4)}
+    assert list(found) == [4, 5]
+    for i, masks in found.items():
+        np.testing.assert_array_equal(masks, whole[i])
+
+
+def test_points_on_a_followed_frame_are_asked_within_its_box(
+    predictor: VideoPredictor, session: asam_trt.Session, folder: Path
+) -> None:
+    state = predictor.init_state(folder)
+    for name in (1, 2):
+        predictor.add_new_points_or_box(state, 0, name, box=BOX / name)
+    before = {i: masks.copy() for i, _, masks in predictor.propagate_in_video(state)}
+    box = state["boxes"][1][3]
+    _, names, masks = predictor.add_new_points(state, 3, 1, [[30, 30]], [0])
+    assert names == [1, 2]
+    session.set_image(Image.open(folder / "3.png"))
+    expected = session.sample(box=box, point_coords=[[30, 30]], point_labels=[0], n=5, seed=3)
+    np.testing.assert_array_equal(masks[0, 0] > 0, expected.consensus())
+    np.testing.assert_array_equal(masks[1], before[3][1])  # the other one as it was followed there
+    assert max(state["boxes"][1]) == 3
+    after = {i: masks for i, _, masks in predictor.propagate_in_video(state)}
+    np.testing.assert_array_equal(after[2], before[2])
+    np.testing.assert_array_equal(after[3][0, 0] > 0, expected.consensus())
+
+
+def test_an_object_that_is_removed_under_way_is_asked_no_more(
+    predictor: VideoPredictor, folder: Path
+) -> None:
+    state = predictor.init_state(folder)
+    for name in (1, 2):
+        predictor.add_new_points_or_box(state, 0, name, box=BOX)
+    seen = []
+    for i, names, masks in predictor.propagate_in_video(state):
+        seen.append((names, masks.shape[0], sorted(state["hypotheses"])))
+        if i == 1:
+            predictor.remove_object(state, 1)
+    assert seen[1] == ([1, 2], 2, [1, 2])
+    assert seen[2] == ([2], 1, [2])
+    stream = predictor.propagate_in_video(state)
+    next(stream)
+    predictor.remove_object(state, 2)
+    assert list(stream) == []
+
+
+def test_what_is_read_only_once_is_refused(predictor: VideoPredictor) -> None:
+    for video in (moving(3), 0, "rtsp://nowhere/stream"):
+        with pytest.raises(TypeError, match=r"read again.*VideoSampler\.run"):
+            predictor.init_state(video)
+
+
+@pytest.mark.parametrize(("start", "count"), [(-1, None), (6, None), (0, -1)])
+def test_frames_that_are_not_there(
+    predictor: VideoPredictor, folder: Path, start: int, count: int | None
+) -> None:
+    state = predictor.init_state(folder)
+    predictor.add_new_points_or_box(state, 0, 1, box=BOX)
+    with pytest.raises(ValueError, match="expected"):
+        predictor.propagate_in_video(state, start, count)
+
+
 def test_points_add_up_and_units(predictor: VideoPredictor, session: asam_trt.Session, folder: Path) -> None:
     state = predictor.init_state(folder)
     predictor.add_new_points(state, 0, 1, POINTS, LABELS)
