@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -24,7 +25,7 @@ class Ahead(Generic[T]):
     Args:
         items: is used by that thread alone.
         depth: items that may wait; one more is in the making.
-        newest: keep the newest item only; `dropped` counts the others.
+        newest: keep the newest item only.
         silence: seconds without an item that end the iteration with a TimeoutError; None waits for as long as it takes.
         name: of the thread.
     """
@@ -38,7 +39,6 @@ class Ahead(Generic[T]):
         silence: float | None = None,
         name: str,
     ) -> None:
-        self.dropped = 0
         self._newest = newest
         self._silence = silence
         self._queue: queue.Queue[T | _End] = queue.Queue(1 if newest else depth)
@@ -73,7 +73,7 @@ class Ahead(Generic[T]):
         try:
             for item in items:
                 if self._newest:
-                    self.dropped += self._put_newest(item)
+                    self._put_newest(item)
                 else:
                     self._put(item)
                 if self._stop.is_set():
@@ -94,19 +94,15 @@ class Ahead(Generic[T]):
             except queue.Full:
                 continue
 
-    def _put_newest(self, item: T | _End) -> int:
-        """Put an item in place of those that wait, and return how many they were."""
-        replaced = 0
+    def _put_newest(self, item: T | _End) -> None:
+        """Put an item in place of those that wait."""
         while True:
             try:
                 self._queue.put_nowait(item)
-                return replaced
+                return
             except queue.Full:
-                try:
+                with contextlib.suppress(queue.Empty):
                     self._queue.get_nowait()
-                    replaced += 1
-                except queue.Empty:
-                    continue
 
 
 class Behind(Generic[T]):

@@ -38,7 +38,7 @@ class BoxFollower:
     The confidence of a frame is the product of three numbers from 0 to 1: how far the hypotheses agree (soft
     IoU of their mean with the consensus), how steady the area is against the frame before, and how alike the
     colours inside are to those remembered (Bhattacharyya coefficient). Below 0.2 the box stays where it is;
-    after five such frames in a row, or once it has left the image, the object counts as lost for good.
+    after five such frames in a row the object counts as lost for good.
     """
 
     def __init__(self, box: Box) -> None:
@@ -64,10 +64,7 @@ class BoxFollower:
             self._misses = 0
             self._area = area
             self.box = self._moved(mask)
-        h, w = mask.shape
-        x0, y0, x1, y1 = self.box
-        outside = x0 >= w or y0 >= h or x1 <= 0 or y1 <= 0
-        self.lost = self._misses >= _PATIENCE or outside
+        self.lost = self._misses >= _PATIENCE
         return Step(self.box, confidence, self.lost)
 
     def _confidence(

@@ -85,7 +85,8 @@ def as_image(image: Any) -> npt.NDArray[Any]:
 
     Takes NumPy arrays, PIL images, and whatever offers ``__array__``, DLPack or ``__cuda_array_interface__``
     (PyTorch, JAX, CuPy, ...; what lies on a GPU is copied to host memory):
-    uint8 [H, W, 3] or grey [H, W], or floating point of the same shapes with values in [0, 1].
+    uint8 [H, W, 3] or grey [H, W], or floating point of the same shapes with values in [0, 1]. What is transparent in a
+    PIL image becomes white; its EXIF orientation is left as it is (``PIL.ImageOps.exif_transpose`` turns it upright).
 
     Raises:
         TypeError: not an image, not to be read from here, or a dtype other than uint8 and floating point.
@@ -130,9 +131,15 @@ def as_image(image: Any) -> npt.NDArray[Any]:
 
 def _of_pillow(image: Any) -> npt.NDArray[np.uint8]:
     """uint8 [H, W, 3]; a picture that was only opened is read here."""
+    from PIL import Image
+
     from asam_trt.pictures import BROKEN
 
     try:
+        if image.has_transparency_data:
+            seen = image.convert("RGBA")
+            white = Image.new("RGBA", seen.size, "white")
+            return np.asarray(Image.alpha_composite(white, seen).convert("RGB"))
         return np.asarray(image.convert("RGB"))
     except BROKEN as error:
         raise ValueError(f"expected a readable PIL image, came one whose file is damaged: {error}") from error
@@ -220,7 +227,8 @@ def check_points(
         ValueError: shapes that disagree, no point, a point outside the image, a label other than 0 and 1.
     """
     xy = _numbers(coords, "point_coords")
-    marks = _numbers(labels, "point_labels")
+    marks = as_array(labels, "point_labels")
+    marks = marks.astype(np.int32) if marks.dtype.kind == "b" else _numbers(marks, "point_labels")
     if xy.ndim != 2 or xy.shape[1] != 2 or len(xy) == 0:
         raise ValueError(f"expected point_coords [k, 2] with k >= 1, came shape {list(xy.shape)}")
     if marks.shape != (len(xy),):
@@ -236,7 +244,8 @@ def check_points(
         )
     if not np.isin(marks, (0, 1)).all():
         raise ValueError(
-            f"expected point_labels of 1 (object) or 0 (background), came {np.unique(marks).tolist()}"
+            f"expected point_labels of 1 (object) or 0 (background), came {np.unique(marks).tolist()}; the padding "
+            "point that SAM labels -1 is added where it is needed"
         )
     return xy, marks.astype(np.int32)
 

@@ -299,7 +299,10 @@ class Hypotheses:
             if "masks" in self.__dict__:
                 return np.asarray(self.masks[i])
             return np.asarray(self._masks(self.logits[i : i + 1])[0])
-        return Hypotheses(self.logits[i], self.scores[i], self.frame, image=self.image)
+        chosen = self.logits[i]
+        if len(chosen) == 0:
+            raise ValueError(f"expected at least one of the {len(self)} hypotheses, came none of them: {i!r}")
+        return Hypotheses(chosen, self.scores[i], self.frame, image=self.image)
 
     def __repr__(self) -> str:
         h, w = self.frame.original

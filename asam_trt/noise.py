@@ -10,9 +10,17 @@ from numpy.typing import NDArray
 from asam_trt.checks import as_array, integer, number
 from asam_trt.latents import DRAWS
 
+DEFAULT_HYPOTHESES = 32
 MAX_HYPOTHESES = 1 << 16  # a call; more would be a mistake in the argument, not a wish
 MAX_NOISE = 1e6  # standard deviations; far beyond, squares leave float32, and what comes out means nothing
 MAX_LOGITS_BYTES = 1 << 32  # of a call; more belongs in several calls
+
+
+def hypotheses_of(n: int | None, eps: Any) -> int:
+    """n where it is given, else as many as there is noise for, else 32."""
+    if n is not None:
+        return n
+    return DEFAULT_HYPOTHESES if eps is None else len(np.atleast_1d(as_array(eps, "eps")))
 
 
 def most_hypotheses(side: int, prompts: int = 1) -> int:

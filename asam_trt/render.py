@@ -23,6 +23,7 @@ from asam_trt import bundles, canvas, contours, palette
 from asam_trt.canvas import Picture, Region
 from asam_trt.contours import Ring
 from asam_trt.follow import Box
+from asam_trt.geometry import as_image
 from asam_trt.hypotheses import Area, Hypotheses
 from asam_trt.modes import Modes
 from asam_trt.palette import Colour
@@ -274,7 +275,11 @@ def _drawable(
     """
     h, w = hypotheses.frame.original
     own = image is None
-    image = hypotheses.image if image is None else image
+    image = hypotheses.image if image is None else as_image(image)
+    if image is not None and image.shape[:2] != (h, w):
+        raise ValueError(
+            f"expected an image of {w} x {h} pixels (w x h) as the hypotheses, came {image.shape[1]} x {image.shape[0]}"
+        )
     if own and hypotheses in _reduced:
         return _reduced[hypotheses]
     if max(h, w) > _MOST_SIDE:

@@ -24,13 +24,20 @@ def encode(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode(rle: dict[str, Any]) -> npt.NDArray[np.bool_]:
-    """``{"size": [H, W], "counts": str}`` -> bool [H, W].
+    """``{"size": [H, W], "counts": str}`` -> bool [H, W]; counts may be bytes, or a list of plain runs.
 
     Raises:
+        TypeError: counts of another type.
         ValueError: the runs do not fill the mask.
     """
     h, w = rle["size"]
-    counts = _from_string(rle["counts"])
+    counts = rle["counts"]
+    if isinstance(counts, bytes):
+        counts = counts.decode("ascii")
+    if isinstance(counts, str):
+        counts = _from_string(counts)
+    elif not isinstance(counts, list):
+        raise TypeError(f"expected counts as str, bytes or a list of runs, came {type(counts).__name__}")
     if min(counts, default=0) < 0 or sum(counts) != h * w:
         raise ValueError(f"expected runs that fill {h} x {w} pixels, came runs of {sum(counts)}")
     values = np.arange(len(counts)) % 2 == 1

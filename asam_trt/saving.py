@@ -133,7 +133,7 @@ def _coco(hypotheses: Hypotheses, path: Path) -> None:
                 "segmentation": rle.encode(mask),
                 "area": int(hypotheses.areas[i]),
                 "bbox": [x, y, *size],
-                "iscrowd": 1,  # COCO's word for "stored as run lengths"
+                "iscrowd": 0,  # 1 would leave it out of evaluation
                 "score": float(hypotheses.scores[i]),
             }
         )

@@ -17,18 +17,18 @@ import numpy.typing as npt
 from asam_trt import backends, encoders
 from asam_trt import precision as precisions
 from asam_trt.bundle import EngineBundle
-from asam_trt.checks import as_array, as_path, unmasked
+from asam_trt.checks import as_path, unmasked
 from asam_trt.errors import EngineError
 from asam_trt.geometry import Frame, as_image, resize_image
+from asam_trt.host_arrays import to_host
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.jitter import Jitter
-from asam_trt.noise import latent_noise, most_hypotheses
+from asam_trt.noise import hypotheses_of, latent_noise, most_hypotheses
 from asam_trt.prompt import Prompt
 from asam_trt.threads import checked_threads
 
 Float32Array = npt.NDArray[np.float32]
 
-_DEFAULT_N = 32
 _MOST_BOXES = 1 << 16  # of a call
 # Hypotheses of one native call, during which Python cannot see an interrupt.
 _CALL_CELLS = 1 << 18  # cells of the embedding, all hypotheses together: a second or so
@@ -133,6 +133,8 @@ class Session:
         """`set_image` that leaves the image of ``sample`` as it is: for ``sample(image=...)``, now or later."""
         self._running()
         array = as_image(image)
+        if not array.flags.owndata or array is image:
+            array = array.copy()  # the caller may fill it anew
         settings = self.engine.preprocessing
         pixels, frame = resize_image(array, settings.side, settings.mean, settings.std)
         with self._encode_lock:
@@ -212,8 +214,6 @@ class Session:
             RuntimeError: no image is set, the session is closed, or it was made before a fork.
         """
         self._running()
-        if n is None:
-            n = _DEFAULT_N if eps is None else len(np.atleast_1d(as_array(eps, "eps")))
         if boxes is not None:
             if not (box is None and point_coords is None and point_labels is None and mask_input is None):
                 raise ValueError(
@@ -222,7 +222,7 @@ class Session:
             boxes = _several(boxes)
         sizes = self.engine.sampler
         noise = latent_noise(
-            n=n,
+            n=hypotheses_of(n, eps),
             latent=sizes.latent,
             seed=seed,
             eps=eps,
@@ -370,6 +370,8 @@ def _room(n: int, side: int) -> tuple[Float32Array, Float32Array]:
 
 def _several(boxes: Any) -> Sequence[Any] | npt.NDArray[Any]:
     unmasked(boxes, "boxes")
+    if not isinstance(boxes, (Sequence, np.ndarray)) and hasattr(boxes, "__array__"):
+        boxes = to_host(boxes, "boxes")
     if (
         isinstance(boxes, (str, bytes))
         or not isinstance(boxes, (Sequence, np.ndarray))

@@ -52,6 +52,7 @@ class Source(ABC):
         fps: frames per second; 25 where the source does not say.
         length: number of frames, None where it is not known.
         reads_ahead: whether a thread of its own may read it.
+        live: frames come when they are made; others are there already, and can be asked for at any pace.
         patience: seconds that closing may wait for a read that is under way.
         silence: seconds without a frame that are an error; None where the source itself says when it has waited enough.
         remarks: what was wrong with frames that came all the same, in words; complete after the last frame.
@@ -64,6 +65,7 @@ class Source(ABC):
         self.fps = fps
         self.length = length
         self.reads_ahead = reads_ahead
+        self.live = False
         self.patience = _PATIENCE
         self.silence: float | None = None
         self.remarks: list[str] = []
@@ -76,18 +78,23 @@ class Source(ABC):
         """Free what the source holds, now or at the end of a read that is under way in another thread."""
 
 
+def is_url(source: Any) -> bool:
+    """Whether a source is named by a URL."""
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
 def open_source(source: Any) -> Source:
     """A source for a path (video file or folder of images), a camera index, a URL, or an iterable of images.
 
     Raises:
         TypeError: none of these.
-        ValueError: no such file, an empty folder, or something that is no video.
+        ValueError: no such file, an empty folder, one image, or something that is no video.
     """
     if isinstance(source, Source):
         return source
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return _camera(int(source))
-    if isinstance(source, str) and _URL.match(source):
+    if is_url(source):
         return _Container(source, live=True)
     if isinstance(source, (str, os.PathLike)):
         if not os.fspath(source):
@@ -99,6 +106,9 @@ def open_source(source: Any) -> Source:
             raise ValueError(f"expected a video file or a folder of images, came {path}: no such file")
         return _Container(str(path))
     if isinstance(source, Iterable) and not isinstance(source, bytes):
+        shape = list(getattr(source, "shape", ()))
+        if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+            raise ValueError(f"expected an iterable of images, came one image {shape}; give [image]")
         return _Iterable(source)
     raise TypeError(
         "expected a video file, a folder of images, a camera index, a URL or an iterable of images, "
@@ -123,7 +133,6 @@ class _Container(Source):
         if not self._container.streams.video:
             self._container.close()
             raise ValueError(f"{location}: expected a video, came a file without a video stream")
-        self._live = live
         self._reading = threading.Lock()
         self._undecodable = self._in_a_row = 0
         self._stream = self._container.streams.video[0]
@@ -131,6 +140,7 @@ class _Container(Source):
         self._stream.thread_type = "SLICE" if live else "AUTO"
         rate = self._stream.average_rate
         super().__init__(location, fps=float(rate) if rate else 25.0, length=self._stream.frames or None)
+        self.live = live
         if live:
             self.patience = _LIVE_PATIENCE
         if container_format:  # a driver waits for its camera whatever time limit FFmpeg was given
@@ -161,7 +171,7 @@ class _Container(Source):
                 seconds = float(frame.pts * self._stream.time_base)
                 start = seconds - now if start is None else start
                 now = seconds - start
-            if not self._live:
+            if not self.live:
                 times.append(now)
             if frame.is_corrupt:
                 first_damaged = first_damaged if damaged else index
@@ -175,7 +185,7 @@ class _Container(Source):
             self.remarks.append(
                 f"{self.name}: {damaged} of {index} frames are damaged, the first is frame {first_damaged}"
             )
-        if self._live and self._undecodable:
+        if self.live and self._undecodable:
             self.remarks.append(
                 f"{self.name}: {self._undecodable} frames could not be decoded and are left out"
             )
@@ -184,7 +194,7 @@ class _Container(Source):
             raise ValueError(f"{self.name}: the video breaks off after {index} frames: {words}") from error
         if index == 0:
             raise ValueError(f"{self.name}: expected a video with frames, came none that can be decoded")
-        if not self._live:
+        if not self.live:
             self._check_whole(np.array(times))
 
     def _decoded(self) -> Iterator[Any]:
@@ -205,7 +215,7 @@ class _Container(Source):
             # A file ends here; a stream goes on behind what was lost on its way.
             self._undecodable += 1
             self._in_a_row += 1
-            if not self._live or self._in_a_row == _MOST_UNDECODABLE:
+            if not self.live or self._in_a_row == _MOST_UNDECODABLE:
                 raise
             return []
         self._in_a_row = 0
@@ -277,6 +287,7 @@ class _Iterable(Source):
         length = len(images) if isinstance(images, Sized) else None
         # A caller's generator runs in the caller's thread, where it expects to be.
         super().__init__("the iterable", length=length, reads_ahead=False)
+        self.live = isinstance(images, Iterator)
         self._images = images
 
     def frames(self) -> Iterator[RawFrame]:

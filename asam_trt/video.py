@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,13 @@ from asam_trt.checks import integer
 from asam_trt.follow import Box, BoxFollower, box_around
 from asam_trt.geometry import Frame, box_corners
 from asam_trt.hypotheses import Hypotheses
-from asam_trt.noise import latent_noise, most_hypotheses
+from asam_trt.noise import hypotheses_of, latent_noise, most_hypotheses
 from asam_trt.prompt import Prompt
 from asam_trt.session import EncodedImage, Session
 from asam_trt.sources import RawFrame, Source, open_source
 from asam_trt.video_writer import VideoWriter, write_video
 
-__all__ = ["Track", "VideoFrame", "VideoSampler", "VideoWriter", "write_video"]
+__all__ = ["Track", "VideoFrame", "VideoRun", "VideoSampler", "VideoWriter", "write_video"]
 
 NOISE = ("kept", "redrawn")
 _ONLY = 0  # the object of a run that was asked about one
@@ -53,7 +55,7 @@ class VideoFrame:
         index: in the source, from 0; dropped frames are counted.
         time: seconds since the first frame.
         tracks: a `Track` for each object.
-        dropped: frames left out so far to stay live.
+        dropped: frames before this one that were left out to stay live.
         damaged: the decoder found errors in this frame's data.
         encode_ms, sample_ms: time that the image and the hypotheses of all objects took.
         encoded: for more questions about this frame, ``session.sample(image=frame.encoded, ...)``.
@@ -149,11 +151,46 @@ class _Encoded:
 
 @dataclass(eq=False)
 class _Run:
-    """What one run asks; `frame` is the place of its newest image in model space, None before the first."""
+    """What one run asks.
+
+    named: whether its objects have names. frame: the place of its newest image in model space, None before the first.
+    over: it has ended.
+    """
 
     objects: dict[Hashable, _Object]
     follow: bool
+    named: bool
     frame: Frame | None = None
+    over: bool = False
+
+
+class VideoRun(Iterator[tuple[VideoFrame, Any]]):
+    """Frames of one run with their hypotheses, in order; see `VideoSampler.run`.
+
+    ``close()``, or leaving a ``with`` block, ends its threads and closes the source, also before the first frame. So
+    does dropping the last reference.
+    """
+
+    def __init__(self, frames: Generator[tuple[VideoFrame, Any], None, None], source: Source) -> None:
+        self._frames = frames
+        self._source = source
+
+    def __next__(self) -> tuple[VideoFrame, Any]:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """End the run; there are no more frames."""
+        self._frames.close()
+        # A generator that was not begun has no end of its own.
+        self._source.close()
+
+    def __enter__(self) -> VideoRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class VideoSampler:
@@ -184,15 +221,21 @@ class VideoSampler:
         """Ask the newest run about something else from its next frame on; pixels of that frame.
 
         Args:
-            object: one of the run's objects, or a new one that joins them; the only one where the run was
+            object: one of the run's objects, or a new one that joins them; to be left out where the run was
                 started without ``objects``.
 
         Raises:
-            RuntimeError: there is no run yet.
-            TypeError, ValueError: a prompt that is none in these frames, or nothing to follow in a run that follows;
-                the run goes on as before. Before the first frame its size is not known, and the run says it then.
+            RuntimeError: there is no run yet, or it has ended.
+            TypeError, ValueError: a prompt that is none in these frames, nothing to follow in a run that follows, or
+                an object's name in a run without ``objects``; the run goes on as before. Before the first frame its
+                size is not known, and the run says it then.
         """
         run = self._run_under_way("set_prompt")
+        if object != _ONLY and not run.named:
+            raise ValueError(
+                f"expected no object in a run of one prompt, came {object!r}; start it by run(source, objects="
+                "{name: {'box': ...}}) to add others"
+            )
         prompt = _prompt(box, point_coords, point_labels, mask_input)
         if run.frame is not None:
             boxes_only = self._session.engine.preprocessing.boxes_only
@@ -203,7 +246,7 @@ class VideoSampler:
         """Ask the newest run no more about an object, from its next frame on.
 
         Raises:
-            RuntimeError: there is no run yet.
+            RuntimeError: there is no run yet, or it has ended.
             ValueError: no such object, or the last one.
         """
         objects = self._run_under_way("remove").objects
@@ -224,7 +267,7 @@ class VideoSampler:
         point_labels: npt.ArrayLike | None = None,
         mask_input: npt.ArrayLike | None = None,
         objects: Mapping[Any, Mapping[str, Any]] | None = None,
-        n: int = 32,
+        n: int | None = None,
         seed: int = 0,
         eps: npt.ArrayLike | None = None,
         temperature: float = 1.0,
@@ -233,13 +276,13 @@ class VideoSampler:
         follow: bool = False,
         realtime: bool = False,
         read_ahead: int = 4,
-    ) -> Iterator[tuple[VideoFrame, Any]]:
+    ) -> VideoRun:
         """Yield every frame with its hypotheses.
 
         Files, folders, cameras and streams are decoded in one thread and encoded in another, while the caller
         samples and uses the frame before; both threads end with the generator. At most ``read_ahead`` decoded
         frames and one encoded frame wait at any time. An iterable runs in the caller's thread, one frame
-        after the other.
+        after the other, unless the run is ``realtime``.
 
         Args:
             source: a video file, a folder of images in natural order, a camera index, a URL (rtsp://, http://),
@@ -252,7 +295,8 @@ class VideoSampler:
             follow: move the box of each object with its consensus mask until it is lost. Without a box, that
                 of the first consensus mask is followed.
             realtime: leave out frames that come while another is worked on, and count them. The frame that is
-                worked on is the newest: it is encoded when it is wanted, not ahead.
+                worked on is the newest: it is encoded when it is wanted, not ahead. The frames of a file, a folder
+                or a list come at their times, as from a camera.
             read_ahead: decoded frames that may wait.
 
         Raises:
@@ -269,18 +313,27 @@ class VideoSampler:
         if not 1 <= integer(read_ahead, "read_ahead") <= 1024:
             raise ValueError(f"expected read_ahead from 1 to 1024 frames, came {read_ahead}")
         sizes = self._session.engine.sampler
-        options: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "latents": latents}
+        options: dict[str, Any] = {
+            "n": hypotheses_of(n, eps),
+            "seed": seed,
+            "temperature": temperature,
+            "latents": latents,
+        }
         drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.side), **options)
         one = _prompt(box, point_coords, point_labels, mask_input)
-        run = _Run(_asked(one, objects, follow), follow)
+        run = _Run(_asked(one, objects, follow), follow, named=objects is not None)
         sampling = {**options, "seed": int(seed)} if noise == "redrawn" else {"eps": drawn}
-        stream = self._run(open_source(source), run, sampling, realtime, read_ahead, objects is not None)
+        opened = open_source(source)
         self._newest = run
-        return stream
+        return VideoRun(self._run(opened, run, sampling, realtime, read_ahead), opened)
 
     def _run_under_way(self, name: str) -> _Run:
         if self._newest is None:
             raise RuntimeError(f"expected a run first: call run(source, ...) before {name}(...)")
+        if self._newest.over:
+            raise RuntimeError(
+                f"expected a run under way, came {name}(...) after its end; call run(source, ...)"
+            )
         return self._newest
 
     def _run(
@@ -290,11 +343,13 @@ class VideoSampler:
         sampling: dict[str, Any],
         realtime: bool,
         read_ahead: int,
-        several: bool,
-    ) -> Iterator[tuple[VideoFrame, Any]]:
+    ) -> Generator[tuple[VideoFrame, Any], None, None]:
         stages: list[Ahead[Any]] = []
+        stopped = threading.Event()
         try:
             frames: Iterator[RawFrame] = source.frames()
+            if realtime and not source.live:
+                frames = _at_their_times(frames, stopped)
             if source.reads_ahead or realtime:
                 decoding: Ahead[RawFrame] = Ahead(
                     frames, depth=read_ahead, newest=realtime, silence=source.silence, name="asam-decode"
@@ -305,12 +360,14 @@ class VideoSampler:
             if source.reads_ahead and not realtime:
                 stages.append(Ahead(encoded, depth=1, name="asam-encode"))
                 encoded = iter(stages[1])
-            for item in encoded:
-                frame, found = self._frame(item, run, sampling, stages[0].dropped if stages else 0)
-                yield frame, found if several else next(iter(found.values()))
+            for count, item in enumerate(encoded):
+                frame, found = self._frame(item, run, sampling, item.raw.index - count if realtime else 0)
+                yield frame, found if run.named else next(iter(found.values()))
             for remark in source.remarks:
                 warnings.warn(remark, RuntimeWarning, stacklevel=2)
         finally:
+            run.over = True
+            stopped.set()
             for stage in stages:
                 stage.stop()
             for stage in stages:
@@ -352,6 +409,15 @@ class VideoSampler:
             encoded=item.image,
         )
         return frame, found
+
+
+def _at_their_times(frames: Iterator[RawFrame], stopped: threading.Event) -> Iterator[RawFrame]:
+    """The frames of a recording as a camera would give them."""
+    start = time.perf_counter()
+    for frame in frames:
+        if stopped.wait(max(0.0, start + frame.time - time.perf_counter())):
+            return
+        yield frame
 
 
 def _in_time(frames: Iterable[RawFrame], source: Source) -> Iterator[RawFrame]:

@@ -19,6 +19,7 @@ from asam_trt.geometry import as_image
 
 # While it is written the file consists of whole fragments; closing turns it into a plain MP4.
 _MP4_OPTIONS = {"movflags": "+hybrid_fragmented"}
+_TICKS = 60_000  # of time, a second: all usual rates are whole numbers of them; MPEG-4 has 16 bits for it
 _KEY_FRAME_EVERY = 50  # frames; each begins a fragment, and a seek lands on one
 _CODECS = ("libx264", "libopenh264", "mpeg4")
 
@@ -51,14 +52,19 @@ class VideoWriter:
             raise ValueError(f"expected quality from 0 to 51, came {quality}")
         self.frames = 0
         self._rate = Fraction(float(fps)).limit_denominator(1001)
+        self._interval = max(1, round(_TICKS / self._rate))
+        self._last = -1  # time of the newest frame, in ticks
         self._quality = quality
         self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
         self._container: Any = None
         self._stream: Any = None
         self._size = (0, 0)
 
-    def add(self, image: Any) -> None:
+    def add(self, image: Any, time: float | None = None) -> None:
         """Append one frame, uint8 or float [H, W, 3]; all of one size.
+
+        Args:
+            time: when it is shown, seconds; None is a frame's time after the one before.
 
         Raises:
             ValueError: a size other than the first frame's, or one that the encoder refuses.
@@ -71,11 +77,16 @@ class VideoWriter:
             self._open(array.shape[0], array.shape[1])
         if array.shape[:2] != self._size:
             raise ValueError(f"expected frames {[*self._size, 3]} as the first, came {list(array.shape)}")
+        if time is not None:
+            wanted = round(number(time, "time") * _TICKS)
+        else:
+            wanted = self._last + self._interval if self.frames else 0
+        self._last = max(wanted, self._last + 1)
         # 4:2:0 video has even sides; a repeated edge is not seen.
         even = np.pad(array, [(0, self._size[0] % 2), (0, self._size[1] % 2), (0, 0)], mode="edge")
         with self._named():
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-            frame.pts = self.frames
+            frame.pts, frame.time_base = self._last, Fraction(1, _TICKS)
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         self.frames += 1
@@ -131,10 +142,14 @@ class VideoWriter:
         self._container = av.open(str(self._temporary), "w", options=options)
         codec = next(name for name in _CODECS if name in av.codecs_available)
         self._stream = self._container.add_stream(codec, rate=self._rate)
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)
         self._size = (h, w)
         self._stream.width, self._stream.height = w + w % 2, h + h % 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.gop_size = _KEY_FRAME_EVERY
+        self._stream.max_b_frames = (
+            0  # frames are stored as they are shown: a file says its length by the last one
+        )
         if codec == "libx264":
             self._stream.options = {"crf": str(self._quality), "preset": "superfast"}
         else:

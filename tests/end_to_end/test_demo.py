@@ -39,6 +39,17 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(np.load(tmp_path / "photo.npz")["scores"]) == 32
 
 
+def test_the_photo_is_read_first_and_turned_upright(tmp_path: Path) -> None:
+    settings = demo.Settings(output=tmp_path / "out", photo=tmp_path / "none.jpg", box=(1, 2, 30, 40))
+    with pytest.raises(ValueError, match=r"none\.jpg: expected a readable image file"):
+        demo.run(settings)
+    assert not settings.output.exists()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
+    assert demo.inputs.photo(tmp_path / "turned.jpg").shape == (30, 20, 3)
+
+
 def test_photo_and_box_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--photo", str(tmp_path / "x.png"), "--output", str(tmp_path)]) == 2
     assert "--photo and --box together" in capsys.readouterr().err

@@ -19,6 +19,8 @@ from PIL import Image
 
 from asam.assets import NANO
 from asam.cli import main
+from asam_trt.sources import open_source
+from asam_trt.video import VideoWriter
 
 BOX = ["--box", "10", "8", "60", "45"]
 
@@ -322,6 +324,28 @@ def test_video_follows_several_objects(engine: Path, still: Path, tmp_path: Path
         assert plot.height == 2 * 320
     with av.open(str(out / "overlay.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 3
+
+
+def test_a_folder_may_have_a_number_for_a_name(
+    engine: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    still.rename(tmp_path / "2024")
+    assert main(["video", "2024", "--engine", str(engine), *BOX, "--n", "2", "--frames", "2"]) == 0
+    assert (tmp_path / "outputs" / "video" / "2024" / "overlay.mp4").is_file()
+
+
+def test_the_overlay_keeps_the_times_of_the_frames(engine: Path, tmp_path: Path, image: np.ndarray) -> None:
+    times = [0.0, 0.04, 0.5, 0.54]
+    with VideoWriter(tmp_path / "uneven.mp4", 25) as writer:
+        for seconds in times:
+            writer.add(image, seconds)
+    words = ["--engine", str(engine), *BOX, "--n", "2", "--output", str(tmp_path / "out")]
+    assert main(["video", str(tmp_path / "uneven.mp4"), *words]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "areas.csv").open()))
+    shown = [frame.time for frame in open_source(tmp_path / "out" / "overlay.mp4").frames()]
+    np.testing.assert_allclose([float(row["time_s"]) for row in rows], times, atol=2e-3)
+    np.testing.assert_allclose(shown, times, atol=2e-3)
 
 
 def test_video_tells_how_long_it_took(

@@ -67,6 +67,15 @@ def test_every_kind_of_image_gives_the_same_array() -> None:
     np.testing.assert_array_equal(as_image(Image.fromarray(grey)), np.stack([grey] * 3, axis=2))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_white(mode: str) -> None:
+    picture = Image.new("RGBA", (6, 4), (0, 0, 0, 0))
+    picture.paste((20, 20, 20, 255), (0, 0, 3, 4))
+    found = as_image(picture.convert(mode))
+    assert (found[:, 3:] == 255).all()
+    assert (found[:, :3] == 20).all()
+
+
 def test_dlpack_alone_is_enough() -> None:
     class Wrapped:
         def __init__(self, tensor: torch.Tensor) -> None:

@@ -220,6 +220,7 @@ class TestSaving:
             x, y, w, h = annotation["bbox"]
             assert mask[y : y + h, x : x + w].sum() == mask.sum() == annotation["area"]
             assert w * h == 0 or mask[y].any()
+            assert annotation["iscrowd"] == 0
 
     def test_polygons(self, discs: Any, tmp_path: Path) -> None:
         hyp = discs(RADII)

@@ -65,7 +65,7 @@ def test_masks_differ_on_the_boundary_only(case: tuple[np.ndarray, Frame]) -> No
 
 
 def test_is_as_near_the_exact_resize_as_sam_itself() -> None:
-    """SAM's masks are not the same to the last pixel on every processor either: both round, by as much as each other."""
+    """SAM's own masks are not the same to the last pixel on every processor: both round, by as much as each other."""
     generator = torch.Generator().manual_seed(0)
     ours, theirs, flipped, pixels = [], [], 0, 0
     for h, w, side in SIZES:

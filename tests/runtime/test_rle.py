@@ -33,6 +33,14 @@ def test_masks_come_back(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(rle.decode(rle.encode(mask)), mask)
 
 
+def test_every_form_of_pycocotools_is_read() -> None:
+    mask, counts = KNOWN[2]
+    for form in (counts, counts.encode(), [0, 1, 4, 1, 4, 1, 4, 1]):
+        np.testing.assert_array_equal(rle.decode({"size": [4, 4], "counts": form}), mask)
+    with pytest.raises(TypeError, match="counts as str, bytes or a list"):
+        rle.decode({"size": [4, 4], "counts": 3})
+
+
 def test_runs_that_do_not_fill_the_mask_are_refused() -> None:
     with pytest.raises(ValueError, match="fill 3 x 3"):
         rle.decode({"size": [3, 3], "counts": "<"})

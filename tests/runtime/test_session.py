@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import asam
 import asam_trt
@@ -75,12 +76,23 @@ def test_noise_and_temperature(session: asam_trt.Session, image: np.ndarray) -> 
     np.testing.assert_array_equal(means.logits[0], means.logits[1])
 
 
+def test_an_image_that_is_filled_anew_leaves_the_encoded_one_alone(
+    session: asam_trt.Session, image: np.ndarray
+) -> None:
+    buffer = image.copy()
+    encoded = session.set_image(buffer)
+    buffer[:] = 0
+    np.testing.assert_array_equal(encoded.image, image)
+    np.testing.assert_array_equal(session.sample(box=BOX, n=1).image, image)
+
+
 def test_several_boxes_are_several_calls(session: asam_trt.Session, image: np.ndarray) -> None:
     session.set_image(image)
     boxes = [BOX, (0, 0, 20, 20), (30, 30, 80, 50)]
     for one, box in zip(session.sample(boxes=boxes, n=3), boxes, strict=True):
         same(one, session.sample(box=box, n=3))
     assert len(session.sample(boxes=np.array(boxes), n=1)) == 3
+    assert len(session.sample(boxes=torch.tensor(boxes), n=1)) == 3  # type: ignore[arg-type]
 
 
 def test_results_do_not_depend_on_threads(engine: Path, image: np.ndarray) -> None:

@@ -116,7 +116,7 @@ def test_closing_does_not_wait_for_a_silent_server(session: asam_trt.Session, sc
         wait_until(lambda: live.sent == 60)
         time.sleep(0.1)
         start = time.monotonic()
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         assert time.monotonic() - start < 1.9  # the time limit is 10
     wait_until(lambda: own_threads() == [])  # its connection has ended with the server
 
@@ -126,7 +126,7 @@ def test_closing_in_the_middle_ends_the_threads(session: asam_trt.Session, schem
         for realtime in (False, True):
             stream = VideoSampler(session).run(live.url, box=BOX, n=1, realtime=realtime)
             next(stream)
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
             wait_until(lambda: own_threads() == [])
 
 

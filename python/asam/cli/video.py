@@ -148,8 +148,9 @@ def run(args: Args) -> int:
     asked = _objects(args)
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points, args.boxes)
-    source = open_source(int(args.source) if args.source.isdigit() else args.source)
-    name = "camera" + args.source if args.source.isdigit() else Path(args.source.rstrip("/")).stem
+    camera = args.source.isdecimal() and args.source.isascii() and not Path(args.source).exists()
+    source = open_source(int(args.source) if camera else args.source)
+    name = "camera" + args.source if camera else Path(args.source.rstrip("/")).stem
     out = args.output or numbered(Path("outputs") / "video" / name)
     console = Console()
     log = _Log()
@@ -227,7 +228,7 @@ def _loop(
             log.times.append((frame.encode_ms, frame.sample_ms))
             picture = _picture(frame, objects, modes, colours, _notes(frame, log))
             table.writerows(rows)
-            video.add(picture)
+            video.add(picture, frame.time)
             for viewer in viewers:
                 viewer.log(frame, objects)
             log.rows += rows
@@ -249,7 +250,7 @@ def _loop(
                 _say_lost(frame, lost, console)
                 if len(lost) == len(frame.tracks) or count == args.frames:
                     break
-    stream.close()  # type: ignore[attr-defined]  # a generator: its threads end here
+    stream.close()
     for remark in source.remarks:
         console.print(remark, highlight=False, soft_wrap=True)
 

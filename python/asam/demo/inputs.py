@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from asam.data import Sample, SyntheticVideo
+from asam_trt.geometry import as_image
+from asam_trt.pictures import open_picture
 
 PHOTO_BOX = (56.0, 2.0, 182.0, 68.0)  # around two of the coins, pixels
 VIDEO_SEEDS = {"nested": 2, "pair": 2, "fuzzy": 2}
@@ -32,12 +34,14 @@ def coins() -> npt.NDArray[np.uint8]:
     return image[150:303, 200:384]
 
 
-def photo(path: Path | None) -> npt.NDArray[np.uint8]:
-    """The user's photo, or part of scikit-image's coins."""
-    if path is None:
-        return coins()
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+def photo(path: Path | None) -> npt.NDArray[Any]:
+    """The user's photo, or part of scikit-image's coins.
+
+    Raises:
+        ValueError: a file that is no image.
+        TypeError: an image of more than 8 bits.
+    """
+    return coins() if path is None else as_image(open_picture(path))
 
 
 def scenes(size: int) -> list[list[Sample]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -62,11 +63,12 @@ def run(settings: Settings) -> Path:
     console = Console()
     output = settings.output
     check_targets(output, _RESULTS, () if settings.photo is None else (settings.photo,))
+    photo = inputs.photo(settings.photo)
     output.mkdir(parents=True, exist_ok=True)
     engine = _engine(settings, console)
     with asam_trt.Session(engine) as session:
         console.print(f"engine: {session!r}", highlight=False, soft_wrap=True)
-        sections = [_photo(session, settings, console)]
+        sections = [_photo(session, photo, settings, console)]
         sections += [_video(session, settings, console)]
         report = _judge(session, settings, console)
     speed = sections[1].numbers
@@ -107,8 +109,9 @@ def _train(settings: Settings, console: Console) -> Path:
     return train(model, training, validation=validation, output=folder, config=replace(_TRAIN, workers=1))
 
 
-def _photo(session: asam_trt.Session, settings: Settings, console: Console) -> Figure:
-    image = inputs.photo(settings.photo)
+def _photo(
+    session: asam_trt.Session, image: npt.NDArray[Any], settings: Settings, console: Console
+) -> Figure:
     session.set_image(image)
     hypotheses = session.sample(box=settings.box, n=settings.n, seed=settings.seed)
     modes = hypotheses.modes()
