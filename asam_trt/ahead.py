@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_running: set[Ahead[Any] | Behind[Any]] = set()  # those whose thread has not ended
+_PATIENCE_AT_EXIT = 10.0  # seconds, all threads together
 
 
 class _End:
@@ -44,6 +49,7 @@ class Ahead(Generic[T]):
         self._queue: queue.Queue[T | _End] = queue.Queue(1 if newest else depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(items,), name=name, daemon=True)
+        _running.add(self)
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
@@ -84,6 +90,7 @@ class Ahead(Generic[T]):
         finally:
             if isinstance(items, Generator):
                 items.close()
+            _running.discard(self)
         self._put(end)
 
     def _put(self, item: T | _End) -> None:
@@ -117,9 +124,11 @@ class Behind(Generic[T]):
 
     def __init__(self, work: Callable[[T], None], *, depth: int = 1, name: str) -> None:
         self._work = work
+        self._stopped = False
         self._error: BaseException | None = None
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        _running.add(self)
         self._thread.start()
 
     def put(self, item: T) -> None:
@@ -138,14 +147,32 @@ class Behind(Generic[T]):
         if error is None:
             self._raise()
 
+    def stop(self) -> None:
+        """Work on nothing that waits; an item that is being worked on is finished."""
+        self._stopped = True
+        with contextlib.suppress(queue.Full):  # then what waits there wakes the thread
+            self._queue.put_nowait(_End())
+
     def _run(self) -> None:
-        while not isinstance(item := self._queue.get(), _End):
+        while not isinstance(item := self._queue.get(), _End) and not self._stopped:
             if self._error is None:
                 try:
                     self._work(item)
                 except BaseException as error:  # handed to whoever gave the item
                     self._error = error
+        _running.discard(self)
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Leave no thread to the end of the interpreter, which would end it in the middle of native code."""
+    running = [one for one in list(_running) if one._thread.is_alive()]  # after a fork they are the parent's
+    for one in running:
+        one.stop()
+    end = time.monotonic() + _PATIENCE_AT_EXIT
+    for one in running:
+        one._thread.join(max(0.0, end - time.monotonic()))

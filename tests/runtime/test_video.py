@@ -271,8 +271,8 @@ class TestAhead:
         assert list(ahead) == []
 
     def test_everything_comes_in_order_and_ends_for_good(self) -> None:
-        ahead = Ahead(iter(range(50)), depth=2, name="asam-test")
-        assert list(ahead) == list(range(50))
+        ahead = Ahead(iter(range(200)), depth=2, name="asam-test")
+        assert list(ahead) == list(range(200))
         assert list(ahead) == []
         ahead.stop()
         ahead.join()
@@ -317,6 +317,34 @@ class TestAhead:
         for stage in (first, second):
             stage.join()
         assert own_threads() == []
+
+
+def ends_well(script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_script_may_end_while_a_thread_is_ahead_in_native_code(engine: Path) -> None:
+    ends_well(f"""
+import asam_trt, numpy as np
+from asam_trt.ahead import Ahead
+session = asam_trt.Session({str(engine)!r}, threads=2)
+session.set_image(np.zeros((48, 80, 3), np.uint8))
+found = (session.sample(box={BOX}, n=200, seed=i) for i in range(200))
+next(iter(Ahead(found, name="asam-test")))
+""")
+
+
+def test_what_is_worked_on_is_finished_when_a_script_ends() -> None:
+    script = """
+import time
+from asam_trt.ahead import Behind
+behind = Behind(lambda item: (time.sleep(0.3), print(item)), name="asam-test")
+behind.put("first")
+behind.put("second")
+"""
+    assert ends_well(script) == "first\n"
 
 
 class TestSampler:
