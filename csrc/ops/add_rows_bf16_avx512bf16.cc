@@ -13,7 +13,7 @@ void add_rows_bf16_avx512bf16(const float* x, int64_t rows, int64_t n, const flo
     const float* add = row + r % row_count * n;
     for (int64_t i = 0; i < n; i += 16) {
       const F sum = simd::load_first(x + i, n - i) + simd::load_first(add + i, n - i);
-      simd::store_first_bf16(y + i, simd::max<16>(sum, floor), n - i);
+      simd::store_first_bf16(y + i, simd::max<16>(floor, sum), n - i);
     }
   }
 }

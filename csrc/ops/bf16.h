@@ -13,7 +13,7 @@ using Bf16 = uint16_t;
 // The AVX512-BF16 version takes subnormal numbers for zero, as that instruction does.
 //
 // inputs
-//   x  [count], finite
+//   x  [count]
 // outputs
 //   y  [count]
 using ToBf16Fn = void (*)(const float* x, int64_t count, Bf16* y);

@@ -21,7 +21,7 @@ struct Finish {
     const int64_t left = out - column;
     if (epilogue.bias) x += simd::load_first(epilogue.bias + row % epilogue.bias_rows * out + column, left);
     if (epilogue.residual) x += simd::load_first(epilogue.residual + row * c.wide_stride + column, left);
-    if (epilogue.relu) x = simd::max<16>(x, F{});
+    if (epilogue.relu) x = simd::max<16>(F{}, x);
     if (epilogue.gelu) x = simd::gelu<16>(x);
     if (c.wide) simd::store_first(c.wide + row * c.wide_stride + column, x, left);
     if (c.narrow) simd::store_first_bf16(c.narrow + row * c.narrow_stride + column, x, left);

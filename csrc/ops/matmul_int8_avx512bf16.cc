@@ -27,7 +27,7 @@ struct Finish {
     x *= simd::splat<16>(a.scale[row]) * simd::load<16>(w.scale + column);
     if (epilogue.bias) x += simd::load_first(epilogue.bias + row % epilogue.bias_rows * w.out + column, left);
     if (epilogue.residual) x += simd::load_first(epilogue.residual + row * c_stride + column, left);
-    if (epilogue.relu) x = simd::max<16>(x, F{});
+    if (epilogue.relu) x = simd::max<16>(F{}, x);
     if (epilogue.gelu) x = simd::gelu<16>(x);
     simd::store_first(c + row * c_stride + column, x, left);
   }

@@ -67,14 +67,14 @@ ASAM_INLINE void matmul_finish(const float* sums, int64_t height, const Epilogue
       if (j + Lanes <= out) {
         if (bias) x += load<Lanes>(bias + j);
         if (residual) x += load<Lanes>(residual + j);
-        if (epilogue.relu) x = max<Lanes>(x, Float<Lanes>{});
+        if (epilogue.relu) x = max<Lanes>(Float<Lanes>{}, x);
         if (epilogue.gelu) x = gelu<Lanes>(x);
         store<Lanes>(c + r * c_stride + j, x);
       } else {
         const int64_t count = out - j;
         if (bias) x += load_part<Lanes>(bias + j, count);
         if (residual) x += load_part<Lanes>(residual + j, count);
-        if (epilogue.relu) x = max<Lanes>(x, Float<Lanes>{});
+        if (epilogue.relu) x = max<Lanes>(Float<Lanes>{}, x);
         if (epilogue.gelu) x = gelu<Lanes>(x);
         store_part<Lanes>(c + r * c_stride + j, x, count);
       }

@@ -12,10 +12,11 @@ namespace asam {
 inline constexpr float kLeastRange = 1e-30f;  // of a row that is not taken for zeros
 
 // inputs
-//   x      [n], finite
+//   x      [n]
 // outputs
 //   y      [n]
-//   scale  one number, 1 for a row of zeros or of numbers so small that 255 / range overflows
+//   scale  one number, 1 for a row of zeros or of numbers so small that 255 / range overflows, NaN for one
+//          that holds NaN or infinity: what is multiplied by it is NaN then, as of other products
 //   zero   one number, 0 .. 255
 // Every version gives the same bits.
 using QuantiseRowFn = void (*)(const float* x, int64_t n, uint8_t* y, float* scale, int32_t* zero);

@@ -6,6 +6,12 @@
 namespace asam {
 
 void quantise_row_ref(const float* x, int64_t n, uint8_t* y, float* scale, int32_t* zero) {
+  if (!std::all_of(x, x + n, [](float one) { return std::isfinite(one); })) {
+    std::fill_n(y, n, uint8_t{0});
+    *scale = NAN;
+    *zero = 0;
+    return;
+  }
   float low = 0.0f, high = 0.0f;
   for (int64_t i = 0; i < n; ++i) {
     low = std::min(low, x[i]);

@@ -52,11 +52,13 @@ ASAM_INLINE void store_part(float* p, Float<Lanes> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = v[i];
 }
 
+// b where either is NaN, in one instruction: what may be NaN and has to stay so comes second.
 template <int Lanes>
 ASAM_INLINE Float<Lanes> max(Float<Lanes> a, Float<Lanes> b) {
   return a > b ? a : b;
 }
 
+// As max.
 template <int Lanes>
 ASAM_INLINE Float<Lanes> min(Float<Lanes> a, Float<Lanes> b) {
   return a < b ? a : b;
@@ -73,21 +75,12 @@ ASAM_INLINE float sum(Float<Lanes> v) {
   return part[0];
 }
 
-template <int Lanes>
-ASAM_INLINE float max_of(Float<Lanes> v) {
-  float part[Lanes];
-  __builtin_memcpy(part, &v, sizeof v);
-  float top = part[0];
-  for (int i = 1; i < Lanes; ++i) top = part[i] > top ? part[i] : top;
-  return top;
-}
-
-// e^x for x <= 88; x = n ln 2 + r, |r| <= ln 2 / 2, e^r by its series to r^7 (truncation 5e-9, below half an
-// ulp).
+// e^x for x <= 88, NaN for NaN; x = n ln 2 + r, |r| <= ln 2 / 2, e^r by its series to r^7 (truncation 5e-9,
+// below half an ulp).
 template <int Lanes>
 ASAM_INLINE Float<Lanes> exp(Float<Lanes> x) {
   using F = Float<Lanes>;
-  x = max<Lanes>(x, splat<Lanes>(-87.0f));      // the smallest result that is not subnormal
+  x = max<Lanes>(splat<Lanes>(-87.0f), x);      // the smallest result that is not subnormal
   const F rounder = splat<Lanes>(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const F n = (x * 1.44269504f + rounder) - rounder;
   const F r = (x - n * 0.693359375f) - n * -2.12194440e-4f;  // ln 2 in two parts, n times the first is exact
@@ -110,7 +103,7 @@ ASAM_INLINE Float<Lanes> exp(Float<Lanes> x) {
 template <int Lanes>
 ASAM_INLINE Float<Lanes> erf(Float<Lanes> x) {
   using F = Float<Lanes>;
-  x = min<Lanes>(max<Lanes>(x, splat<Lanes>(-4.0f)), splat<Lanes>(4.0f));
+  x = min<Lanes>(splat<Lanes>(4.0f), max<Lanes>(splat<Lanes>(-4.0f), x));
   const F t = x * x;
   F p = splat<Lanes>(1.975972007304e-06f);
   p = p * t + 2.874624377533e-04f;

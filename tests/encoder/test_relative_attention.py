@@ -97,6 +97,18 @@ def test_sharp_scores(version: str, who: str) -> None:
     np.testing.assert_allclose(found, padded_window(**given, wide=3), atol=2e-3)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ["q", "k", "v", "table_h", "table_w", "padded_key", "padded_value"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_so(version: str, name: str, value: float) -> None:
+    for place in (0, 3, -1):
+        given = inputs(4, 3, 6, 16)
+        given[name].reshape(-1)[place] = value
+        got, want = (_ops.relative_attend(**given, wide=3, version=one) for one in (version, "reference"))
+        # Where a whole rectangle of padded cells has no weight, the sum over it may be lost as well.
+        assert not (np.isfinite(got) & ~np.isfinite(want)).any()
+
+
 def test_wrong_arguments() -> None:
     given = inputs(4, 3, 6, 8)
     for change, text in (

@@ -106,6 +106,43 @@ def test_layer_norm(version: str, n: int, with_gelu: bool) -> None:
     np.testing.assert_array_equal(narrow_plus, bits(wide + plus[np.arange(5) % 2]))
 
 
+def assert_same_are_finite(got: Array, want: Array) -> None:
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+
+
+@pytest.mark.parametrize("spoiler", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 33])
+def test_what_is_not_finite_stays_so(version: str, spoiler: float, n: int) -> None:
+    for place in {0, n // 2, n - 1}:
+        x = draw(3, n)
+        x[1, place] = spoiler
+        w, row = draw(n, n, seed=1), draw(2, n, seed=2)
+        np.testing.assert_array_equal(
+            np.isnan(value(_ops.to_bf16(x.ravel(), version=version))), np.isnan(x.ravel())
+        )
+        for activation in ({}, {"relu": True}, {"gelu": True}):
+            for given in ({"a": bits(x)}, {"a": bits(draw(3, n)), "residual": x}):
+                got, want = (
+                    _ops.matmul_bf16(weight=w, **given, **activation, version=one)
+                    for one in (version, "reference")
+                )
+                assert_same_are_finite(got[0], want[0])
+                assert_same_are_finite(value(got[1]), value(want[1]))
+        for relu in (False, True):
+            got, want = (_ops.add_rows_bf16(x, row, relu=relu, version=one) for one in (version, "reference"))
+            assert_same_are_finite(value(got), value(want))
+        for gelu in (False, True):
+            got, want = (
+                _ops.layer_norm_bf16(x, row[0], row[1], 1e-5, row, gelu=gelu, version=one)
+                for one in (version, "reference")
+            )
+            for one, other in zip(got, want, strict=True):
+                assert_same_are_finite(
+                    one if one.dtype == np.float32 else value(one),
+                    other if other.dtype == np.float32 else value(other),
+                )
+
+
 def test_wrong_arguments(version: str) -> None:
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul_bf16(bits(draw(2, 3)), draw(4, 2), version=version)

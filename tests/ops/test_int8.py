@@ -94,6 +94,32 @@ def test_the_largest_sums_are_exact(version: str) -> None:
 
 
 @every_version
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 33])
+def test_what_is_not_finite_stays_so(version: str, value: float, n: int) -> None:
+    w = draw(n, 20, seed=1)
+    for place in {0, n // 2, n - 1}:
+        x = draw(3, n)
+        x[1, place] = value
+        a, scale, zero = _ops.quantise_rows(x, version=version)
+        np.testing.assert_array_equal(np.isnan(scale), [False, True, False])
+        np.testing.assert_array_equal(a[1], 0)
+        assert zero[1] == 0
+        for activation in ({}, {"relu": True}, {"gelu": True}):
+            got = _ops.matmul_int8(a, scale, zero, w, **activation, version=version)
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(scale)[:, None].repeat(20, axis=1))
+
+
+@every_version
+def test_relu_keeps_a_residual_that_is_not_finite(version: str) -> None:
+    a, scale, zero = _ops.quantise_rows(draw(3, 8))
+    residual = draw(3, 20)
+    residual[0, [0, 17]], residual[2, 5] = np.nan, np.inf
+    got = _ops.matmul_int8(a, scale, zero, draw(8, 20), residual=residual, relu=True, version=version)
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(residual))
+
+
+@every_version
 def test_wrong_arguments(version: str) -> None:
     a, scale, zero = _ops.quantise_rows(draw(2, 3))
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):

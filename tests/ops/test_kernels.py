@@ -128,6 +128,45 @@ def test_attention_with_sharp_scores(version: str) -> None:
     np.testing.assert_allclose(got, attention(q, k, v, 2), atol=1e-3)
 
 
+NOT_NUMBERS = [np.nan, np.inf, -np.inf]
+
+
+def assert_same_are_finite(got: Array, want: Array) -> None:
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS)
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 33])
+def test_what_is_not_finite_stays_so(version: str, value: float, n: int) -> None:
+    for place in {0, n // 2, n - 1}:
+        x = draw(3, n)
+        x[1, place] = value
+        weight, bias, w = draw(n, seed=1), draw(n, seed=2), draw(n, n, seed=3)
+        for activation in ({}, {"relu": True}, {"gelu": True}):
+            for given in ({"a": x, "weight": w}, {"a": draw(3, n), "weight": w, "residual": x}):
+                got, want = (
+                    _ops.matmul(**given, **activation, version=one) for one in (version, "reference")
+                )
+                assert_same_are_finite(got, want)
+        for run in (
+            lambda one, x=x: _ops.gelu(x.ravel(), version=one),
+            lambda one, x=x, w=weight, b=bias: _ops.layer_norm(x, w, b, 1e-5, version=one),
+            lambda one, x=x, h=weight: _ops.dot_rows(x, h, version=one),
+        ):
+            assert_same_are_finite(run(version), run("reference"))
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS)
+@pytest.mark.parametrize("where", range(3), ids=["q", "k", "v"])
+def test_attention_to_what_is_not_finite(version: str, value: float, where: int) -> None:
+    for keys in (1, 2, 17):
+        for key in {0, keys // 2, keys - 1}:
+            q, k, v = draw(keys, 16), draw(keys, 16, seed=1), draw(keys, 16, seed=2)
+            (q, k, v)[where][key, 3] = value
+            got, want = (_ops.attend(q, k, v, 2, version=one) for one in (version, "reference"))
+            assert_same_are_finite(got, want)
+
+
 def test_wrong_arguments(version: str) -> None:
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul(draw(2, 3), draw(4, 2), version=version)
