@@ -112,6 +112,7 @@ void columns(const Bf16* a, int64_t a_stride, int64_t rows, int64_t in, const Bf
 
 void matmul_bf16_avx512bf16(const Bf16* a, int64_t a_stride, int64_t rows, const PackedView<Bf16>& w,
                             const Epilogue& epilogue, const Bf16Result& c) {
+  if (rows == 0) return;
   const int64_t in = w.in(), out = w.out(), pairs = (in + 1) / 2;
   const Finish finish{epilogue, c, out};
   for (int64_t start = 0; start < out; start += PackedBf16Matrix::kPanel) {

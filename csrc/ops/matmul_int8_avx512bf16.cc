@@ -113,6 +113,7 @@ void columns(int64_t rows, const int8_t* panel, const int8_t* next, int64_t colu
 
 void matmul_int8_avx512bf16(const QuantisedRows& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
                             float* c, int64_t c_stride) {
+  if (rows == 0) return;
   const Finish finish{a, w, epilogue, c, c_stride};
   const int64_t padded = PackedInt8Matrix::padded(w.in);
   for (int64_t start = 0; start < w.out; start += PackedInt8Matrix::kPanel) {

@@ -110,6 +110,7 @@ ASAM_INLINE void matmul_kernel(const float* a, int64_t a_stride, int64_t rows, c
   constexpr int64_t kWidth = Lanes * Vecs;
   constexpr int kNarrow = PackedMatrix::kPanelStep / Lanes;  // vectors in a narrow panel
   static_assert(PackedMatrix::kPanel % kWidth == 0);
+  if (rows == 0) return;
   const int64_t in = w.in(), out = w.out();
   const float* panel = w.data();
   for (int64_t start = 0; start < out; start += w.panel()) {

@@ -143,6 +143,11 @@ def test_what_is_not_finite_stays_so(version: str, spoiler: float, n: int) -> No
                 )
 
 
+def test_no_rows(version: str) -> None:
+    wide, narrow = _ops.matmul_bf16(bits(draw(0, 8)), draw(8, 20), version=version)
+    assert wide.shape == narrow.shape == (0, 20)
+
+
 def test_wrong_arguments(version: str) -> None:
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul_bf16(bits(draw(2, 3)), draw(4, 2), version=version)

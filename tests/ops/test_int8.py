@@ -120,6 +120,12 @@ def test_relu_keeps_a_residual_that_is_not_finite(version: str) -> None:
 
 
 @every_version
+def test_no_rows(version: str) -> None:
+    a, scale, zero = _ops.quantise_rows(draw(0, 8))
+    assert _ops.matmul_int8(a, scale, zero, draw(8, 20), version=version).shape == (0, 20)
+
+
+@every_version
 def test_wrong_arguments(version: str) -> None:
     a, scale, zero = _ops.quantise_rows(draw(2, 3))
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):

@@ -167,6 +167,10 @@ def test_attention_to_what_is_not_finite(version: str, value: float, where: int)
             assert_same_are_finite(got, want)
 
 
+def test_no_rows(version: str) -> None:
+    assert _ops.matmul(draw(0, 8), draw(8, 20), version=version).shape == (0, 20)
+
+
 def test_wrong_arguments(version: str) -> None:
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul(draw(2, 3), draw(4, 2), version=version)
