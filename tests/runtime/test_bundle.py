@@ -182,6 +182,18 @@ def test_hostile_manifests_with_a_fitting_digest(
         EngineBundle.open(folder)
 
 
+@pytest.mark.parametrize("entry", ["source", "built_by", "parity", "preprocessing", "sampler"])
+@pytest.mark.parametrize("value", ["1e999", "-1e999"])
+def test_numbers_beyond_floating_point_with_a_fitting_digest(folder: Path, entry: str, value: str) -> None:
+    file = folder / "manifest.json"
+    rewrite(folder, lambda m: m[entry].update(extra="here"))
+    text = file.read_text().replace('"here"', value)
+    manifest = json.loads(text)
+    file.write_text(text.replace(manifest["digest"], bundle.manifest_digest(manifest)))
+    with pytest.raises(EngineError, match=r"manifest\.json"):
+        EngineBundle.open(folder)
+
+
 def edited_weights(folder: Path, change: Callable[[dict[str, np.ndarray]], Any]) -> None:
     weights = load_file(folder / "sampler.safetensors")
     change(weights)
@@ -216,6 +228,20 @@ def test_a_safetensors_header_that_lies(folder: Path) -> None:
     rewrite_file(folder, "sampler.safetensors", struct.pack("<Q", len(header)) + header)
     with pytest.raises(EngineError, match=r"sampler\.safetensors"):
         asam_trt.Session(folder)
+
+
+@pytest.mark.parametrize("file", ["sampler", "image_encoder", "image_prior", "prompt_prior"])
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [("BF16", 16), ("F8_E4M3", 8), ("F8_E5M2", 8), ("F4", 4), ("F16", 16), ("I64", 64), ("X", 32)],
+)
+def test_tensors_of_types_that_numpy_lacks(folder: Path, file: str, dtype: str, bits: int) -> None:
+    entry = {"dtype": dtype, "shape": [2], "data_offsets": [0, bits // 4]}
+    header = json.dumps({"pe": entry}).encode()
+    data = struct.pack("<Q", len(header)) + header + bytes(bits // 4)
+    rewrite_file(folder, f"{file}.safetensors", data)
+    with pytest.raises(EngineError, match=rf"{file}\.safetensors: expected .*{dtype}"):
+        asam_trt.Session(folder, encoder="native")
 
 
 @pytest.mark.parametrize("name", ["image_encoder.onnx", "prompt_prior.onnx"])

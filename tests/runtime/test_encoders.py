@@ -305,6 +305,16 @@ def test_sizes_of_priors_that_do_not_fit(folder: Path, change: dict[str, Any], f
         asam_trt.Session(folder, encoder="native")
 
 
+@pytest.mark.parametrize("high", [10**400, 1e999])
+def test_a_range_beyond_floating_point(folder: Path, high: float) -> None:
+    sizes = {
+        "prior": json.dumps({**json.loads(header(folder, PRIORS[0])["prior"]), "log_sigma_range": [0, high]})
+    }
+    rewrite(folder, **{PRIORS[0]: save(load_file(folder / PRIORS[0]), sizes)})
+    with pytest.raises(EngineError, match="log_sigma_range"):
+        asam_trt.Session(folder, encoder="native")
+
+
 def test_priors_that_changed_places(folder: Path) -> None:
     first, second = ((folder / file).read_bytes() for file in PRIORS)
     rewrite(folder, **dict(zip(PRIORS, (second, first), strict=True)))
