@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, overload
@@ -125,6 +126,7 @@ class Session:
 
         Raises:
             TypeError, ValueError: not such an image; see `asam_trt.geometry.as_image`.
+            EngineError: what the engine makes of it is not finite.
         """
         self._current = encoded = self.encode(image)
         return encoded
@@ -137,7 +139,7 @@ class Session:
             array = array.copy()  # the caller may fill it anew
         settings = self.engine.preprocessing
         pixels, frame = resize_image(array, settings.side, settings.mean, settings.std)
-        with self._encode_lock:
+        with self._encode_lock, self._engine_at_fault():
             return EncodedImage(array, frame, self._running().encode(pixels), self)
 
     @overload
@@ -211,6 +213,7 @@ class Session:
 
         Raises:
             TypeError, ValueError: an argument is not as above.
+            EngineError: what the engine makes of it is not finite.
             RuntimeError: no image is set, the session is closed, or it was made before a fork.
         """
         self._running()
@@ -302,7 +305,19 @@ class Session:
         return Prompt.checked(**prompt, frame=encoded.frame, boxes_only=boxes_only)
 
     def _prompt(self, encoded: EncodedImage, prompt: Prompt) -> Any:
-        return self._running().prompt(encoded._state, *self._tables.encode(prompt, encoded.frame))
+        tokens, dense = self._tables.encode(prompt, encoded.frame)
+        with self._engine_at_fault():
+            return self._running().prompt(encoded._state, tokens, dense)
+
+    @contextlib.contextmanager
+    def _engine_at_fault(self) -> Iterator[None]:
+        """What a backend is given was checked before: it refuses numbers that this engine made of it."""
+        try:
+            yield
+        except ValueError as error:
+            raise EngineError(
+                f"{self.engine.path}: expected an engine whose networks take each other's results, came: {error}"
+            ) from error
 
     def _answer(self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array) -> Hypotheses:
         jitter = self.engine.preprocessing.jitter

@@ -315,6 +315,24 @@ def test_a_range_beyond_floating_point(folder: Path, high: float) -> None:
         asam_trt.Session(folder, encoder="native")
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16", "int8"])
+def test_an_encoder_that_overflows_is_the_engines_mistake(
+    folder: Path, image: np.ndarray, precision: str
+) -> None:
+    if precision != "float32" and "avx512bf16" not in _ops.supported_isas():
+        pytest.skip("needs AVX512-BF16")
+    sizes, weights = header(folder), load_file(folder / WEIGHTS)
+    weights["patch.weight"] *= np.float32(1e38)
+    weights["position"] += np.float32(3e38)
+    rewrite(folder, **{WEIGHTS: save(weights, sizes)})
+    with asam_trt.Session(folder, encoder="native", precision=precision) as session:
+        with pytest.raises(EngineError, match=str(folder)):
+            session.set_image(image)
+        for wrong in (np.full((8, 8, 3), np.nan), np.zeros((3, 3, 3, 3))):
+            with pytest.raises(ValueError, match="expected"):
+                session.set_image(wrong)
+
+
 def test_priors_that_changed_places(folder: Path) -> None:
     first, second = ((folder / file).read_bytes() for file in PRIORS)
     rewrite(folder, **dict(zip(PRIORS, (second, first), strict=True)))
