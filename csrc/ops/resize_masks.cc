@@ -67,7 +67,7 @@ struct Operator {
 
 void ResizeGeometry::check() const {
   constexpr int64_t most = int64_t{1} << 20;
-  require(low >= 4, "expected logits of side 4 or more, came ", low);
+  require(low >= 4 && low <= kMostLow, "expected logits of side 4 to ", kMostLow, ", came ", low);
   require(side >= low && side <= most, "expected a model side from ", low, " to ", most, ", came ", side);
   require(input_h >= 1 && input_h <= side && input_w >= 1 && input_w <= side,
           "expected an input size from 1 to ", side, ", came ", input_h, " x ", input_w);

@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kThreads)
 
 std::size_t statistics_room(const asam_cuda_geometry& g) {
   constexpr std::int64_t kMost = std::int64_t{1} << 20;
-  require(g.low >= 4, "expected logits of side 4 or more, came ", g.low);
+  require(g.low >= 4 && g.low <= kMostLow, "expected logits of side 4 to ", kMostLow, ", came ", g.low);
   require(g.side >= g.low && g.side <= kMost, "expected a model side from ", g.low, " to ", kMost, ", came ",
           g.side);
   require(g.input_h >= 1 && g.input_h <= g.side && g.input_w >= 1 && g.input_w <= g.side,

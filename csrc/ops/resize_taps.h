@@ -26,6 +26,10 @@ ASAM_HOST_DEVICE inline Interpolation interpolate_at(int64_t i, int64_t in, int6
   return {i0, i1, w1 < 0.0f ? 0.0f : (w1 > 1.0f ? 1.0f : w1)};
 }
 
+// Side of the logits. From twice that on, float32 rounds the places of some neighbours in S to more than one
+// low-resolution pixel apart, which three weights do not reach.
+inline constexpr int64_t kMostLow = int64_t{1} << 14;
+
 // out[i] = sum_{t < 3} weight[t] * in[first + t] along one axis.
 struct ResizeTap {
   int32_t first;

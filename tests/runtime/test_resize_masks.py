@@ -136,6 +136,7 @@ def test_zero_is_background_and_no_hypotheses_give_none() -> None:
     [
         (np.zeros((1, 4, 8), np.float32), 16, (16, 16), (9, 9)),
         (np.zeros((1, 2, 2), np.float32), 16, (16, 16), (9, 9)),
+        (np.zeros((0, 16385, 16385), np.float32), 40000, (40000, 40000), (9, 9)),
         (np.zeros((1, 8, 8), np.float32), 4, (4, 4), (9, 9)),
         (np.zeros((1, 4, 4), np.float32), 16, (17, 16), (9, 9)),
         (np.zeros((1, 4, 4), np.float32), 16, (0, 16), (9, 9)),
