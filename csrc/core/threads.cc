@@ -92,13 +92,12 @@ struct Job {
 // Worker i runs range i of each job; the caller runs range 0.
 class Pool {
  public:
+  // Of fewer threads where the system has no more.
   explicit Pool(int threads) {
     workers_.reserve(static_cast<std::size_t>(threads - 1));
     try {
       for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
-    } catch (...) {
-      stop();
-      throw;
+    } catch (...) {  // the system has no more: of the work, only the time depends on how many there are
     }
   }
   ~Pool() { stop(); }
@@ -226,7 +225,11 @@ bool run_on_pool(Job& job) {
   State& own = state();
   const std::unique_lock lock(own.mutex, std::try_to_lock);
   if (!lock.owns_lock()) return false;
-  if (!own.pool || own.pool->threads() < job.ranges) own.pool = std::make_unique<Pool>(num_threads());
+  if (!own.pool || own.pool->threads() < job.ranges) {
+    own.pool.reset();  // before its threads are started anew
+    own.pool = std::make_unique<Pool>(num_threads());
+    thread_count = own.pool->threads();
+  }
   if (own.pool->threads() < job.ranges) return false;
   own.pool->run(job);
   return true;

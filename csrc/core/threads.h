@@ -9,7 +9,8 @@
 namespace asam {
 
 // Threads that parallel_for uses, the caller's included. At first ASAM_NUM_THREADS, else the processors this
-// process may run on. std::invalid_argument where ASAM_NUM_THREADS is not a whole number in 1 .. 1024.
+// process may run on; from then on as many as the system had where a loop could not start them all.
+// std::invalid_argument where ASAM_NUM_THREADS is not a whole number in 1 .. 1024.
 int num_threads();
 
 // 1 .. 1024, else std::invalid_argument. Waits for a loop that runs now.

@@ -88,3 +88,27 @@ if child == 0:
 sys.exit(os.waitpid(child, 0)[1])
 """
     assert run(code).returncode == 0
+
+
+def test_a_loop_takes_the_threads_that_the_system_has() -> None:
+    found = run("""
+import resource
+import numpy as np
+from asam_trt import _ops
+_ops.set_num_threads(1)
+wanted = _ops.philox_normal(1, 4000, 16)
+_ops.set_num_threads(64)
+pages = int(open("/proc/self/statm").read().split()[0])
+before = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (40 << 20), before[1]))  # some stacks
+found = _ops.philox_normal(1, 4000, 16)
+resource.setrlimit(resource.RLIMIT_AS, before)
+print(_ops.get_num_threads())
+_ops.set_num_threads(64)
+for one in (found, _ops.philox_normal(1, 4000, 16)):
+    np.testing.assert_array_equal(one, wanted)
+print(_ops.get_num_threads())
+""")
+    assert found.returncode == 0, found.stderr
+    few, all_again = map(int, found.stdout.split())
+    assert 1 <= few < 64 == all_again
