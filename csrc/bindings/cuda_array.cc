@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bindings/gil.h"
+
 namespace asam {
 namespace {
 
@@ -46,7 +48,7 @@ int64_t CudaArray::size() const {
 FloatArray CudaArray::to_host() const {
   FloatArray out(shape_);
   float* data = out.mutable_data();
-  const py::gil_scoped_release release;
+  const GilRelease release;
   cuda_check(api_, api_.copy(data, data_, static_cast<uint64_t>(size()) * sizeof(float)));
   return out;
 }

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "bindings/array.h"
+#include "bindings/gil.h"
 #include "bindings/ops.h"
 #include "core/errors.h"
 #include "ops/mask_pairs.h"
@@ -29,7 +30,7 @@ auto pack(const Masks& masks, const std::string& kernel_name) {
   const auto pixels = static_cast<std::int64_t>(masks.shape(1) * masks.shape(2));
   auto packed = new_array<std::uint64_t, 2>({n, packed_words(pixels)});
   {
-    nb::gil_scoped_release release;
+    const GilRelease release;
     pack_masks(kernel, bytes_of(masks.data()), n, pixels, packed.data());
   }
   return packed;
@@ -41,7 +42,7 @@ auto intersections(const Packed& a, const Packed& b, const std::string& kernel_n
   const auto n = static_cast<std::int64_t>(a.shape(0)), m = static_cast<std::int64_t>(b.shape(0));
   auto shared = new_array<std::int32_t, 2>({n, m});
   {
-    nb::gil_scoped_release release;
+    const GilRelease release;
     pairwise_intersections(kernel, a.data(), n, b.data(), m, static_cast<std::int64_t>(a.shape(1)),
                            shared.data());
   }
@@ -61,7 +62,7 @@ auto counts(const MaskBatch& pred, const MaskBatch& raters, const std::string& k
   auto within_pred = new_array<std::int32_t, 3>({shape.images, shape.pred, shape.pred});
   auto within_raters = new_array<std::int32_t, 3>({shape.images, shape.raters, shape.raters});
   {
-    nb::gil_scoped_release release;
+    const GilRelease release;
     pair_counts(kernel, shape, bytes_of(pred.data()), bytes_of(raters.data()), cross.data(),
                 within_pred.data(), within_raters.data());
   }

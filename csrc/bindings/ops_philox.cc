@@ -1,6 +1,7 @@
 #include "core/philox.h"
 
 #include "bindings/array.h"
+#include "bindings/gil.h"
 #include "bindings/ops.h"
 
 namespace nb = nanobind;
@@ -11,7 +12,7 @@ namespace {
 auto normal(std::uint64_t seed, std::int64_t n, std::int64_t dim, std::int64_t start) {
   philox_check(n, dim, start);
   auto out = new_array<float, 3>({n, kStreams, dim});
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   philox_normal(seed, n, dim, start, out.data());
   return out;
 }

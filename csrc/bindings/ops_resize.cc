@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bindings/array.h"
+#include "bindings/gil.h"
 #include "bindings/ops.h"
 #include "core/errors.h"
 #include "ops/mask_pairs.h"
@@ -37,7 +38,7 @@ auto masks(Logits array, std::int64_t side, Size input, Size output, float thres
   const ResizeGeometry geometry = checked_geometry(logits, side, input, output);
   auto out = new_array<bool, 3>({logits.extent(0), output.first, output.second});
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     static_assert(sizeof(bool) == 1);
     masks_from_logits(logits.data(), logits.extent(0), geometry, threshold,
                       reinterpret_cast<std::uint8_t*>(out.data()));
@@ -50,7 +51,7 @@ auto packed(Logits array, std::int64_t side, Size input, Size output, float thre
   const ResizeGeometry geometry = checked_geometry(logits, side, input, output);
   auto out = new_array<std::uint64_t, 2>({logits.extent(0), packed_words(output.first * output.second)});
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     packed_masks_from_logits(logits.data(), logits.extent(0), geometry, threshold, out.data());
   }
   return out;
@@ -62,7 +63,7 @@ auto statistics(Logits array, std::int64_t side, Size input, Size output, float 
   auto counts = new_array<std::int32_t, 2>({output.first, output.second});
   auto areas = new_array<std::int64_t, 1>({logits.extent(0)});
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     mask_statistics(logits.data(), logits.extent(0), geometry, threshold, counts.data(), areas.data());
   }
   return std::pair(std::move(counts), std::move(areas));
@@ -73,7 +74,7 @@ auto resized(Logits array, std::int64_t side, Size input, Size output) {
   const ResizeGeometry geometry = checked_geometry(logits, side, input, output);
   auto out = new_array<float, 3>({logits.extent(0), output.first, output.second});
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     resize_logits(logits.data(), logits.extent(0), geometry, out.data());
   }
   return out;

@@ -1,6 +1,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include "bindings/gil.h"
 #include "bindings/runtime.h"
 #include "core/cuda_loader.h"
 #include "core/philox.h"
@@ -21,7 +22,7 @@ py::dict describe(const asam_cuda_device& device) {
 
 py::dict report() {
   const CudaReport found = [] {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     return cuda_report();
   }();
   py::list devices;
@@ -39,7 +40,7 @@ py::array_t<float> normal(std::uint64_t seed, std::int64_t n, std::int64_t dim, 
   philox_check(n, dim, start);
   py::array_t<float> out({n, kStreams, dim});
   float* data = out.mutable_data();
-  const py::gil_scoped_release release;
+  const GilRelease release;
   cuda_philox_normal(seed, n, dim, start, data);
   return out;
 }

@@ -8,6 +8,7 @@
 
 #include "bindings/cuda_array.h"
 #include "bindings/dlpack.h"
+#include "bindings/gil.h"
 #include "bindings/numpy.h"
 #include "bindings/runtime.h"
 #include "bindings/sampler_config.h"
@@ -58,7 +59,7 @@ class CudaSampler {
                                  config_.depth,          config_.mlp_dim,
                                  config_.iou_layers,     config_.combiner_layers,
                                  config_.sampled_tokens, config_.separate_masks};
-    const py::gil_scoped_release release;
+    const GilRelease release;
     asam_cuda_sampler* sampler = nullptr;
     cuda_check(api_,
                api_.sampler_create(&sizes, list.data(), static_cast<int64_t>(list.size()), type, &sampler));
@@ -77,7 +78,7 @@ class CudaSampler {
     const int64_t c = config_.channels, e = config_.grid;
     const auto feature = FloatSource::of("embedding", embedding, {c, e, e});
     const auto [mean, scale] = latent("image", mu, sigma);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     const std::lock_guard lock(encoding_);
     asam_cuda_state* state = nullptr;
     cuda_check(api_, api_.session_image(session_, feature.data, mean.data, scale.data, &state));
@@ -92,7 +93,7 @@ class CudaSampler {
     const bool map = py::len(dense.attr("shape")) == 3;
     const auto prompt = FloatSource::of("dense", dense, map ? std::vector{c, e, e} : std::vector{c});
     const auto [mean, scale] = latent("prompt", mu, sigma);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     const std::lock_guard lock(sampling_);
     asam_cuda_state* state = nullptr;
     cuda_check(api_, api_.session_prompt(session_, sparse.data, sparse.shape[0], prompt.data, map, mean.data,
@@ -127,7 +128,7 @@ class CudaSampler {
     require(
         out->first->shape() == std::vector{masks, side, side} && out->second->shape() == std::vector{masks},
         "out: expected arrays of shape [", masks, ", ", side, ", ", side, "] and [", masks, "]");
-    const py::gil_scoped_release release;
+    const GilRelease release;
     run(image, prompt, n, nullptr, &rng, out->first->data(), out->second->data());
     return *out;
   }
@@ -147,7 +148,7 @@ class CudaSampler {
     int64_t* area = areas.mutable_data();
     uint64_t* bits = packed.mutable_data();
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       const std::lock_guard lock(sampling_);
       cuda_check(api_,
                  api_.session_statistics(session_, maps.data, n, &geometry, threshold, count, area, bits));
@@ -184,7 +185,7 @@ class CudaSampler {
     FloatArray logits({n * masks, side, side}), scores(n * masks);
     float *to_logits = logits.mutable_data(), *to_scores = scores.mutable_data();
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       run(image, prompt, n, eps, rng, to_logits, to_scores);
     }
     return py::make_tuple(std::move(logits), std::move(scores));

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/gil.h"
 #include "bindings/numpy.h"
 #include "bindings/runtime.h"
 #include "encoder/encoder.h"
@@ -41,7 +42,7 @@ std::unique_ptr<ImageEncoder> make_encoder(const py::dict& config, const py::dic
   const TensorMap tensors = tensors_of(weights);
   const Isa chosen = isa_of(isa);
   const Precision type = precision_from_name(precision);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return std::make_unique<ImageEncoder>(sizes, tensors, chosen, type);
 }
 
@@ -52,7 +53,7 @@ FloatArray encode(const ImageEncoder& self, const py::object& image) {
   FloatArray embedding({c, e, e});
   const Tensor<float, 3> out(embedding.mutable_data(), {c, e, e});
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     self.encode(pixels, out);
   }
   return embedding;

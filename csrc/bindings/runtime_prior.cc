@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "bindings/gil.h"
 #include "bindings/numpy.h"
 #include "bindings/runtime.h"
 #include "encoder/prior.h"
@@ -64,7 +65,7 @@ std::unique_ptr<LatentPrior> make_prior(const py::dict& config, const py::dict& 
   const PriorConfig sizes = config_of(config);
   const TensorMap tensors = tensors_of(weights);
   const Isa chosen = isa_of(isa);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return std::make_unique<LatentPrior>(sizes, tensors, chosen);
 }
 
@@ -86,7 +87,7 @@ std::pair<FloatArray, FloatArray> run(const LatentPrior& self, const py::object&
   FloatArray mean(latent), sigma(latent);
   const Tensor<float, 1> mean_out(mean.mutable_data(), {latent}), sigma_out(sigma.mutable_data(), {latent});
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     self.run(cells, said, everywhere, mean_out, sigma_out);
   }
   return {mean, sigma};

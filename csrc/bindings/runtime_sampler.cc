@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/gil.h"
 #include "bindings/numpy.h"
 #include "bindings/runtime.h"
 #include "bindings/sampler_config.h"
@@ -23,7 +24,7 @@ std::unique_ptr<Sampler> make_sampler(const py::dict& config, const py::dict& we
   const TensorMap tensors = tensors_of(weights);
   const Isa chosen = isa_of(isa);
   const Precision type = precision_from_name(precision);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return std::make_unique<Sampler>(sizes, tensors, chosen, type, block);
 }
 
@@ -33,7 +34,7 @@ std::shared_ptr<const ImageState> image_state(const Sampler& self, const py::obj
                                as_float32("sigma_image", sigma)};
   const auto feature = view<3>("embedding", arrays[0]);
   const auto mean = view<1>("mu_image", arrays[1]), scale = view<1>("sigma_image", arrays[2]);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return self.image_state(feature, mean, scale);
 }
 
@@ -49,7 +50,7 @@ std::shared_ptr<const PromptState> prompt_state(const Sampler& self, const Image
                                       : Tensor<const float, 3>(prompt.data(), {prompt.shape(0), 1, 1});
   const auto sparse = view<2>("tokens", arrays[0]);
   const auto mean = view<1>("mu_prompt", arrays[2]), scale = view<1>("sigma_prompt", arrays[3]);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return self.prompt_state(image, sparse, map, mean, scale);
 }
 
@@ -78,7 +79,7 @@ py::tuple sample(const Sampler& self, const ImageState& image, const PromptState
   const auto logits = drawn.logits_view();
   const auto scores = drawn.scores_view();
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     self.sample(image, prompt, noise, logits, scores);
   }
   return drawn.take();
@@ -92,7 +93,7 @@ py::tuple sample_seeded(const Sampler& self, const ImageState& image, const Prom
   const auto logits = drawn.logits_view();
   const auto scores = drawn.scores_view();
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     self.sample_seeded(image, prompt, seed, start, logits, scores);
   }
   return drawn.take();

@@ -253,6 +253,23 @@ print(os.waitstatus_to_exitcode(os.wait()[1]), len(session.sample(n=2)))
     assert done.stdout.split() == ["3", "2"], done.stderr
 
 
+def test_a_script_may_end_while_a_daemon_thread_samples(engine: Path) -> None:
+    script = f"""
+import threading, time
+import numpy as np, asam_trt
+session = asam_trt.Session({str(engine)!r}, threads=1)
+session.set_image(np.zeros((50, 80, 3), np.uint8))
+def sample():
+    while True:
+        session.sample(n=200)
+threading.Thread(target=sample, daemon=True).start()
+time.sleep(0.2)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_box_among_boxes(session: asam_trt.Session, image: np.ndarray) -> None:
     session.set_image(image)
     with pytest.raises(TypeError, match="came None among them"):
