@@ -24,7 +24,7 @@ class DeviceArray:
             "version": 3,
             "typestr": "<f4",
             "shape": self.shape,
-            "data": (self._address, True),
+            "data": (self._address, False),  # PyTorch takes no array that is read-only
             "strides": None,
             "stream": None,
         }

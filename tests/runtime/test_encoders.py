@@ -21,6 +21,7 @@ import asam_trt
 from asam_trt import EngineError, _ops, backends, bundle, encoders
 from asam_trt.backends import onnx_session
 from asam_trt.backends.cpu import CpuParts
+from asam_trt.backends.device_array import DeviceArray
 from asam_trt.bundle import EngineBundle
 from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.torch_parts import availability
@@ -190,6 +191,19 @@ def test_pytorchs_parts_are_the_native_ones(engine: Path) -> None:
             )
             for a, b in told:
                 np.testing.assert_allclose(a.owner.numpy(), b, rtol=0, atol=1e-4 * np.abs(b).max())
+
+
+def test_what_parts_leave_on_a_gpu_is_described_as_pytorch_takes_it() -> None:
+    numbers = np.zeros((2, 3), np.float32)
+    described = DeviceArray(numbers, numbers.ctypes.data, numbers.shape).__cuda_array_interface__
+    assert described == {
+        "version": 3,
+        "typestr": "<f4",
+        "shape": (2, 3),
+        "data": (numbers.ctypes.data, False),  # torch.as_tensor refuses what is read-only
+        "strides": None,
+        "stream": None,
+    }
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, *PRIORS])
