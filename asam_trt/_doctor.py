@@ -187,7 +187,7 @@ def _cuda_version(number: int) -> str:
 
 
 def _tensorrt() -> list[Check]:
-    from asam_trt.tensorrt.libraries import INSTALL, PLUGIN_LIBRARY
+    from asam_trt.tensorrt.libraries import INSTALL, PLUGIN_LIBRARY, native_folder
 
     checks = []
     names = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
@@ -201,7 +201,10 @@ def _tensorrt() -> list[Check]:
         checks.append(Check("PyCUDA", "ok", f"{pycuda}, needed for TensorRT alone"))
     else:
         checks.append(Check("PyCUDA", "missing", "needed for TensorRT alone", INSTALL))
-    plugin = Path(__file__).parent / PLUGIN_LIBRARY
+    try:
+        plugin = native_folder() / PLUGIN_LIBRARY
+    except ImportError:  # said in a row of its own
+        return checks
     if plugin.is_file():
         detail = f"{plugin}; checked against TensorRT's headers and bindings, no GPU has run it"
         checks.append(Check("TensorRT plugin", "compiled, not run", detail))

@@ -17,8 +17,6 @@ PLUGIN_LIBRARY = "libasam_trt_plugin.so"
 CUDA_LIBRARY = "libasam_cuda.so"
 INSTALL = "pip install 'tensorrt>=10.13,<12' 'pycuda>=2024.1'"
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-
 
 def tensorrt() -> ModuleType:
     """The module `tensorrt`, of a version that is supported.
@@ -51,22 +49,31 @@ def pycuda_driver() -> ModuleType:
     return _imported("pycuda.driver", "PyCUDA")
 
 
+def native_folder() -> Path:
+    """Where the compiled modules lie, and the two libraries beside them: not where the sources of an editable
+    installation are."""
+    from asam_trt import _runtime
+
+    return Path(_runtime.__file__).absolute().parent
+
+
 def plugin_library() -> Path:
     """The plugin, which lies next to the CUDA library that it opens.
 
     Raises:
         BackendUnavailable: one of the two was not built.
     """
+    folder = native_folder()
     for name, option in (
         (CUDA_LIBRARY, "ASAM_CUDA=ON"),
         (PLUGIN_LIBRARY, "TENSORRT_ROOT=<folder of TensorRT>"),
     ):
-        if not (_PACKAGE / name).is_file():
+        if not (folder / name).is_file():
             raise BackendUnavailable(
                 f"backend 'tensorrt' cannot run: this installation has no {name}; reinstall where nvcc is found: "
                 f"pip install . -Ccmake.define.{option}"
             )
-    return _PACKAGE / PLUGIN_LIBRARY
+    return folder / PLUGIN_LIBRARY
 
 
 def check() -> str:

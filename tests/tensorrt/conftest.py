@@ -64,6 +64,6 @@ def machine(
     place.mkdir()
     for name in (libraries.CUDA_LIBRARY, libraries.PLUGIN_LIBRARY):
         (place / name).write_bytes(name.encode())
-    monkeypatch.setattr(libraries, "_PACKAGE", place)
+    monkeypatch.setattr(libraries, "native_folder", lambda: place)
     yield Machine(gpu=gpu, world=world, package=place, steps=[])
     assert world.problems == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import asam_trt
-from asam_trt import backends
+from asam_trt import _runtime, backends
 from asam_trt.bundle import MANIFEST, EngineBundle, read_manifest
 from asam_trt.errors import BackendUnavailable
 from asam_trt.tensorrt import libraries, plans
@@ -163,13 +163,28 @@ def test_what_is_missing_is_named_with_what_to_do(
     assert not (bundle.path / "tensorrt").exists()
 
 
+def test_the_libraries_lie_beside_the_compiled_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which in an editable installation is not where the sources are."""
+    if library := _runtime.cuda_report()["library"]:
+        assert libraries.native_folder() == Path(library).parent
+    for name in (libraries.CUDA_LIBRARY, libraries.PLUGIN_LIBRARY):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(_runtime, "__file__", str(tmp_path / "_runtime.so"))
+    assert libraries.plugin_library() == tmp_path / libraries.PLUGIN_LIBRARY
+    (tmp_path / libraries.CUDA_LIBRARY).unlink()
+    with pytest.raises(BackendUnavailable, match=r"no libasam_cuda\.so"):
+        libraries.plugin_library()
+
+
 def test_doctor_says_what_no_gpu_has_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from asam_trt import _doctor
 
     report = asam_trt.doctor(show=False)
     assert report["TensorRT plugin"].fix or report["TensorRT plugin"].status == "compiled, not run"
     (tmp_path / libraries.PLUGIN_LIBRARY).touch()
-    monkeypatch.setattr(_doctor, "__file__", str(tmp_path / "_doctor.py"))
+    monkeypatch.setattr(libraries, "native_folder", lambda: tmp_path)
     monkeypatch.setattr(
         _doctor, "_version_of", lambda name: {"tensorrt-cu13": "11.1", "pycuda": "2026.1"}.get(name)
     )
