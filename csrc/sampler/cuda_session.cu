@@ -28,7 +28,8 @@ using Memory = DeviceArray<std::byte>;
 // States come and go with every frame, and cudaFree waits for the whole device: their memory is kept.
 class StatePool {
  public:
-  std::unique_ptr<Memory> take(std::size_t bytes) {
+  // New memory is cleared on the stream: states are copied whole, with what lies between their fields.
+  std::unique_ptr<Memory> take(std::size_t bytes, cudaStream_t stream) {
     {
       const std::lock_guard lock(mutex_);
       const auto fits = std::find_if(idle_.begin(), idle_.end(),
@@ -39,7 +40,9 @@ class StatePool {
         return memory;
       }
     }
-    return std::make_unique<Memory>(bytes);
+    auto made = std::make_unique<Memory>(bytes);
+    check(cudaMemsetAsync(made->data(), 0, bytes, stream), "clearing a state");
+    return made;
   }
 
   void give_back(std::unique_ptr<Memory> memory) {
@@ -159,7 +162,8 @@ struct asam_cuda_session {
 
   using State = asam_cuda_state;
 
-  std::unique_ptr<State> make_state(bool of_image, std::int64_t t, bool map, std::size_t bytes) {
+  std::unique_ptr<State> make_state(bool of_image, std::int64_t t, bool map, std::size_t bytes,
+                                    cudaStream_t stream) {
     auto state = std::make_unique<State>();
     state->owner = id;
     state->of_image = of_image;
@@ -167,14 +171,14 @@ struct asam_cuda_session {
     state->map = map;
     state->id = asam::cuda::next_id();
     state->pool = states;
-    state->memory = states->take(bytes);
+    state->memory = states->take(bytes, stream);
     return state;
   }
 
   std::unique_ptr<State> image(const float* embedding, const float* mu, const float* sigma) {
     const std::int64_t size = sampler->config.channels * sampler->config.cells(),
                        latent = sampler->config.latent;
-    auto state = make_state(true, 0, false, sampler->sizes(0, 0, false).image_state);
+    auto state = make_state(true, 0, false, sampler->sizes(0, 0, false).image_state, encoding.get());
     float* d_mu = images.data() + size;
     asam::cuda::enqueue_copy(images.data(), embedding, size, encoding.get());
     asam::cuda::enqueue_copy(d_mu, mu, latent, encoding.get());
@@ -189,7 +193,7 @@ struct asam_cuda_session {
     const auto& config = sampler->config;
     const std::int64_t c = config.channels, dense_size = map ? c * config.cells() : c;
     const asam_cuda_sizes sizes = sampler->sizes(0, t, map);
-    auto state = make_state(false, t, map, sizes.prompt_state);
+    auto state = make_state(false, t, map, sizes.prompt_state, sampling.get());
     asam::cuda::Arena count(nullptr);
     const auto lay_out = [&](asam::cuda::Arena& arena) {
       return std::array{

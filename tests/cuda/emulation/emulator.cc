@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
@@ -216,6 +217,22 @@ cudaError_t result(cudaError_t error) {
   return error;
 }
 
+bool on_device(const void* at) {
+  const auto after = allocations.upper_bound(const_cast<void*>(at));
+  if (after == allocations.begin()) return false;
+  const auto& [start, allocation] = *std::prev(after);
+  return static_cast<const unsigned char*>(at) < static_cast<unsigned char*>(start) + allocation.bytes;
+}
+
+// No number that is computed has all bits set.
+void check_written(const void* from, std::size_t bytes) {
+  const auto* at = static_cast<const unsigned char*>(from);
+  constexpr std::uint32_t kUnwritten = 0xffffffff;
+  for (std::size_t i = 0; i + sizeof(kUnwritten) <= bytes; i += sizeof(kUnwritten)) {
+    if (std::memcmp(at + i, &kUnwritten, sizeof(kUnwritten)) == 0) fail("a copy of memory that nobody wrote");
+  }
+}
+
 cudaError_t enqueue(cudaStream_t stream, Work work) {
   const std::lock_guard guard(lock);
   if (stream == nullptr) fail("work on the default stream");
@@ -405,7 +422,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  return emulator::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  return emulator::enqueue(stream, [=] {
+    if (emulator::on_device(to) && emulator::on_device(from)) emulator::check_written(from, bytes);
+    std::memcpy(to, from, bytes);
+  });
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   return emulator::enqueue(stream, [=] { std::memset(to, value, bytes); });
