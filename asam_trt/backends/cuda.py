@@ -132,7 +132,7 @@ class CudaBackend:
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Logits [n, 4e, 4e] resized as SAM does to out_size (H, W), the image having been resized to input_size ->
         how many masks hold each pixel, int32 [H, W], and areas in pixels, int64 [n], in host memory."""
-        counts, areas, _ = self._sampler.statistics(logits, input_size, out_size)
+        counts, areas, _ = self._sampler.statistics(logits, input_size, out_size, packed=False)
         return counts, areas
 
 

@@ -134,7 +134,7 @@ class CudaSampler {
   }
 
   py::tuple statistics(const py::object& logits, std::pair<int64_t, int64_t> input,
-                       std::pair<int64_t, int64_t> out, float threshold) {
+                       std::pair<int64_t, int64_t> out, float threshold, bool packed) {
     const int64_t low = config_.logits_side();
     const auto maps = FloatSource::of("logits", logits, {-1, low, low});
     const int64_t n = maps.shape[0];
@@ -143,17 +143,22 @@ class CudaSampler {
     cuda_check(api_, api_.statistics_workspace(&geometry, &room));  // before the sizes ask for memory
     py::array_t<int32_t> counts({out.first, out.second});
     py::array_t<int64_t> areas(n);
-    py::array_t<uint64_t> packed({n, (out.first * out.second + 63) / 64});
     int32_t* count = counts.mutable_data();
     int64_t* area = areas.mutable_data();
-    uint64_t* bits = packed.mutable_data();
+    py::object masks = py::none();
+    uint64_t* bits = nullptr;
+    if (packed) {
+      py::array_t<uint64_t> words({n, (out.first * out.second + 63) / 64});
+      bits = words.mutable_data();
+      masks = std::move(words);
+    }
     {
       const GilRelease release;
       const std::lock_guard lock(sampling_);
       cuda_check(api_,
                  api_.session_statistics(session_, maps.data, n, &geometry, threshold, count, area, bits));
     }
-    return py::make_tuple(std::move(counts), std::move(areas), std::move(packed));
+    return py::make_tuple(std::move(counts), std::move(areas), std::move(masks));
   }
 
   int64_t graphs() const {
@@ -290,11 +295,11 @@ void bind_cuda_sampler(py::module_& module) {
            "call\n"
            "of the same n returned, no memory is allocated.")
       .def("statistics", &CudaSampler::statistics, py::arg("logits"), py::arg("input_size"),
-           py::arg("out_size"), py::arg("threshold") = 0.0f,
+           py::arg("out_size"), py::arg("threshold") = 0.0f, py::kw_only(), py::arg("packed") = true,
            "logits [n, 4e, 4e] resized as SAM does to out_size (H, W), the image having been resized to\n"
            "input_size, and thresholded -> (counts int32 [H, W], how many masks hold the pixel; areas int64 "
            "[n];\n"
-           "packed uint64 [n, words], a bit a pixel).");
+           "packed uint64 [n, words], a bit a pixel, or None where it is not asked for).");
 }
 
 }  // namespace asam

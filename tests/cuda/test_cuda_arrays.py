@@ -37,6 +37,10 @@ def test_statistics_equal_the_cpus(
     np.testing.assert_array_equal(counts, want_counts)
     np.testing.assert_array_equal(areas, want_areas)
     np.testing.assert_array_equal(packed, _ops.packed_masks_from_logits(logits, *geometry))
+    some = sampler.statistics(logits, input_size, out_size, threshold, packed=False)
+    np.testing.assert_array_equal(some[0], want_counts)
+    np.testing.assert_array_equal(some[1], want_areas)
+    assert some[2] is None
     assert 0 < areas.sum() < 3 * out_size[0] * out_size[1]
     with pytest.raises(ValueError, match="expected an input size"):
         sampler.statistics(logits, (0, 64), out_size)
