@@ -23,10 +23,10 @@ DEMO_INSTALL := $(if $(wildcard $(VENV)/.editable),$(VENV)/.editable,$(VENV)/.in
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo build test gpu lint format clean
+.PHONY: help demo build test gpu gpu-test gpu-bench gpu-install lint format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(DEMO_INSTALL) ## install into $(VENV) and run the demo; writes to outputs/demo
 	$(BIN)/asam demo
@@ -38,14 +38,23 @@ test: build lint ## what CI runs: formatters, linter, types, tests
 
 # With what is there, nothing is fetched: nvcc, PyTorch, NumPy, SciPy, safetensors, scikit-build-core, pybind11,
 # nanobind, cmake, ninja, pytest. tests/cuda also wants segment_anything and onnxruntime, and is left out without them.
-gpu: ## on a machine with a GPU, without network: build, tests on it, benchmarks; writes to outputs/gpu
+gpu: gpu-install ## on a machine with a GPU, without network: gpu-test, then gpu-bench whatever failed
+	@status=0; $(MAKE) -o gpu-install gpu-test || status=$$?; $(MAKE) -o gpu-install gpu-bench && exit $$status
+
+gpu-test: gpu-install ## the tests marked gpu
+	@status=0; $(PYTHON) -m pytest -m gpu tests/gpu $(PYTEST_ARGS) || status=$$?; \
+	if $(PYTHON) -c 'import segment_anything, onnxruntime' 2>/dev/null; \
+	then $(PYTHON) -m pytest -m gpu tests/cuda $(PYTEST_ARGS) || status=$$?; \
+	else echo "tests/cuda left out: segment_anything or onnxruntime is missing"; fi; \
+	exit $$status
+
+gpu-bench: gpu-install ## the benchmarks on a GPU; writes to outputs/gpu
+	@status=0; $(PYTHON) benchmarks/gpu.py --output outputs/gpu $(BENCH_ARGS) || status=$$?; \
+	$(PYTHON) benchmarks/gpu_frames.py --output outputs/gpu $(BENCH_ARGS) || status=$$?; \
+	exit $$status
+
+gpu-install:
 	$(PYTHON) -m pip install --no-build-isolation --no-deps --no-index -Ccmake.define.ASAM_CUDA=ON --editable .
-	$(PYTHON) -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
-	@if $(PYTHON) -c 'import segment_anything, onnxruntime' 2>/dev/null; \
-	then $(PYTHON) -m pytest -m gpu tests/cuda $(PYTEST_ARGS); \
-	else echo "tests/cuda left out: segment_anything or onnxruntime is missing"; fi
-	$(PYTHON) benchmarks/gpu.py --output outputs/gpu $(BENCH_ARGS)
-	$(PYTHON) benchmarks/gpu_frames.py --output outputs/gpu $(BENCH_ARGS)
 
 lint: build ## formatters in check mode, linter, types
 	$(BIN)/ruff format --check .

@@ -5,7 +5,9 @@
 Needs an NVIDIA GPU, PyTorch and NumPy; writes gpu.json and gpu.md. All routes draw n hypotheses of one image and a box
 from noise on the GPU to logits and scores on the GPU, over the same random weights, and take turns. Routes: ours (one
 CUDA graph), PyTorch eager, torch.compile (max-autotune, which captures CUDA graphs) and the published way, one
-hypothesis after the other (without the encoder, which the published loop runs each time too).
+hypothesis after the other (without the encoder, which the published loop runs each time too). Eager comes first, for
+all sizes, then the loop, then torch.compile, which takes longest; ours is measured beside each, and the files hold the
+rows so far.
 
 Floors: what the identities of docs/architecture.md leave to multiply, over the rate of a large matrix product that is
 measured here; and the bytes that must move once (weights, image state, logits), over the bandwidth of a large copy that
@@ -14,17 +16,20 @@ is measured here.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
-from gpu_timing import TYPES, interleaved, parsed, table_head, table_line, write
+from gpu_timing import TYPES, Report, cases, interleaved, parsed, table_line
 from plain_sampler import PlainSampler, RandomInputs, Weights, random_weights
 
 from asam_trt import _runtime
 from asam_trt.sampler_spec import SamplerConfig
+
+_DEVICE = "cuda"
+PARTS = (("asam", "eager"), ("asam", "loop"), ("asam", "compile"))  # what takes turns
 
 
 def config_of(side: int) -> SamplerConfig:
@@ -58,29 +63,26 @@ def least_bytes(config: SamplerConfig, weights: Weights, n: int) -> int:
 
 def rates(dtype: torch.dtype) -> tuple[float, float]:
     """Multiply-adds a second of a product of 8192 x 8192, and bytes a second of a copy of 1 GiB (read and written)."""
-    a = torch.randn(8192, 8192, device="cuda", dtype=dtype)
-    big = torch.empty(1 << 30, device="cuda", dtype=torch.uint8)
+    a = torch.randn(8192, 8192, device=_DEVICE, dtype=dtype)
+    big = torch.empty(1 << 30, device=_DEVICE, dtype=torch.uint8)
     other = torch.empty_like(big)
     times = interleaved({"product": lambda: a @ a, "copy": lambda: other.copy_(big)}, 20)
     return 8192**3 / min(times["product"]) * 1e3, 2 * (1 << 30) / min(times["copy"]) * 1e3
 
 
 def routes(
-    config: SamplerConfig, weights: Weights, inputs: RandomInputs, precision: str, n: int, compiled: bool
+    config: SamplerConfig, weights: Weights, precision: str, n: int, names: Sequence[str]
 ) -> dict[str, Callable[[], object]]:
     """By name. Noise is drawn on the GPU in each."""
+    inputs, dtype = RandomInputs(config), TYPES[precision]
     sampler = _runtime.CudaSampler(config.as_dict(), weights, precision=precision)
     image, prompt = inputs.states(sampler)
     out = sampler.sample_on_device(image, prompt, n, 1)
-    dtype = TYPES[precision]
-    plain = PlainSampler(config, weights, inputs, dtype, "cuda").eval()
-
-    def noise(count: int) -> torch.Tensor:
-        return torch.randn(count, 2, config.latent, device="cuda", dtype=dtype)
+    plain = PlainSampler(config, weights, inputs, dtype, _DEVICE).eval()
 
     def run(model: Callable[..., Any], count: int) -> Any:
         with torch.no_grad():
-            return model(noise(count))
+            return model(torch.randn(count, 2, config.latent, device=_DEVICE, dtype=dtype))
 
     def one_by_one() -> None:
         for _ in range(n):
@@ -89,44 +91,22 @@ def routes(
     found: dict[str, Callable[[], object]] = {
         "asam": lambda: sampler.sample_on_device(image, prompt, n, 1, out=out),
         "eager": lambda: run(plain, n),
+        "loop": one_by_one,
     }
-    if compiled:
+    if "compile" in names:
         quick = torch.compile(plain, mode="max-autotune", dynamic=False)
         found["compile"] = lambda: run(quick, n)
-    found["loop"] = one_by_one
-    return found
+    return {name: found[name] for name in names}
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    rows = []
-    peaks = {name: rates(dtype) for name, dtype in TYPES.items()}
-    for side in arguments.sides:
-        config = config_of(side)
-        weights, inputs = random_weights(config), RandomInputs(config)
-        work = multiply_adds(config, len(inputs.tokens))
-        for precision in arguments.precisions:
-            products, bandwidth = peaks[precision]
-            for n in arguments.n:
-                row: dict[str, Any] = {"side": side, "precision": precision, "n": n}
-                row["floor_products_ms"] = 1e3 * n * work / products
-                row["floor_bytes_ms"] = 1e3 * least_bytes(config, weights, n) / bandwidth
-                try:
-                    calls = routes(config, weights, inputs, precision, n, not arguments.no_compile)
-                    times = interleaved(calls, arguments.repeats)
-                    row["ms"] = {name: statistics.median(each) for name, each in times.items()}
-                    row["runs_ms"] = times
-                except torch.cuda.OutOfMemoryError as error:
-                    row["problem"] = str(error).splitlines()[0]
-                torch.compiler.reset()
-                torch.cuda.empty_cache()
-                rows.append(row)
-                print(line(row), flush=True)
+def floors(
+    config: SamplerConfig, weights: Weights, n: int, products: float, bandwidth: float
+) -> dict[str, float]:
+    """Milliseconds, by the machine's rates."""
+    work = multiply_adds(config, len(RandomInputs(config).tokens))
     return {
-        "rates": {
-            name: {"multiply_adds_a_second": both[0], "bytes_a_second": both[1]}
-            for name, both in peaks.items()
-        },
-        "rows": rows,
+        "floor_products_ms": 1e3 * n * work / products,
+        "floor_bytes_ms": 1e3 * least_bytes(config, weights, n) / bandwidth,
     }
 
 
@@ -135,8 +115,10 @@ HEAD = ("S", "type", "n", "asam", "eager", "compile", "loop", "floor: products",
 
 def line(row: dict[str, Any]) -> str:
     """A row of the table."""
-    ms = row.get("ms", {})
     cells = [str(row["side"]), row["precision"], str(row["n"])]
+    if "problem" in row:
+        return table_line([*cells, row["problem"]])
+    ms = row["ms"]
     cells += [f"{ms[name]:.3f}" if name in ms else "-" for name in ("asam", "eager", "compile", "loop")]
     cells += [f"{row['floor_products_ms']:.3f}", f"{row['floor_bytes_ms']:.3f}"]
     return table_line(cells)
@@ -144,9 +126,24 @@ def line(row: dict[str, Any]) -> str:
 
 def main() -> int:
     arguments = parsed(__doc__, n=(1, 8, 32, 64, 256))
-    print(table_head(HEAD), flush=True)
-    report = measure(arguments)
-    write(arguments.output, "gpu", report, [table_head(HEAD), *map(line, report["rows"])])
+    peaks = {precision: rates(TYPES[precision]) for precision in arguments.precisions}
+    told = {
+        precision: {"multiply_adds_a_second": products, "bytes_a_second": bandwidth}
+        for precision, (products, bandwidth) in peaks.items()
+    }
+    report = Report(arguments.output, "gpu", HEAD, line, rates=told)
+    weights_of = cache(lambda side: random_weights(config_of(side)))
+
+    def measured(side: int, precision: str, n: int, names: Sequence[str]) -> dict[str, Any]:
+        config, weights = config_of(side), weights_of(side)
+        times = interleaved(routes(config, weights, precision, n, names), arguments.repeats)
+        ms = {name: statistics.median(each) for name, each in times.items()}
+        return {**floors(config, weights, n, *peaks[precision]), "ms": ms, "runs_ms": times}
+
+    for names in PARTS[: 2 if arguments.no_compile else 3]:
+        for side, precision, n in cases(arguments):
+            row = {"side": side, "precision": precision, "n": n}
+            report.add(row, partial(measured, side, precision, n, names))
     return 0
 
 

@@ -10,24 +10,26 @@ prepare   uint8 image [S, S, 3] -> float32 model input [3, S, S], both on the ho
 encode    model input on the host -> embedding and image latent on the GPU
 frame     image on the host -> mean map [S, S] and areas [n] of n hypotheses of a box, on the host
 
+torch.compile comes last, after eager for all sizes; ours is measured beside each, and the files hold the rows so far.
+
 Frames a second: ours with the next image prepared and encoded in a thread of its own while hypotheses of this one are
 drawn, as `VideoSampler` does; of the others one frame after the other.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from gpu import config_of
-from gpu_timing import TYPES, interleaved, parsed, table_head, table_line, write
+from gpu_timing import TYPES, Report, cases, interleaved, parsed, table_line
 from plain_encoder import PlainEncoder, PlainPrior, vit_b
 from plain_engine import random_engine
 from plain_sampler import PlainSampler, RandomInputs
@@ -38,7 +40,9 @@ from asam_trt.ahead import Ahead
 from asam_trt.backends.cuda import CudaBackend, ImageState
 from asam_trt.geometry import resize_image
 
+_DEVICE = "cuda"
 _FRAMES = 100  # of a run that counts frames a second
+PARTS = (("asam", "eager"), ("asam", "compile"))  # what takes turns
 
 
 class Ours:
@@ -83,17 +87,17 @@ class Plain:
         def built(model: torch.nn.Module) -> Any:
             return torch.compile(model, mode="max-autotune", dynamic=False) if compiled else model
 
-        self._encoder = built(PlainEncoder(*engine.load_encoder(), dtype, "cuda"))
+        self._encoder = built(PlainEncoder(*engine.load_encoder(), dtype, _DEVICE))
         priors = [
             engine.load_prior(name) for name in (bundle.IMAGE_PRIOR_WEIGHTS, bundle.PROMPT_PRIOR_WEIGHTS)
         ]
-        self._image, self._prompt = (built(PlainPrior(*each, dtype, "cuda")) for each in priors if each)
-        self._inputs = PlainSampler(engine.sampler, engine.load_weights(), inputs, dtype, "cuda")
+        self._image, self._prompt = (built(PlainPrior(*each, dtype, _DEVICE)) for each in priors if each)
+        self._inputs = PlainSampler(engine.sampler, engine.load_weights(), inputs, dtype, _DEVICE)
         self._sampler = built(self._inputs)
 
     @torch.no_grad()
     def encode(self, pixels: np.ndarray) -> tuple[torch.Tensor, ...]:
-        image = torch.from_numpy(pixels).to("cuda", self._dtype)
+        image = torch.from_numpy(pixels).to(_DEVICE, self._dtype)
         embedding = self._encoder(image).clone()  # a compiled model's next call may take the memory
         return embedding, *(each.clone() for each in self._image(embedding))
 
@@ -104,33 +108,23 @@ class Plain:
         names = ("embedding", "mu_image", "sigma_image", "mu_prompt", "sigma_prompt")
         for name, value in zip(names, (*image, mu, sigma), strict=True):
             getattr(model, f"input_{name}").copy_(value)
-        noise = torch.randn(self._n, 2, model.config.latent, device="cuda", dtype=self._dtype)
+        noise = torch.randn(self._n, 2, model.config.latent, device=_DEVICE, dtype=self._dtype)
         logits, _ = self._sampler(noise)
         size = (self._side, self._side)
         masks = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0] > 0
         return masks.float().mean(0).cpu().numpy(), masks.sum((1, 2)).cpu().numpy()
 
 
-def routes(
-    engine: bundle.EngineBundle, precision: str, n: int, compiled: bool
-) -> tuple[Ours, dict[str, Ours | Plain]]:
-    """By name."""
-    inputs = RandomInputs(engine.sampler)
+def measured(
+    engine: bundle.EngineBundle, precision: str, n: int, names: Sequence[str], repeats: int
+) -> dict[str, Any]:
+    """What a row says of its routes."""
+    side, inputs = engine.sampler.side, RandomInputs(engine.sampler)
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     ours = Ours(engine, precision, inputs, n)
     found: dict[str, Ours | Plain] = {"asam": ours}
-    found["eager"] = Plain(engine, TYPES[precision], inputs, n, compiled=False)
-    if compiled:
-        found["compile"] = Plain(engine, TYPES[precision], inputs, n, compiled=True)
-    return ours, found
-
-
-def measured(
-    engine: bundle.EngineBundle, precision: str, n: int, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """One row."""
-    side = engine.sampler.side
-    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    ours, found = routes(engine, precision, n, not arguments.no_compile)
+    for name in names[1:]:
+        found[name] = Plain(engine, TYPES[precision], inputs, n, compiled=name == "compile")
     pixels = ours.prepare(image)
 
     def frame(route: Any) -> Callable[[], object]:
@@ -140,9 +134,9 @@ def measured(
         return lambda: route.encode(pixels)
 
     times = {
-        "prepare": interleaved({"asam": lambda: ours.prepare(image)}, arguments.repeats),
-        "encode": interleaved({name: encode(route) for name, route in found.items()}, arguments.repeats),
-        "frame": interleaved({name: frame(route) for name, route in found.items()}, arguments.repeats),
+        "prepare": interleaved({"asam": lambda: ours.prepare(image)}, repeats),
+        "encode": interleaved({name: encode(route) for name, route in found.items()}, repeats),
+        "frame": interleaved({name: frame(route) for name, route in found.items()}, repeats),
     }
     ms = {
         what: {name: statistics.median(runs) for name, runs in each.items()} for what, each in times.items()
@@ -171,23 +165,20 @@ def line(row: dict[str, Any]) -> str:
 
 def main() -> int:
     arguments = parsed(__doc__, n=(32,))
-    print(table_head(HEAD), flush=True)
-    rows = []
-    for side in arguments.sides:
-        with tempfile.TemporaryDirectory() as folder:
-            engine = random_engine(Path(folder) / "random.asam", config_of(side), vit_b(side))
-            for precision in arguments.precisions:
-                for n in arguments.n:
-                    row: dict[str, Any] = {"side": side, "precision": precision, "n": n}
-                    try:
-                        row |= measured(engine, precision, n, arguments)
-                    except torch.cuda.OutOfMemoryError as error:
-                        row["problem"] = str(error).splitlines()[0]
-                    torch.compiler.reset()
-                    torch.cuda.empty_cache()
-                    rows.append(row)
-                    print(line(row), flush=True)
-    write(arguments.output, "gpu_frames", {"rows": rows}, [table_head(HEAD), *map(line, rows)])
+    report = Report(arguments.output, "gpu_frames", HEAD, line)
+    with tempfile.TemporaryDirectory() as folder:
+
+        @cache
+        def engine_of(side: int) -> bundle.EngineBundle:
+            return random_engine(Path(folder) / f"{side}.asam", config_of(side), vit_b(side))
+
+        def row_of(side: int, precision: str, n: int, names: Sequence[str]) -> dict[str, Any]:
+            return measured(engine_of(side), precision, n, names, arguments.repeats)
+
+        for names in PARTS[: 1 if arguments.no_compile else 2]:
+            for side, precision, n in cases(arguments):
+                row = {"side": side, "precision": precision, "n": n}
+                report.add(row, partial(row_of, side, precision, n, names))
     return 0
 
 

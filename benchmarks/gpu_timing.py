@@ -1,11 +1,15 @@
-"""What the benchmarks on a GPU share: calls timed in turns, the machine they ran on, and the report they write."""
+"""What the benchmarks on a GPU share: calls timed in turns, and a report that is on disk after every row."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
+import itertools
 import json
 import platform
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ import torch
 from asam_trt import __version__
 
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_FIRST = (128, "fp16", 32)  # the row that tells most, should the run be cut short
 _WARM_UPS = 5
 
 
@@ -32,6 +37,12 @@ def parsed(doc: str, *, n: Sequence[int]) -> argparse.Namespace:
     if not torch.cuda.is_available():
         parser.error("expected an NVIDIA GPU that PyTorch can use, found none")
     return arguments
+
+
+def cases(arguments: argparse.Namespace) -> list[tuple[int, str, int]]:
+    """Side, precision and n of the rows, in the order in which they are measured."""
+    found = list(itertools.product(arguments.sides, arguments.precisions, arguments.n))
+    return sorted(found, key=lambda case: case != _FIRST)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -66,24 +77,65 @@ def table_head(cells: Sequence[str]) -> str:
     return table_line(cells) + "\n|" + " --- |" * len(cells)
 
 
-def write(output: Path, name: str, findings: dict[str, Any], table: Sequence[str]) -> None:
-    """<name>.json and <name>.md, each under a temporary name first."""
-    gpu = torch.cuda.get_device_properties(0)
-    report = {
-        "gpu": f"{gpu.name}, SM {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB",
-        "versions": {
-            "asam-trt": __version__,
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        **findings,
-    }
-    text = [f"Milliseconds, {report['gpu']}, {report['versions']}", "", *table, ""]
-    output.mkdir(parents=True, exist_ok=True)
-    for suffix, content in (("json", json.dumps(report, indent=1)), ("md", "\n".join(text))):
-        unfinished = output / f"{name}.{suffix}.part"
-        unfinished.write_text(content)
-        unfinished.replace(output / f"{name}.{suffix}")
-    print(f"wrote {output}/{name}.json and {name}.md")
+class Report:
+    """<name>.json and <name>.md in a folder, with all rows so far.
+
+    Args:
+        head: of the table.
+        line: of a row in the table.
+        findings: what the JSON says beside the rows.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        name: str,
+        head: Sequence[str],
+        line: Callable[[dict[str, Any]], str],
+        **findings: Any,
+    ) -> None:
+        self._output, self._name, self._line = output, name, line
+        self._rows: list[dict[str, Any]] = []
+        self._table = [table_head(head)]
+        gpu = torch.cuda.get_device_properties(0)
+        self._findings: dict[str, Any] = {
+            "gpu": f"{gpu.name}, SM {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB",
+            "versions": {
+                "asam-trt": __version__,
+                "torch": torch.__version__,
+                "cuda": torch.version.cuda,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            **findings,
+        }
+        print(self._table[0], flush=True)
+
+    def add(self, row: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
+        """Complete a row by what ``measure`` finds, or by its error under "problem"; print it and write the files."""
+        try:
+            row = row | measure()
+        except Exception as error:  # the other rows are worth having all the same
+            traceback.print_exc()
+            first = next(iter(str(error).splitlines()), "")
+            row = row | {"problem": f"{type(error).__name__}: {first}"}
+        self._rows.append(row)
+        self._table.append(self._line(row))
+        print(self._table[-1], flush=True)
+        self._write()
+        torch.compiler.reset()
+        gc.collect()
+        with contextlib.suppress(RuntimeError):  # after some errors a GPU takes no call of this process
+            torch.cuda.empty_cache()
+
+    def _write(self) -> None:
+        heading = f"Milliseconds, {self._findings['gpu']}, {self._findings['versions']}"
+        contents = {
+            "json": json.dumps({**self._findings, "rows": self._rows}, indent=1),
+            "md": "\n".join([heading, "", *self._table, ""]),
+        }
+        self._output.mkdir(parents=True, exist_ok=True)
+        for suffix, content in contents.items():
+            unfinished = self._output / f"{self._name}.{suffix}.part"
+            unfinished.write_text(content)
+            unfinished.replace(self._output / f"{self._name}.{suffix}")
