@@ -5,9 +5,11 @@ Work in one lane runs beside the work of others: the next image is encoded while
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +22,7 @@ Array = npt.NDArray[np.float32] | torch.Tensor
 Function = Callable[..., tuple[torch.Tensor, ...]]
 
 _MOST_GRAPHS = 8  # kept for shapes that come again, as many as the sampler keeps
+_capturing = threading.Lock()  # PyTorch's memory takes one capture at a time, and warm-ups share a stream
 
 
 class Lane(Protocol):
@@ -97,15 +100,16 @@ class GraphLane:
         return self._slots[shapes]
 
     def _capture(self, slot: _Slot) -> None:
-        self._warm_up(slot)
         try:
-            graph = torch.cuda.CUDAGraph()
-            # Not by `torch.cuda.graph`, which waits for the whole device: another thread may be capturing.
-            graph.capture_begin(self._pool, capture_error_mode="thread_local")
-            try:
-                slot.outputs = self._function(*slot.inputs)
-            finally:
-                graph.capture_end()
+            with _capturing:
+                self._warm_up(slot)
+                graph = torch.cuda.CUDAGraph()
+                # Not by `torch.cuda.graph`, which waits for the whole device, where the sampler may be capturing.
+                graph.capture_begin(self._pool, capture_error_mode="thread_local")
+                try:
+                    slot.outputs = self._function(*slot.inputs)
+                finally:
+                    graph.capture_end()
             slot.graph = graph
         except RuntimeError as error:
             self._graphs = False
@@ -115,13 +119,18 @@ class GraphLane:
         """Kernels are loaded and algorithms chosen at the first run, which a capture must not see.
 
         On another stream, so that the lane's own gets the workspace of its products within the capture, from the
-        memory that lives as long as the graphs.
+        memory that lives as long as the graphs. One for all lanes, since PyTorch keeps memory for each stream.
         """
-        other = torch.cuda.Stream()
+        other = _warm_up_stream(self._device)
         other.wait_stream(self._stream)
         with finished(other):
             self._function(*slot.inputs)
-        torch.cuda.empty_cache()  # what that left is kept for that stream, where nothing else will use it
+
+
+@cache
+def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
+    with torch.cuda.device(device):
+        return torch.cuda.Stream()
 
 
 class _Slot:

@@ -23,11 +23,14 @@ class FakeGraph:
 
     def capture_begin(self, pool: Any, capture_error_mode: str) -> None:
         assert capture_error_mode == "thread_local"
+        assert not self.world.capturing, "PyTorch asserts that captures do not overlap"
         if self.world.fail:
             raise RuntimeError("operation not permitted when stream is capturing")
+        self.world.capturing = True
         self._mode.__enter__()
 
     def capture_end(self) -> None:
+        self.world.capturing = False
         self._mode.__exit__(None, None, None)
         self.world.captures += 1
 
@@ -55,7 +58,10 @@ class _Recorder(TorchDispatchMode):
 class FakeStream:
     """In place of torch.cuda.Stream."""
 
+    made = 0
+
     def __init__(self) -> None:
+        FakeStream.made += 1
         self.synchronized = 0
 
     def synchronize(self) -> None:
@@ -69,7 +75,7 @@ class FakeWorld:
     """What happened, and whether captures fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.fail = False
+        self.fail = self.capturing = False
         self.captures = self.replays = 0
         graph = type("Graph", (FakeGraph,), {"world": self})
         for name, value in {
@@ -78,7 +84,12 @@ class FakeWorld:
             "stream": lambda _: contextlib.nullcontext(),
             "device": lambda _: contextlib.nullcontext(),
             "graph_pool_handle": lambda: (0, 1),
-            "empty_cache": lambda: None,
+            "empty_cache": _forbidden,
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
         monkeypatch.setattr(lanes, "pinned", torch.empty)
+        lanes._warm_up_stream.cache_clear()
+
+
+def _forbidden() -> None:
+    raise AssertionError("fails while another thread captures")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 from asam_trt.torch_parts.encoder import Encoder
 from asam_trt.torch_parts.lanes import EagerLane, GraphLane
 
-from .fake_graphs import FakeWorld
+from .fake_graphs import FakeStream, FakeWorld
 
 CPU = torch.device("cpu")
 
@@ -84,6 +86,46 @@ def test_what_cannot_be_captured_is_said_once_and_runs(world: FakeWorld) -> None
     assert (world.captures, world.replays, lane.graphs) == (0, 0, 0)
     for i, (double, _) in enumerate(found):
         np.testing.assert_array_equal(double, 2 * draw(i, 3))
+
+
+def test_a_warm_up_that_fails_is_said_and_runs(world: FakeWorld) -> None:
+    calls = []
+
+    def out_of_memory_at_first(x: torch.Tensor) -> tuple[torch.Tensor]:
+        calls.append(x)
+        if len(calls) == 1:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return (x + 1,)
+
+    lane = GraphLane("adder", out_of_memory_at_first, CPU)
+    with pytest.warns(RuntimeWarning, match="adder runs without a CUDA graph.*out of memory"):
+        (found,) = lane.run(draw(0, 3))
+    np.testing.assert_array_equal(found, draw(0, 3) + 1)
+    assert (world.captures, len(calls)) == (0, 2)
+
+
+def test_lanes_of_two_threads_capture_one_after_the_other(world: FakeWorld) -> None:
+    def slow(x: torch.Tensor) -> tuple[torch.Tensor]:
+        time.sleep(0.01)
+        return (x + 1,)
+
+    made = FakeStream.made
+    lanes = [GraphLane("adder", slow, CPU) for _ in range(4)]
+    found: dict[int, Any] = {}
+
+    def work(i: int) -> None:
+        found[i] = [lanes[i].run(draw(i, size))[0] for size in (1, 2, 3)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(4):
+        for size, one in zip((1, 2, 3), found[i], strict=True):
+            np.testing.assert_array_equal(one, draw(i, size) + 1)
+    assert world.captures == 12
+    assert FakeStream.made - made == 4 + 1  # of the lanes, and one to warm up on
 
 
 def test_a_function_that_fails_ends_the_capture(world: FakeWorld) -> None:
