@@ -19,7 +19,7 @@ from asam_trt.bundle import EngineBundle
 from asam_trt.errors import BackendUnavailable
 from asam_trt.tensorrt import keys, libraries, parity, plans
 from asam_trt.tensorrt.builder import Step, plugin_creator
-from asam_trt.tensorrt.device import DeviceTensor, Gpu
+from asam_trt.tensorrt.device import DeviceTensor, Gpu, gpu_of
 from asam_trt.tensorrt.keys import PlanKey
 from asam_trt.tensorrt.plans import Plans
 from asam_trt.tensorrt.runner import Plan
@@ -152,7 +152,7 @@ def create(
         )
     libraries.check()
     trt, plugin = libraries.tensorrt(), libraries.plugin_library()
-    gpu = Gpu(libraries.pycuda_driver())
+    gpu = gpu_of(libraries.pycuda_driver())
     if gpu.sm < _OLDEST_SM:
         raise BackendUnavailable(
             f"backend 'tensorrt' cannot run: it needs a GPU of SM 8.0 or newer, came SM {gpu.sm // 10}.{gpu.sm % 10}; "

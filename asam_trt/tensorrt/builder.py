@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from asam_trt.errors import EngineError
 from asam_trt.sampler_spec import SamplerConfig
-from asam_trt.tensorrt.libraries import make_logger, said, version_of
+from asam_trt.tensorrt.libraries import logger_of, said, version_of
 
 PLUGIN_NAME = "AsamSampler"
 PLUGIN_VERSION = "1"
@@ -78,7 +78,7 @@ class PlanBuilder:
     def __init__(self, trt: ModuleType, precision: str, *, timing_cache: bytes, step: Step) -> None:
         self.trt, self.precision, self._step = trt, precision, step
         self.timing_cache = timing_cache
-        self.logger = make_logger(trt)
+        self.logger = logger_of(trt)
         self._builder = trt.Builder(self.logger)
 
     def from_onnx(self, file: Path, ranges: Mapping[str, Range], *, strip: bool = False) -> bytes:

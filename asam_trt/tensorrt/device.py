@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,7 @@ STREAM_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 
 
 class Gpu:
-    """The primary context of a device, retained for the life of the process.
+    """The primary context of a device, retained for the life of the process; `gpu_of` has one a device.
 
     Args:
         driver: the module `pycuda.driver`.
@@ -31,6 +32,7 @@ class Gpu:
         self.sm = 10 * major + minor
         self.cuda = driver.get_driver_version()
         self._context: Any = device.retain_primary_context()
+        self.pool = Pool(self)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -57,6 +59,12 @@ class Gpu:
         return array
 
 
+@cache
+def gpu_of(driver: ModuleType, index: int = 0) -> Gpu:
+    """The `Gpu` of a device."""
+    return Gpu(driver, index)
+
+
 class DeviceTensor:
     """A float32 tensor in device memory; its memory goes back to its pool with the last reference."""
 
@@ -69,7 +77,7 @@ class Pool:
     """Device memory for tensors that outlive a call, used again by the next ones of their size.
 
     A tensor may be dropped by any thread and in garbage collection, where no CUDA call is allowed: dropping it only
-    puts its memory on a list.
+    puts its memory on a list. The pool lives as long as the process, so that a tensor may outlive what made it.
     """
 
     def __init__(self, gpu: Gpu) -> None:
@@ -87,3 +95,10 @@ class Pool:
         tensor = DeviceTensor(memory, shape)
         weakref.finalize(tensor, free.append, memory)
         return tensor
+
+    def release(self) -> None:
+        """Free what no tensor uses; inside `Gpu.current`, without which PyCUDA frees nothing."""
+        for free in list(self._free.values()):
+            with suppress(IndexError):
+                while True:
+                    free.pop().free()

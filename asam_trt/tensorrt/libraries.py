@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections import deque
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -97,8 +98,18 @@ def check() -> str:
     return f"TensorRT {trt.__version__}"
 
 
-def make_logger(trt: ModuleType) -> Any:
-    """An `ILogger` that keeps the last errors, in ``.errors``, for the exceptions that follow them."""
+def logger_of(trt: ModuleType) -> Any:
+    """The `ILogger` of this process, with no errors yet; TensorRT goes on with the first one that it was given.
+
+    It keeps the last errors, in ``.errors``, for the exceptions that follow them.
+    """
+    logger = _logger(trt)
+    logger.errors.clear()
+    return logger
+
+
+@cache
+def _logger(trt: ModuleType) -> Any:
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

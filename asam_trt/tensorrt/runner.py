@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from asam_trt.errors import EngineError
 from asam_trt.graph_warning import warn_without_graph
-from asam_trt.tensorrt.device import DeviceTensor, Gpu, Pool
+from asam_trt.tensorrt.device import DeviceTensor, Gpu
 from asam_trt.tensorrt.graphs import Graph, GraphError
-from asam_trt.tensorrt.libraries import make_logger, said
+from asam_trt.tensorrt.libraries import logger_of, said
 
 Float32Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -37,7 +37,7 @@ class Plan:
 
     def __init__(self, trt: ModuleType, gpu: Gpu, file: Path, *, refit: Path | None = None) -> None:
         self._trt, self._gpu, self._name = trt, gpu, file.name
-        self._logger = make_logger(trt)
+        self._logger = logger_of(trt)
         self._executions: OrderedDict[tuple[Shape, ...], _Execution] = OrderedDict()
         self._graphs = True
         self._runtime: Any = None
@@ -68,10 +68,11 @@ class Plan:
             EngineError: shapes outside the plan's, or TensorRT fails.
         """
         shapes = tuple(tuple(inputs[name].shape) for name in self.inputs)
+        self._logger.errors.clear()
         with self._gpu.current():
             execution = self._execution(shapes)
             execution.enqueue(inputs)
-            kept = [execution.keep(name, self._pool) for name in keep]
+            kept = [execution.keep(name) for name in keep]
             for name in read:
                 execution.fetch(name)
             self._stream.synchronize()
@@ -87,6 +88,7 @@ class Plan:
             if self._workspace is not None:
                 self._workspace.free()
             self._workspace = self._stream = None
+            self._gpu.pool.release()
 
     def _load(self, file: Path, refit: Path | None) -> None:
         trt, gpu = self._trt, self._gpu
@@ -100,7 +102,6 @@ class Plan:
             if refit is not None:
                 self._refit(refit)
             self.inputs, self.outputs = self._tensors()
-            self._pool = Pool(gpu)
             self._stream = gpu.stream()
             # One workspace for all executions, which follow each other in the stream.
             self._workspace_size = int(self._engine.device_memory_size_v2)
@@ -167,8 +168,12 @@ class _Execution:
         self.shapes = dict(zip(plan.inputs, shapes, strict=True))
         for name, shape in self.shapes.items():
             if not self._context.set_input_shape(name, shape):
+                least, _, most = plan._engine.get_tensor_profile_shape(name, 0)
+                # TensorRT may have raised the smallest that it was asked for from 0 to 1.
+                instead = "; such a prompt needs backend='cuda' or 'cpu'" if 0 in shape else ""
                 raise EngineError(
-                    f"{plan._name}: expected a shape of {name} within the plan's, came {list(shape)}"
+                    f"{plan._name}: expected a shape of {name} within the plan's, {list(least)} to {list(most)}, came "
+                    f"{list(shape)}{instead}"
                 )
         for name in plan.outputs:
             self.shapes[name] = tuple(self._context.get_tensor_shape(name))
@@ -200,10 +205,10 @@ class _Execution:
             stream.synchronize()
             self._ran = True
 
-    def keep(self, name: str, pool: Pool) -> DeviceTensor:
+    def keep(self, name: str) -> DeviceTensor:
         """A copy of an output that stays on the device."""
-        tensor = pool.tensor(self.shapes[name])
         plan = self._plan
+        tensor = plan._gpu.pool.tensor(self.shapes[name])
         plan._gpu.driver.memcpy_dtod_async(tensor.memory, self._memory[name], tensor.nbytes, plan._stream)
         return tensor
 

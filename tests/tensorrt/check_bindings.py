@@ -128,7 +128,7 @@ def construct() -> list[str]:
     from asam_trt.tensorrt import builder, libraries
 
     problems = []
-    logger = libraries.make_logger(trt)
+    logger = libraries.logger_of(trt)
     logger.log(trt.ILogger.Severity.ERROR, "an error")
     logger.log(trt.ILogger.Severity.WARNING, "a warning")
     if list(logger.errors) != ["an error"]:

@@ -13,7 +13,7 @@ import torch
 
 from asam_trt.backends import tensorrt as backend
 from asam_trt.bundle import EngineBundle
-from asam_trt.tensorrt import graphs, libraries
+from asam_trt.tensorrt import device, graphs, libraries
 
 from .fake_gpu import FakeGpu, cuda_library, pycuda_driver
 from .fake_tensorrt import World, tensorrt
@@ -66,4 +66,6 @@ def machine(
         (place / name).write_bytes(name.encode())
     monkeypatch.setattr(libraries, "native_folder", lambda: place)
     yield Machine(gpu=gpu, world=world, package=place, steps=[])
-    assert world.problems == []
+    assert world.problems == gpu.problems == []
+    device.gpu_of.cache_clear()
+    libraries._logger.cache_clear()

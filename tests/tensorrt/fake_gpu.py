@@ -27,6 +27,7 @@ class FakeGpu:
         self.launches = 0
         self.graphs: dict[int, list[Work]] = {}
         self.fail_capture = False
+        self.problems: list[str] = []
 
     def check_current(self) -> None:
         assert getattr(self.stack, "depth", 0) > 0, "no context is current on this thread"
@@ -54,6 +55,12 @@ class DeviceAllocation:
 
     def __int__(self) -> int:
         return self._address
+
+    def __del__(self) -> None:
+        if self._address in self._gpu.memory and getattr(self._gpu.stack, "depth", 0) < 1:
+            self._gpu.problems.append(
+                "memory was dropped without a current context, where PyCUDA cannot free it"
+            )
 
     def free(self) -> None:
         self._gpu.check_current()

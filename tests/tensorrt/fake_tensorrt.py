@@ -93,9 +93,11 @@ class World:
         self.library_has_plugin = True
         self.refuse_build = False
         self.fail_run = False
+        self.raises_minimum = False  # of profiles, from 0 to 1
         self.mistyped: LayerType | None = None
         self.noise = 0.0  # added to what the sampler's plan gives
         self.problems: list[str] = []
+        self.loggers: set[int] = set()
         self.alive = 0  # engines and execution contexts
 
 
@@ -271,6 +273,7 @@ def tensorrt(world: World) -> ModuleType:
     class Builder:
         def __init__(self, logger: Any) -> None:
             self._logger = logger
+            world.loggers.add(id(logger))
 
         def create_network(self, flags: int) -> Any:
             # Before 11 a network without the flag may choose precisions of its own.
@@ -296,7 +299,10 @@ def tensorrt(world: World) -> ModuleType:
                 self._logger.log(ILogger.Severity.ERROR, "no kernel for this node")
                 return None
             plan = network.fake_plan
-            plan.ranges = config.fake_profile.fake_ranges if config.fake_profile else {}
+            plan.ranges = dict(config.fake_profile.fake_ranges) if config.fake_profile else {}
+            if world.raises_minimum:
+                for name, (least, most) in plan.ranges.items():
+                    plan.ranges[name] = (tuple(max(1, side) for side in least), most)
             plan.outputs = tuple(tensor.name for tensor in network.fake_outputs) or plan.outputs
             for name, shape in plan.inputs.items():
                 assert (-1 in shape) == (name in plan.ranges), f"{name} needs a profile where it is dynamic"
@@ -309,6 +315,7 @@ def tensorrt(world: World) -> ModuleType:
     class Runtime:
         def __init__(self, logger: Any) -> None:
             self._logger = logger
+            world.loggers.add(id(logger))
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
             gpu.check_current()
@@ -349,6 +356,11 @@ def tensorrt(world: World) -> ModuleType:
 
         def get_tensor_mode(self, name: str) -> TensorIOMode:
             return TensorIOMode.INPUT if name in self.fake_plan.inputs else TensorIOMode.OUTPUT
+
+        def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[tuple[int, ...]]:
+            assert profile_index == 0
+            least, most = self.fake_plan.ranges[name]
+            return [least, least, most]
 
         def create_execution_context(self, strategy: ExecutionContextAllocationStrategy) -> Any:
             gpu.check_current()

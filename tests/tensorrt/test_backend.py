@@ -246,6 +246,29 @@ def test_memory_of_dropped_states_is_used_again(machine: Machine, bundle: Engine
     assert len(machine.gpu.memory) == memory
 
 
+def test_closing_frees_memory_and_states_may_outlive_it(machine: Machine, bundle: EngineBundle) -> None:
+    backend = machine.create(bundle)
+    states = [backend.encode(pixels(bundle, i)) for i in range(3)]
+    del states[0]
+    backend.close()
+    assert len(machine.gpu.memory) == 3 * len(states)
+    states.clear()  # where no context is current
+    machine.create(bundle).close()
+    assert machine.gpu.memory == {}
+
+
+def test_tensorrt_gets_one_logger(machine: Machine, bundle: EngineBundle) -> None:
+    backends = [machine.create(bundle) for _ in range(2)]
+    assert len(machine.world.loggers) == 1
+    logger = backends[0]._encoder._logger
+    logger.log(sys.modules["tensorrt"].ILogger.Severity.ERROR, "an error of before")
+    machine.world.fail_run = True
+    with pytest.raises(EngineError, match="to run, came: TensorRT gave no reason"):
+        backends[1].encode(pixels(bundle))
+    machine.world.fail_run = False
+    backends[1].encode(pixels(bundle))  # waits for what the failed run has enqueued
+
+
 def test_closing_frees_engines_and_contexts(machine: Machine, bundle: EngineBundle) -> None:
     backend = machine.create(bundle)
     backend.encode(pixels(bundle))
@@ -270,8 +293,20 @@ def test_more_tokens_than_the_profile_holds_are_refused(machine: Machine, bundle
     backend = machine.create(bundle)
     image = backend.encode(pixels(bundle))
     tokens = np.zeros((keys.MOST_TOKENS + 1, bundle.sampler.channels), np.float32)
-    with pytest.raises(EngineError, match=r"shape of tokens within the plan's, came \[1, 257, "):
+    with pytest.raises(
+        EngineError, match=r"tokens within .*, \[1, 0, .* to \[1, 256, .*, came \[1, 257, \d+\]$"
+    ):
         backend.prompt(image, tokens, prompts(bundle)["box"][1])
+
+
+def test_no_tokens_where_tensorrt_wants_one(machine: Machine, bundle: EngineBundle) -> None:
+    machine.world.raises_minimum = True
+    backend = machine.create(bundle)
+    image = backend.encode(pixels(bundle))
+    with pytest.raises(
+        EngineError, match=r"\[1, 1, .* to \[1, 256, .*, came \[1, 0, .*backend='cuda' or 'cpu'$"
+    ):
+        backend.prompt(image, *prompts(bundle)["none"])
 
 
 def test_a_library_without_the_plugin_is_named(machine: Machine, bundle: EngineBundle) -> None:

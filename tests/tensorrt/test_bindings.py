@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asam_trt.bundle import EngineBundle
@@ -92,6 +93,9 @@ def exercise(machine: Machine, bundle: EngineBundle, tmp_path: Path) -> None:
             for prompt in prompts(bundle).values():
                 backend.sample(image, backend.prompt(image, *prompt), noise(bundle, 2))
         backend.close()
+    tokens, dense = prompts(bundle)["box"]
+    with pytest.raises(EngineError, match="within the plan's"):
+        machine.create(bundle).prompt(image, np.repeat(tokens, 200, axis=0), dense)
     trt: Any = sys.modules["tensorrt"]
     (tmp_path / "bad.onnx").write_bytes(b"\x00")
     with pytest.raises(EngineError, match=r"bad\.onnx"):
