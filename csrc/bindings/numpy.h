@@ -51,15 +51,22 @@ Tensor<const float, Rank> view(const std::string& name, const FloatArray& array)
   return {array.data(), shape};
 }
 
-// A dict of name -> float32 array; views that last as long as the dict does.
-inline TensorMap tensors_of(const pybind11::dict& weights) {
+// Views of a dict's arrays, and the arrays: without the GIL the dict may change.
+struct HeldTensors {
+  TensorMap views;
+  std::vector<FloatArray> arrays;
+};
+
+// Of a dict of name -> float32 array.
+inline HeldTensors tensors_of(const pybind11::dict& weights) {
   namespace py = pybind11;
-  TensorMap tensors;
+  HeldTensors tensors;
   for (const auto& [key, value] : weights) {
     if (!py::isinstance<py::str>(key)) throw py::type_error("weights: expected names of type str");
     const auto name = key.cast<std::string>();
     const FloatArray array = as_float32("weights['" + name + "']", value);
-    tensors[name] = {array.data(), shape_of(array)};
+    tensors.views[name] = {array.data(), shape_of(array)};
+    tensors.arrays.push_back(array);
   }
   return tensors;
 }

@@ -47,9 +47,9 @@ class CudaSampler {
       : api_(cuda_api()), config_(config_of(config)), precision_(std::move(precision)) {
     config_.check();
     const int32_t type = cuda_precision(precision_);
-    const TensorMap tensors = tensors_of(weights);
+    const HeldTensors tensors = tensors_of(weights);
     std::vector<asam_cuda_tensor> list;
-    for (const auto& [name, tensor] : tensors) {
+    for (const auto& [name, tensor] : tensors.views) {
       list.push_back(
           {name.c_str(), tensor.data, tensor.shape.data(), static_cast<int64_t>(tensor.shape.size())});
     }

@@ -39,11 +39,11 @@ std::unique_ptr<ImageEncoder> make_encoder(const py::dict& config, const py::dic
                                            const std::optional<std::string>& isa,
                                            const std::string& precision) {
   const EncoderConfig sizes = config_of(config);
-  const TensorMap tensors = tensors_of(weights);
+  const HeldTensors tensors = tensors_of(weights);
   const Isa chosen = isa_of(isa);
   const Precision type = precision_from_name(precision);
   const GilRelease release;
-  return std::make_unique<ImageEncoder>(sizes, tensors, chosen, type);
+  return std::make_unique<ImageEncoder>(sizes, tensors.views, chosen, type);
 }
 
 FloatArray encode(const ImageEncoder& self, const py::object& image) {

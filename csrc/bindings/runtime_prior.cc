@@ -63,10 +63,10 @@ PriorConfig config_of(const py::dict& entries) {
 std::unique_ptr<LatentPrior> make_prior(const py::dict& config, const py::dict& weights,
                                         const std::optional<std::string>& isa) {
   const PriorConfig sizes = config_of(config);
-  const TensorMap tensors = tensors_of(weights);
+  const HeldTensors tensors = tensors_of(weights);
   const Isa chosen = isa_of(isa);
   const GilRelease release;
-  return std::make_unique<LatentPrior>(sizes, tensors, chosen);
+  return std::make_unique<LatentPrior>(sizes, tensors.views, chosen);
 }
 
 std::pair<FloatArray, FloatArray> run(const LatentPrior& self, const py::object& embedding,

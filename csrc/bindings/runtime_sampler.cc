@@ -21,11 +21,11 @@ std::unique_ptr<Sampler> make_sampler(const py::dict& config, const py::dict& we
                                       const std::optional<std::string>& isa, const std::string& precision,
                                       int64_t block) {
   const SamplerConfig sizes = config_of(config);
-  const TensorMap tensors = tensors_of(weights);
+  const HeldTensors tensors = tensors_of(weights);
   const Isa chosen = isa_of(isa);
   const Precision type = precision_from_name(precision);
   const GilRelease release;
-  return std::make_unique<Sampler>(sizes, tensors, chosen, type, block);
+  return std::make_unique<Sampler>(sizes, tensors.views, chosen, type, block);
 }
 
 std::shared_ptr<const ImageState> image_state(const Sampler& self, const py::object& embedding,
