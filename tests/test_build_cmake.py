@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -114,3 +115,11 @@ def test_a_missing_python_package(configure: Configure, package: str) -> None:
     line = fails_in_one_line(configure(*options))
     assert f"the Python package {package} was not found; run: " in line
     assert f"pip install {package}" in line
+
+
+def test_masks_are_resized_without_fused_multiply_adds(configure: Configure, tmp_path: Path) -> None:
+    done = configure("CMAKE_EXPORT_COMPILE_COMMANDS=ON", "ASAM_CUDA=OFF", "ASAM_PYTHON=OFF")
+    assert done.returncode == 0, done.stderr
+    commands = json.loads((tmp_path / "build" / "compile_commands.json").read_text())
+    (resize,) = [one["command"] for one in commands if one["file"].endswith("resize_masks.cc")]
+    assert "-ffp-contract=off" in resize
