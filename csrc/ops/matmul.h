@@ -22,14 +22,15 @@ class PackedView {
   PackedView(int64_t in, int64_t out, int64_t panel, const T* data, const T* end)
       : in_(in), out_(out), panel_(panel), data_(data), end_(end) {}
 
-  int64_t in() const { return in_; }
-  int64_t out() const { return out_; }
+  // Inlined into files of every instruction set, at -O0 too: one copy of a function would serve them all.
+  [[gnu::always_inline]] int64_t in() const { return in_; }
+  [[gnu::always_inline]] int64_t out() const { return out_; }
   // Columns of a panel, but for a narrower last one.
-  int64_t panel() const { return panel_; }
-  const T* data() const { return data_; }
+  [[gnu::always_inline]] int64_t panel() const { return panel_; }
+  [[gnu::always_inline]] const T* data() const { return data_; }
   // What follows the panel that ends at `next`, to be fetched ahead; `next` lies within the matrix or at its
   // end.
-  const T* ahead(const T* next) const { return next < end_ ? next : data_; }
+  [[gnu::always_inline]] const T* ahead(const T* next) const { return next < end_ ? next : data_; }
 
  private:
   int64_t in_, out_, panel_;

@@ -31,7 +31,7 @@ struct Int8View {
   const int32_t* sums;  // [out], of each column
 
   // As PackedView::ahead.
-  const int8_t* ahead(const int8_t* next) const { return next < end ? next : first; }
+  [[gnu::always_inline]] const int8_t* ahead(const int8_t* next) const { return next < end ? next : first; }
 };
 
 // A weight matrix [in, out] of floats as 8-bit numbers, -127 .. 127 times the column's scale: panels as of
@@ -48,7 +48,7 @@ class PackedInt8Matrix {
   PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side);
 
   // in, rounded up to whole groups.
-  static int64_t padded(int64_t in) { return (in + kGroup - 1) / kGroup * kGroup; }
+  [[gnu::always_inline]] static int64_t padded(int64_t in) { return (in + kGroup - 1) / kGroup * kGroup; }
 
   // As PackedMatrix::columns.
   Int8View columns(int64_t first, int64_t count) const {

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import platform
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,6 +39,34 @@ def test_core(repository: Path, tmp_path: Path, sanitizer: str) -> None:
     assert "100% tests passed" in found
     if not sanitizer:
         assert "share of the ceiling" in run([str(tmp_path / "kernels"), "--once"])
+
+
+@pytest.mark.slow
+def test_files_of_an_instruction_set_share_no_function_with_others(repository: Path, tmp_path: Path) -> None:
+    """Without optimisation too: of functions that several files have, the linker keeps any one."""
+    cmake, nm = shutil.which("cmake"), shutil.which("nm")
+    if cmake is None or nm is None or platform.machine() != "x86_64":
+        pytest.skip("needs cmake and nm on the PATH, and an x86-64 processor")
+    options = [
+        "CMAKE_BUILD_TYPE=Debug",
+        "CMAKE_EXPORT_COMPILE_COMMANDS=ON",
+        "ASAM_PYTHON=OFF",
+        "ASAM_CUDA=OFF",
+    ]
+    run([cmake, "-S", str(repository), "-B", str(tmp_path), *(f"-D{option}" for option in options)])
+    commands = json.loads((tmp_path / "compile_commands.json").read_text())
+    files = [one for one in commands if re.search(r"_avx\w+\.cc$", one["file"])]
+    assert len(files) > 10
+    for one in files:
+        target = tmp_path / "one.o"
+        words = shlex.split(one["command"])
+        words[words.index("-o") + 1] = str(target)
+        run(words)
+        # Address, type, name; W, V and u are what other files may have as well.
+        shared = re.findall(
+            r"^[0-9a-f]+ [WVu] .*", run([nm, "-C", "--defined-only", str(target)]), re.MULTILINE
+        )
+        assert shared == [], one["file"]
 
 
 def run(command: list[str]) -> str:
