@@ -71,12 +71,21 @@ class Range {
   Range& operator=(const Range&) = delete;
 };
 
-// What a block may hold without being asked for; above it a kernel must have been allowed (allow_shared).
+// What a block may hold without being asked for; above it a kernel must have been allowed (load_kernel).
 constexpr std::size_t kFreeShared = 48 * 1024;
 
-// Before the kernel's first launch with this much dynamic shared memory.
+// CUDA loads a kernel when it first hears of it, which a capture must not see: before the first launch, on
+// each device.
 template <class... Params>
-void allow_shared(void (*kernel)(Params...), std::size_t bytes) {
+void load_kernel(void (*kernel)(Params...)) {
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "loading a kernel");
+}
+
+// The same for a kernel that may be launched with this much dynamic shared memory.
+template <class... Params>
+void load_kernel(void (*kernel)(Params...), std::size_t bytes) {
+  load_kernel(kernel);
   if (bytes <= kFreeShared) return;
   check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),

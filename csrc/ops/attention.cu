@@ -270,9 +270,8 @@ void prepare_attention(int dim) {
   with_dim(dim, [&](auto size) {
     constexpr int kDim = decltype(size)::value;
     // The most that any call asks for: what is allowed last holds for all.
-    allow_shared(few_queries_kernel<Act, kDim>,
-                 FewQueriesRoom<kDim>::bytes(FewQueriesRoom<kDim>::kMostWarps));
-    allow_shared(few_keys_kernel<Act, kDim>, kFewKeysShared);
+    load_kernel(few_queries_kernel<Act, kDim>, FewQueriesRoom<kDim>::bytes(FewQueriesRoom<kDim>::kMostWarps));
+    load_kernel(few_keys_kernel<Act, kDim>, kFewKeysShared);
   });
 }
 

@@ -19,6 +19,10 @@ __global__ void join_rows_kernel(const float* __restrict__ shared, std::int64_t 
 
 }  // namespace
 
+void prepare_join_rows() {
+  load_kernel(join_rows_kernel);
+}
+
 void join_rows(const float* shared, std::int64_t shared_rows, const float* own, std::int64_t own_rows,
                std::int64_t n, std::int64_t width, float* out, cudaStream_t stream) {
   const std::int64_t total = n * (shared_rows + own_rows) * width;

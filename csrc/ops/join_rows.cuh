@@ -16,4 +16,7 @@ namespace asam::cuda {
 void join_rows(const float* shared, std::int64_t shared_rows, const float* own, std::int64_t own_rows,
                std::int64_t n, std::int64_t width, float* out, cudaStream_t stream);
 
+// Once a device, before the first call of it.
+void prepare_join_rows();
+
 }  // namespace asam::cuda

@@ -32,6 +32,10 @@ __global__ void latents_kernel(const LatentArgs a) {
 
 }  // namespace
 
+void prepare_latents() {
+  load_kernel(latents_kernel);
+}
+
 void sample_latents(const LatentArgs& a, cudaStream_t stream) {
   const unsigned blocks = blocks_for(a.n * kStreams * ((a.latent + 3) / 4), kThreads);
   launch("asam.latents", latents_kernel, dim3(blocks), kThreads, 0, stream, a);

@@ -22,4 +22,7 @@ struct LatentArgs {
 // Enqueues.
 void sample_latents(const LatentArgs& args, cudaStream_t stream);
 
+// Once a device, before the first call of it.
+void prepare_latents();
+
 }  // namespace asam::cuda

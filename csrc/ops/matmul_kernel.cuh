@@ -258,17 +258,17 @@ template <class Act>
 using FewWholeRows = Tile<Act, 1, 8, 4>;  // 32 x 256
 
 template <class Tile>
-void allow() {
+void load_tile() {
   static_assert(Tile::kShared <= 99 * 1024, "what a block may hold on SM 8.6, 8.9 and 12.0");
-  allow_shared(matmul_kernel<Tile>, Tile::kShared);
+  load_kernel(matmul_kernel<Tile>, Tile::kShared);
 }
 
 template <class Act>
 void prepare_matmul() {
-  allow<ManyRows<Act>>();
-  allow<ManyWholeRows<Act>>();
-  allow<FewRows<Act>>();
-  allow<FewWholeRows<Act>>();
+  load_tile<ManyRows<Act>>();
+  load_tile<ManyWholeRows<Act>>();
+  load_tile<FewRows<Act>>();
+  load_tile<FewWholeRows<Act>>();
 }
 
 template <class Tile>

@@ -66,6 +66,11 @@ std::size_t statistics_room(const asam_cuda_geometry& g) {
   return static_cast<std::size_t>(g.out_h + g.out_w) * sizeof(ResizeTap);
 }
 
+void prepare_statistics() {
+  load_kernel(taps_kernel);
+  load_kernel(statistics_kernel);
+}
+
 void mask_statistics(const float* logits, std::int64_t n, const asam_cuda_geometry& g, float threshold,
                      std::int32_t* counts, std::int64_t* areas, std::uint64_t* packed, void* workspace,
                      cudaStream_t stream) {

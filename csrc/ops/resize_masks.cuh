@@ -24,4 +24,7 @@ void mask_statistics(const float* logits, std::int64_t n, const asam_cuda_geomet
                      std::int32_t* counts, std::int64_t* areas, std::uint64_t* packed, void* workspace,
                      cudaStream_t stream);
 
+// Once a device, before the first call of it.
+void prepare_statistics();
+
 }  // namespace asam::cuda

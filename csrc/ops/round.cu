@@ -20,6 +20,13 @@ void round_to(const float* x, std::int64_t n, Act* y, cudaStream_t stream) {
   launch("asam.round", round_kernel<Act>, dim3(blocks_for(n, kThreads)), kThreads, 0, stream, x, n, y);
 }
 
+template <class Act>
+void prepare_round() {
+  load_kernel(round_kernel<Act>);
+}
+
+template void prepare_round<Bf16>();
+template void prepare_round<Fp16>();
 template void round_to(const float*, std::int64_t, Bf16*, cudaStream_t);
 template void round_to(const float*, std::int64_t, Fp16*, cudaStream_t);
 

@@ -11,4 +11,8 @@ namespace asam::cuda {
 template <class Act>
 void round_to(const float* x, std::int64_t n, Act* y, cudaStream_t stream);
 
+// Once a device, before the first call of it.
+template <class Act>
+void prepare_round();
+
 }  // namespace asam::cuda

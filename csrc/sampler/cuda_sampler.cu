@@ -8,7 +8,11 @@
 #include "core/errors.h"
 #include "core/philox.h"
 #include "ops/attention.cuh"
+#include "ops/join_rows.cuh"
+#include "ops/latents.cuh"
+#include "ops/matmul.cuh"
 #include "ops/resize_masks.cuh"
+#include "ops/round.cuh"
 #include "sampler/cuda_memory.cuh"
 #include "sampler/cuda_pass.cuh"
 
@@ -24,6 +28,7 @@ void prepare(const SamplerConfig& config) {
   prepare_matmul<Act>();
   prepare_attention<Act>(width);
   prepare_attention<Act>(width / 2);
+  if constexpr (!std::is_same_v<Act, float>) prepare_round<Act>();
 }
 
 template <class Act>
@@ -33,6 +38,9 @@ class Typed final : public asam_cuda_sampler {
     config = sizes;
     prepare<float>(config);  // of the first layer and what is computed once
     if constexpr (!std::is_same_v<Act, float>) prepare<Act>(config);
+    prepare_latents();
+    prepare_join_rows();
+    prepare_statistics();
   }
 
   asam_cuda_sizes sizes(std::int64_t n, std::int64_t t, bool map) const override {

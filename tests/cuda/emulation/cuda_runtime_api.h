@@ -80,6 +80,11 @@ struct cudaLaunchConfig_t {
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 
+struct cudaFuncAttributes {
+  int numRegs;
+};
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel);
+
 namespace emulator {
 // Enqueues `thread`, which is to be run once a thread of the grid.
 cudaError_t submit(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread);

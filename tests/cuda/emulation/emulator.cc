@@ -15,6 +15,7 @@
 #include <mutex>
 #include <numeric>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -203,6 +204,7 @@ namespace {
 std::recursive_mutex lock;
 std::list<CUstream_st*> streams;
 std::map<const void*, std::size_t> allowed_shared;
+std::set<const void*> loaded;         // kernels that were asked for before a launch
 thread_local bool capturing = false;  // what a capture forbids, it forbids its thread
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -310,6 +312,7 @@ cudaError_t submit(const cudaLaunchConfig_t& config, const void* kernel, std::fu
   constexpr unsigned kMostBlocks = 65535;
   constexpr std::size_t kFreeShared = 48 * 1024;
   const std::lock_guard guard(lock);
+  if (capturing && !loaded.contains(kernel)) fail("a kernel that was not loaded before the capture");
   const std::size_t most = std::max(kFreeShared, allowed_shared[kernel]);
   const bool fits = config.blockDim.x >= 1 && config.blockDim.x <= kMostThreads && config.gridDim.x >= 1 &&
                     config.gridDim.y >= 1 && config.gridDim.y <= kMostBlocks && config.gridDim.z >= 1 &&
@@ -457,6 +460,14 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
   delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  const std::lock_guard guard(lock);
+  if (emulator::capturing) return result(cudaErrorStreamCaptureUnsupported);
+  *attributes = {};
+  emulator::loaded.insert(kernel);
   return cudaSuccess;
 }
 
