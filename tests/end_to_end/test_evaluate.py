@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import asam_trt
 from asam import cli
-from asam.data import Sample, Synthetic
+from asam.data import Sample, Synthetic, make_split, open_dataset
 from asam.evaluate import A2SAM, PROTOCOLS, STRICT, Protocol, evaluate
 from asam.methods import Engine, Prior, PromptJitter
 from asam.model import ASAM
@@ -311,3 +312,85 @@ def test_counts_are_checked_before_the_work(
     assert cli.main(["evaluate", *name, *model, "--data", "synthetic:pair", *output, *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Twenty images of five patients in the layout of `folder`, without splits."""
+    root = tmp_path / "pictures"
+    (root / "images").mkdir(parents=True)
+    rows = ["id,group"]
+    for i in range(20):
+        Image.new("L", (32, 32), 10 * i).save(root / "images" / f"{i:02}.png")
+        (root / "masks" / f"{i:02}").mkdir(parents=True)
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:16, 8 : 10 + i] = 255
+        Image.fromarray(mask).save(root / "masks" / f"{i:02}" / "one.png")
+        rows.append(f"{i:02},{i % 5}")
+    (root / "index.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def of_run(folder: Path, checkpoint: Path, **source: str) -> Path:
+    """The checkpoint of a run with this source."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"source": source, "model": {}, "training": {}}))
+    (folder / "last.safetensors").write_bytes(checkpoint.read_bytes())
+    return folder / "last.safetensors"
+
+
+@pytest.mark.parametrize("command", ["", "robustness", "sensitivity", "calibration"])
+def test_data_is_divided_as_the_run_of_the_checkpoint_divided_it(
+    command: str, checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = of_run(tmp_path / "run", checkpoint, data="folder", split_scheme="index-order")
+    output = tmp_path / "results" / ("" if command else "figures.json")
+    words = ["evaluate", *([command] if command else []), "--model", str(model), "--data", "folder"]
+    words += ["--root", str(pictures), "--output", str(output)]
+    words += {"": ["--n", "2"], "sensitivity": [], "calibration": ["--n", "2", "--no-fit"]}.get(
+        command, ["--n", "2"]
+    )
+    assert cli.main(words) == 0
+    said = capsys.readouterr()
+    assert "split validate (by index-order)" in said.out
+    (line,) = [line for line in said.err.splitlines() if "divide" in line]
+    assert line.startswith("note: folder is divided by index-order, as the run was; the protocol would")
+    file = output / f"{command}.json" if command else output
+    assert json.loads(file.read_text())["data"]["split_scheme"] == "index-order"
+
+    everything = open_dataset("folder", pictures, "all")
+    trained = make_split(everything, scheme="index-order").splits["train"]
+    judged = make_split(everything, scheme="group").splits["validate"]
+    shared = len({*trained} & {*judged})
+    assert shared > 0
+    assert cli.main([*words, "--split-scheme", "group"]) == 0
+    said = capsys.readouterr()
+    assert "split validate (by group)" in said.out
+    (line,) = [line for line in said.err.splitlines() if "trained on" in line]
+    assert line.startswith(f"warning: {shared} of the {len(judged)} samples of split validate, by group, are")
+    assert "--split-scheme index-order leaves them out" in line
+
+
+@pytest.mark.parametrize(
+    ("source", "division"),
+    [
+        ({"data": "folder"}, "group"),  # made before the scheme was a choice
+        ({"data": "synthetic:pair", "split_scheme": "index-order"}, "group"),
+        ({"data": "folder", "split_scheme": "best"}, "group"),
+        ({}, "group"),
+    ],
+)
+def test_a_run_that_says_nothing_of_the_division_leaves_it_to_the_protocol(
+    source: dict[str, str],
+    division: str,
+    checkpoint: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = of_run(tmp_path / "run", checkpoint, **source)
+    words = ["--model", str(model), "--data", "folder", "--root", str(pictures), "--n", "2"]
+    assert cli.main(["evaluate", *words]) == 0
+    said = capsys.readouterr()
+    assert f"split validate (by {division})" in said.out
+    assert "divided" not in said.err

@@ -37,7 +37,8 @@ class Args:
     split: str = "validate"
     """train, validate or test, or another split that the files have."""
     split_scheme: Literal["group", "index-order"] | None = None
-    """How data without splits of its own is divided; index-order mixes patients. None takes the protocol's."""
+    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
+    where its config.json lies beside the model, else the protocol's."""
     size: int = 128
     """Image side of a synthetic data set."""
     protocol: Literal["strict", "a2sam"] = "strict"
@@ -58,8 +59,7 @@ class Args:
 
 def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
-    from asam.cli._evaluate.common import open_data, write_report
-    from asam.data.registry import divided_by
+    from asam.cli._evaluate.common import divided, open_judged, write_report
     from asam.evaluate import PROTOCOLS, check_asked, evaluate, markdown
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.progress import bars
@@ -74,9 +74,7 @@ def run(args: Args) -> int:
         check_asked(n=n, limit=args.limit)
     methods = _methods(args, protocol)
     models = [of_model(path) for path in args.model]
-    scheme = args.split_scheme or protocol.split_scheme
-    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit, scheme=scheme)
-    division = divided_by(args.data, args.root, scheme)
+    data, division = open_judged(args, args.model, default=protocol.split_scheme)
     reports = []
     with bars() as start:
         for method in methods:
@@ -91,7 +89,7 @@ def run(args: Args) -> int:
     members = len(models) * max(len(args.epochs), 1)
     of_epochs = f", epochs {', '.join(map(str, args.epochs))}" if args.epochs else ""
     header = [
-        f"data {args.data}, split {args.split} ({'by ' if division == scheme else ''}{division})",
+        f"data {args.data}, split {args.split} ({divided(division)})",
         f"checkpoints: {members}, {named}{of_epochs}",
     ]
     table = markdown(reports, header=header)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
 
@@ -31,6 +31,9 @@ class Args:
     """Folder that holds the data set."""
     split: str = "validate"
     """train, validate or test."""
+    split_scheme: Literal["group", "index-order"] | None = None
+    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
+    where its config.json lies beside the model, else group."""
     size: int = 128
     """Image side of a synthetic data set."""
     n: int = 32
@@ -45,7 +48,7 @@ class Args:
 
 def run(args: Args) -> int:
     """Judge, fit, print the table, write it and the plot."""
-    from asam.cli._evaluate.common import open_data, write_picture, write_report
+    from asam.cli._evaluate.common import divided, open_judged, write_picture, write_report
     from asam.data import Subset
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.calibration import calibrate, fit_temperature, plot, table
@@ -55,17 +58,17 @@ def run(args: Args) -> int:
     targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
     source = _source(args.model)
-    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    data, division = open_judged(args, (args.model,))
     if args.limit is not None:
         data = Subset(data, spread(len(data), args.limit))
     with bars(keep=False) as start:
         show = start("all samples")
         whole = calibrate(source, data, n=args.n, seed=args.seed, on_sample=show)
         fit = fit_temperature(source, data, n=args.n, seed=args.seed, start=start) if args.fit else None
-    text = f"{args.data}, split {args.split}; {table(whole, fit)}"
+    text = f"{args.data}, split {args.split} ({divided(division)}); {table(whole, fit)}"
     print(text + "\n")
     document = {
-        "data": {"name": args.data, "split": args.split},
+        "data": {"name": args.data, "split": args.split, "split_scheme": division},
         "models": [of_model(args.model)],
         "software": of_software(),
         "calibration": whole.to_dict(),

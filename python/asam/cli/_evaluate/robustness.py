@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
 
@@ -26,6 +27,9 @@ class Args:
     """Folder that holds the data set."""
     split: str = "validate"
     """train, validate or test."""
+    split_scheme: Literal["group", "index-order"] | None = None
+    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
+    where its config.json lies beside the model, else group."""
     size: int = 128
     """Image side of a synthetic data set."""
     n: int = 16
@@ -38,7 +42,13 @@ class Args:
 
 def run(args: Args) -> int:
     """Judge, print the tables, write them and the plots."""
-    from asam.cli._evaluate.common import named_methods, open_data, write_picture, write_report
+    from asam.cli._evaluate.common import (
+        divided,
+        named_methods,
+        open_judged,
+        write_picture,
+        write_report,
+    )
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.progress import bars
     from asam.studies.robustness import SHOWN, plot, robustness, table
@@ -47,19 +57,24 @@ def run(args: Args) -> int:
     read = [file for path in args.model for file in files_of_model(path)]
     check_outputs([args.output / name for name in names], (*read, args.root))
     methods = named_methods(args.model)
-    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    data, division = open_judged(args, args.model)
     with bars(keep=False) as start:
         found = robustness(methods, data, n=args.n, seed=args.seed, limit=args.limit, start=start)
     first = found[methods[0].name]["none"]
     head = (
-        f"{args.data}, split {args.split}, {first.samples} samples of {first.groups} groups, n = {args.n}, seed "
-        f"{args.seed}; 95 percent intervals by group bootstrap; data sha256 {first.data_sha256}"
+        f"{args.data}, split {args.split} ({divided(division)}), {first.samples} samples of {first.groups} groups, "
+        f"n = {args.n}, seed {args.seed}; 95 percent intervals by group bootstrap; data sha256 {first.data_sha256}"
     )
     text = f"{head}\n\n{table(found)}"
     print(text + "\n")
     reports = {m: {f: r.to_dict() for f, r in families.items()} for m, families in found.items()}
     document = {
-        "data": {"name": args.data, "split": args.split, "sha256": first.data_sha256},
+        "data": {
+            "name": args.data,
+            "split": args.split,
+            "split_scheme": division,
+            "sha256": first.data_sha256,
+        },
         "models": [of_model(path) for path in args.model],
         "software": of_software(),
         "robustness": reports,

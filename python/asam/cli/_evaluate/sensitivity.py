@@ -32,6 +32,9 @@ class Args:
     """Folder that holds the data set."""
     split: str = "validate"
     """train, validate or test."""
+    split_scheme: Literal["group", "index-order"] | None = None
+    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
+    where its config.json lies beside the model, else group."""
     size: int = 128
     """Image side of a synthetic data set."""
     shift: float = 5.0
@@ -44,14 +47,14 @@ class Args:
 
 def run(args: Args) -> int:
     """Measure, print the tables, write them and the plot."""
-    from asam.cli._evaluate.common import open_data, write_picture, write_report
+    from asam.cli._evaluate.common import divided, open_judged, write_picture, write_report
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.progress import bars
     from asam.studies.sensitivity import plot, sensitivity, table
 
     targets = [args.output / f"sensitivity.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
-    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit)
+    data, division = open_judged(args, (args.model,))
     network = _network(args)
     with bars() as start:
         found = sensitivity(
@@ -63,13 +66,13 @@ def run(args: Args) -> int:
             on_sample=start(args.model.name),
         )
     head = (
-        f"{args.data}, split {args.split}, {found.samples} samples of {found.groups} groups that are asked by a box; "
-        "95 percent intervals by group bootstrap"
+        f"{args.data}, split {args.split} ({divided(division)}), {found.samples} samples of {found.groups} groups that "
+        "are asked by a box; 95 percent intervals by group bootstrap"
     )
     text = f"{head}\n\n{table({args.model.stem: found})}"
     print(text + "\n")
     document = {
-        "data": {"name": args.data, "split": args.split},
+        "data": {"name": args.data, "split": args.split, "split_scheme": division},
         "models": [of_model(args.model)],
         "software": of_software(),
         "sensitivity": found.to_dict(),
