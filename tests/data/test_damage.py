@@ -34,7 +34,7 @@ FILES.update(
 
 
 def read_all(name, root):
-    split = {} if FORMATS[name].has_splits is None else {"split": "all"}
+    split = {} if FORMATS[name].splits is None else {"split": "all"}
     return list(FORMATS[name].load(root, **split))
 
 

@@ -11,7 +11,7 @@ from asam.data.registry import FORMATS
 
 
 def everything(name, root, **options):
-    split = {} if FORMATS[name].has_splits is None else {"split": "all"}
+    split = {} if FORMATS[name].splits is None else {"split": "all"}
     return FORMATS[name].load(root, **split, **options)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from layouts import lidc_crops
+from layouts import disc, lidc_crops, picture, save
 
 from asam.data import DataError, Folder, Manifest, Synthetic, make_split, open_dataset
 from asam.data.base import ArrayDataset
-from asam.data.registry import divided_by
+from asam.data.registry import FORMATS, divided_by, held_out
 
 
 class _Named(ArrayDataset):
@@ -130,3 +130,64 @@ def test_what_splits_are_made_by(written):
     assert divided_by("lidc-crops", written("lidc-crops")[0], "group") == "the files' own"
     assert divided_by("lidc-v1", written("lidc-v1")[0], "index-order") == "index-order"
     assert divided_by("synthetic:pair", None, "group") == "a seed for each"
+
+
+def _isic(root, train=10):
+    for part, numbers in (("Training", range(train)), ("Test", range(50, 52))):
+        for n in numbers:
+            save(root / f"ISBI2016_ISIC_Part1_{part}_Data" / f"ISIC_{n:07d}.jpg", picture(n, (32, 32, 3)))
+            mask = root / f"ISBI2016_ISIC_Part1_{part}_GroundTruth" / f"ISIC_{n:07d}_Segmentation.png"
+            save(mask, disc(32, 16, 16, 8))
+    return root
+
+
+def test_a_part_of_train_is_held_out_where_the_files_have_no_validation_split(tmp_path):
+    root = _isic(tmp_path)
+    train, validate, test = (open_dataset("isic2016", root, split) for split in ("train", "validate", "test"))
+    assert (len(train), len(validate), len(test)) == (8, 2, 2)
+    assert {*train.ids, *validate.ids} == {f"ISIC_{n:07d}" for n in range(10)}
+    assert open_dataset("isic2016", root, "validate", scheme="index-order").ids == validate.ids
+    assert divided_by("isic2016", root, "group").startswith("the files' own, with a fifth of train")
+    assert "a fifth of its train split, by group" in held_out("isic2016", root, "validate")
+    assert held_out("isic2016", root, "test") is None
+
+
+def test_a_held_out_part_keeps_patients_together(written, tmp_path):
+    for n in range(20):
+        save(tmp_path / "images" / f"{n}.png", picture(n))
+        save(tmp_path / "masks" / f"{n}" / "anna.png", disc(48, 24, 24, 8))
+    rows = [f"{n},{'test' if n > 14 else 'train'},p{n % 5}" for n in range(20)]
+    (tmp_path / "index.csv").write_text("\n".join(["id,split,group", *rows]) + "\n")
+    train, validate = (open_dataset("folder", tmp_path, split) for split in ("train", "validate"))
+    assert len(train) + len(validate) == 15
+    assert len(validate) == 3
+    assert not {*train.groups} & {*validate.groups}
+    root, _ = written("folder")
+    assert held_out("folder", root, "validate") is None
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "validate"])
+def test_a_validation_split_has_several_names(name, tmp_path):
+    for n in range(3):
+        save(tmp_path / "images" / f"{n}.png", picture(n))
+        save(tmp_path / "masks" / f"{n}" / "anna.png", disc(48, 24, 24, 8))
+    (tmp_path / "index.csv").write_text(f"id,split\n0,train\n1,{name}\n2,train\n")
+    assert open_dataset("folder", tmp_path, "validate").ids == ("1",)
+    assert open_dataset("folder", tmp_path, name).ids == ("1",)
+    assert open_dataset("folder", tmp_path, "train").ids == ("0", "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("lidc-crops", ("train", "validate")),
+        ("lidc-phiseg", ("train", "validate", "test")),
+        ("lidc-v2", ("train", "validate", "test")),
+        ("lidc-cimd", ("train", "test")),
+        ("isic2016", ("train", "test")),
+        ("bsds500", ("train", "validate", "test")),
+        ("folder", ("train", "validate")),
+    ],
+)
+def test_which_splits_the_files_have(written, name, own):
+    assert FORMATS[name].splits(written(name)[0]) == own

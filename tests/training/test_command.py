@@ -349,3 +349,26 @@ def test_patients_on_both_sides_are_told(tmp_path: Path, capsys: pytest.CaptureF
     assert "2 groups (patients) are in the training and in the validation split" in table
     _, table = dry(capsys, *words, "--output", str(tmp_path / "run"))
     assert "patients" not in table
+
+
+def test_data_without_a_validation_split_is_trained_and_judged_on_a_held_out_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = tmp_path / "data", tmp_path / "run"
+    write_folder(root, patients=[*range(10)])
+    rows = [f"{i:02},{'test' if i > 7 else 'train'},{i}" for i in range(10)]
+    (root / "index.csv").write_text("\n".join(["id,split,group", *rows]) + "\n")
+    data = ["--data", "folder", "--root", str(root)]
+    sizes = ["--image-size", "32", "--config.batch-size", "2", "--config.workers", "0", "--config.steps", "1"]
+    assert cli.main(["train", *data, *sizes, "--config.warmup", "1", "--output", str(run)]) == 0
+    said = capsys.readouterr()
+    assert "6 training samples" in said.out
+    assert "a fifth of its train split, by group, is held out" in said.err
+    judged = ["evaluate", "--model", str(run / "best.safetensors"), *data, "--n", "2"]
+    assert cli.main(judged) == 0
+    said = capsys.readouterr()
+    assert "split validate (the files' own, with a fifth of train, by group, for validation)" in said.out
+    assert "2 samples of 2 groups" in said.out
+    assert "a fifth of its train split, by group, is held out" in said.err
+    assert cli.main([*judged, "--split", "test"]) == 0
+    assert "2 samples of 2 groups" in capsys.readouterr().out

@@ -133,6 +133,7 @@ class _Plan:
 
 def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
+    from asam.data.registry import held_out
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
     from asam.training.schedule import unfinished_warmup
 
@@ -144,6 +145,8 @@ def run(args: Args) -> int:
     if late := unfinished_warmup(config):
         _log.warning(late)
     validation = _opened(plan, "validate", config.eval_images or 256)
+    if note := held_out(plan.source["data"], plan.source["root"], "validate"):
+        print(note, file=sys.stderr)
     model = _model(plan, config.seed, started=not _has_state(args))
     if args.dry_run:
         sizes: Any = model.config

@@ -84,9 +84,9 @@ class Bsds500(FileDataset[_Click]):
         return _under(labels, x, y)
 
     @staticmethod
-    def has_splits(root: Path) -> bool:
-        """Whether the files come in split folders."""
-        return any(truths.name != "labels" for _, truths in _folders(root, "all"))
+    def splits(root: Path) -> tuple[str, ...]:
+        """The split folders that the files come in; none where they come in one."""
+        return tuple(split for split in _PARTS if any(truths.is_dir() for _, truths in _folders(root, split)))
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]

@@ -87,7 +87,7 @@ def check(
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(FORMATS)}")
     format = FORMATS[layout]
     problems: list[DataError] = []
-    everything = {} if format.has_splits is None else {"split": "all"}
+    everything = {} if format.splits is None else {"split": "all"}
     data = format.load(path, report=problems, **everything, **options)
     raters: Counter[int] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
@@ -123,7 +123,7 @@ def check(
 
 def _shared_groups(layout: Format, path: Path) -> list[DataError]:
     """Groups (patients) that the files' own splits have on both sides."""
-    if layout.has_splits is None or not layout.has_splits(path):
+    if layout.splits is None or not layout.splits(path):
         return []
     where: dict[str, list[str]] = {}
     for split in _SPLITS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from asam.data.sample import Sample
 
 __all__ = ["Folder"]
 
+_VALIDATE: Final = ("val", "valid", "validation")
 _EXPECTED = "images/<id>.<ext> and masks/<id>/<rater>.png"
 
 
@@ -31,7 +33,7 @@ class Folder(FileDataset[_Item]):
 
     Args:
         root: folder with `images` and `masks`.
-        split: "all", or a name in the column `split` of index.csv.
+        split: "all", or a name in the column `split` of index.csv; val, valid and validation are "validate".
         report: see `FileDataset`.
     """
 
@@ -42,10 +44,10 @@ class Folder(FileDataset[_Item]):
         problems: list[DataError] = []
         items = _collect(folder, problems)
         known = sorted({item.split for item in items if item.split})
-        if split != "all" and split not in known:
+        if _named(split) not in ("all", *known):
             names = ", ".join(known) if known else "none: index.csv is missing or has no column split"
             raise ValueError(f"split {split!r} is not in {folder / 'index.csv'} (it has {names})")
-        chosen = [item for item in items if split in ("all", item.split)]
+        chosen = [item for item in items if _named(split) in ("all", item.split)]
         super().__init__(folder, chosen, problems, report=report, expected=_EXPECTED)
 
     @staticmethod
@@ -54,15 +56,20 @@ class Folder(FileDataset[_Item]):
         return (root / "images").is_dir() and (root / "masks").is_dir()
 
     @staticmethod
-    def has_splits(root: Path) -> bool:
-        """Whether index.csv names splits."""
-        return any(split for split, _ in (_index(root / "index.csv", []) or {}).values())
+    def splits(root: Path) -> tuple[str, ...]:
+        """The splits that index.csv names."""
+        rows = _index(root / "index.csv", []) or {}
+        return tuple(sorted({split for split, _ in rows.values() if split}))
 
     def _load(self, index: int) -> Sample:
         item = self.entries[index]
         image = read_image(item.image)
         masks = np.stack([read_mask(path, image.shape) for path in item.masks])
         return Sample.of(image, masks, id=item.id, group=item.group)
+
+
+def _named(split: str) -> str:
+    return "validate" if split in _VALIDATE else split
 
 
 def _collect(root: Path, problems: list[DataError]) -> list[_Item]:
@@ -121,7 +128,7 @@ def _index(path: Path, problems: list[DataError]) -> dict[str, tuple[str, str]] 
                 if not name or name in rows:
                     problems.append(DataError(path, f"line {number}: id {name!r} is empty or named twice"))
                     continue
-                rows[name] = ((row.get("split") or "").strip(), (row.get("group") or "").strip())
+                rows[name] = (_named((row.get("split") or "").strip()), (row.get("group") or "").strip())
     except (UnicodeDecodeError, csv.Error) as error:
         problems.append(DataError(path, f"is not a CSV file in UTF-8 ({error})"))
         return None

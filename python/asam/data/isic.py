@@ -69,9 +69,10 @@ class Isic2016(FileDataset[_Photo]):
         return any((root / f"{_PREFIX}{name}_Data").is_dir() for name in _PARTS.values())
 
     @staticmethod
-    def has_splits(root: Path) -> bool:
-        """Whether the files come in split folders."""
-        return (root / f"{_PREFIX}{_PARTS['test']}_Data").is_dir()
+    def splits(root: Path) -> tuple[str, ...]:
+        """The split folders that the files come in; none where they come in one."""
+        found = tuple(split for split, name in _PARTS.items() if (root / f"{_PREFIX}{name}_Data").is_dir())
+        return found if "test" in found else ()
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]

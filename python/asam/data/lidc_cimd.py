@@ -65,9 +65,9 @@ class LidcCimd(FileDataset[_Folder]):
         return any(next(base.glob("*/label0_*"), None) is not None for base in _bases(root, "all"))
 
     @staticmethod
-    def has_splits(root: Path) -> bool:
-        """Whether the files come in split folders."""
-        return _bases(root, "all") not in ([], [root])
+    def splits(root: Path) -> tuple[str, ...]:
+        """The split folders that the files come in; none where they come in one."""
+        return tuple(split for split in _PARTS if _bases(root, split))
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]

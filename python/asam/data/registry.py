@@ -24,9 +24,13 @@ from asam.data.sim10k import Sim10k
 from asam.data.splits import Manifest, Scheme, make_split
 from asam.data.synthetic import Synthetic
 
-__all__ = ["FORMATS", "Format", "detect", "divided_by", "names", "open_dataset"]
+__all__ = ["FORMATS", "Format", "detect", "divided_by", "held_out", "names", "open_dataset"]
 
 SYNTHETIC: Final = "synthetic"
+
+_PARTS_OF_TRAIN: Final = {"train": 0.8, "validate": 0.2}
+_OWN: Final = "the files' own"
+_HELD_OUT: Final = "the files' own, with a fifth of train, by group, for validation"
 
 # Far apart, so that neighbouring seeds of the user's do not meet another split's.
 _SPLIT_SEEDS: Final = {"train": 0, "validate": 1 << 32, "test": 2 << 32, "all": 0}
@@ -39,33 +43,33 @@ class Format:
     Attributes:
         load: the data set's class; called with root, `split` where the files have splits, and options.
         detect: whether a path looks like this layout.
-        has_splits: whether these files come with splits of their own; None where the layout never does.
+        splits: of their own that these files come with, none where they do not; None where the layout never does.
     """
 
     load: Callable[..., Dataset[Sample]]
     detect: Callable[[Path], bool]
-    has_splits: Callable[[Path], bool] | None = None
+    splits: Callable[[Path], tuple[str, ...]] | None = None
 
 
-def _always(root: Path) -> bool:
-    return True
+def _always(*names: str) -> Callable[[Path], tuple[str, ...]]:
+    return lambda root: names
 
 
 # In the order of detection: a layout that another could be taken for comes first.
 FORMATS: Final[dict[str, Format]] = {
-    "lidc-crops": Format(LidcCrops, LidcCrops.detect, _always),
+    "lidc-crops": Format(LidcCrops, LidcCrops.detect, _always("train", "validate")),
     "lidc-v1": Format(LidcV1, LidcV1.detect),
-    "lidc-phiseg": Format(LidcPhiSeg, LidcPhiSeg.detect, _always),
-    "lidc-v2": Format(LidcV2, LidcV2.detect, LidcV2.has_splits),
-    "lidc-cimd": Format(LidcCimd, LidcCimd.detect, LidcCimd.has_splits),
+    "lidc-phiseg": Format(LidcPhiSeg, LidcPhiSeg.detect, _always("train", "validate", "test")),
+    "lidc-v2": Format(LidcV2, LidcV2.detect, LidcV2.splits),
+    "lidc-cimd": Format(LidcCimd, LidcCimd.detect, LidcCimd.splits),
     "lidc-dicom": Format(LidcDicom, LidcDicom.detect),
     "brats2017": Format(Brats2017, Brats2017.detect),
-    "isic2016": Format(Isic2016, Isic2016.detect, Isic2016.has_splits),
+    "isic2016": Format(Isic2016, Isic2016.detect, Isic2016.splits),
     "sim10k": Format(Sim10k, Sim10k.detect),
     "qubiq": Format(Qubiq, Qubiq.detect),
-    "bsds500": Format(Bsds500, Bsds500.detect, Bsds500.has_splits),
+    "bsds500": Format(Bsds500, Bsds500.detect, Bsds500.splits),
     "davis": Format(Davis, Davis.detect),
-    "folder": Format(Folder, Folder.detect, Folder.has_splits),
+    "folder": Format(Folder, Folder.detect, Folder.splits),
 }
 
 
@@ -91,8 +95,9 @@ def open_dataset(
 ) -> Dataset[Sample]:
     """Opens a data set by its name.
 
-    Where the files have splits of their own they are used. Else the set is divided 60/20/20 by `scheme` with
-    seed 0 (`make_split`); `manifest` names another division, as `asam data split` writes it.
+    Where the files have splits of their own they are used; where these are without "validate", their "train" is
+    divided 80/20 by group with seed 0. Else the set is divided 60/20/20 by `scheme` with seed 0 (`make_split`);
+    `manifest` names another division, as `asam data split` writes it.
 
     Args:
         name: one of `names()`; `synthetic:<kind>` picks the kind.
@@ -116,25 +121,43 @@ def open_dataset(
     layout, path = FORMATS[name], Path(root)
     if manifest is not None:
         return Manifest.load(manifest).select(layout.load(path, **_everything(layout), **options), split)
-    if _has_own_splits(layout, path):
+    own = _own_splits(layout, path)
+    if split in _PARTS_OF_TRAIN and _lacks_validation(own):
+        trained = layout.load(path, split="train", **options)
+        return make_split(trained, name=name, fractions=_PARTS_OF_TRAIN).select(trained, split)
+    if own:
         return layout.load(path, split=split, **options)
     data = layout.load(path, **_everything(layout), **options)
     return data if split == "all" else make_split(data, name=name, scheme=scheme).select(data, split)
 
 
 def divided_by(name: str, root: str | Path | None, scheme: Scheme) -> str:
-    """What makes the splits: the scheme, "the files' own", or for a synthetic set "a seed for each"."""
+    """What makes the splits: the scheme, the files, the files and a division of their train split, or seeds."""
     if name.partition(":")[0] == SYNTHETIC:
         return "a seed for each"
-    return "the files' own" if root is not None and _has_own_splits(FORMATS[name], Path(root)) else scheme
+    own = () if root is None else _own_splits(FORMATS[name], Path(root))
+    if _lacks_validation(own):
+        return _HELD_OUT
+    return _OWN if own else scheme
 
 
-def _has_own_splits(layout: Format, root: Path) -> bool:
-    return layout.has_splits is not None and layout.has_splits(root)
+def held_out(name: str, root: str | Path | None, split: str) -> str | None:
+    """In a line that a split is a part of the files' own train split; None where it is not."""
+    if split not in _PARTS_OF_TRAIN or divided_by(name, root, "group") != _HELD_OUT:
+        return None
+    return f"note: {root} comes without a validation split: a fifth of its train split, by group, is held out for it"
+
+
+def _own_splits(layout: Format, root: Path) -> tuple[str, ...]:
+    return () if layout.splits is None else layout.splits(root)
+
+
+def _lacks_validation(own: tuple[str, ...]) -> bool:
+    return "train" in own and "validate" not in own
 
 
 def _everything(layout: Format) -> dict[str, str]:
-    return {} if layout.has_splits is None else {"split": "all"}
+    return {} if layout.splits is None else {"split": "all"}
 
 
 def _synthetic(split: str, kind: str, seed: int = 0, **options: Any) -> Dataset[Sample]:

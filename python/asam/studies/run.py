@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from asam.data.registry import held_out
 from asam.evaluate import STRICT, Measured
 from asam.evaluate.provenance import of_software, sha256
 from asam.studies.judging import judge, methods_of
@@ -36,6 +37,8 @@ def run_study(study: Study, *, progress: bool = True) -> list[Row]:
     # All before the first training: a folder that does not fit is found before hours have passed.
     for plan in plans:
         check_same(plan)
+    if progress and (note := held_out(study.data, study.root, "train")):
+        print(note, flush=True)
     for number, plan in enumerate(plans, start=1):
         if progress:
             print(f"run {number} of {len(plans)}: {plan.name}, {plan.folder}", flush=True)

@@ -74,12 +74,16 @@ def open_data(
         ValueError: ``length`` is below 1, or see :func:`asam.data.open_dataset`.
     """
     from asam.data import open_dataset
+    from asam.data.registry import held_out
 
     if length is not None and length < 1:
         raise ValueError(f"--limit: expected at least 1 sample, got {length}; leave it out for all")
     synthetic = name.partition(":")[0] == "synthetic"
     options: dict[str, Any] = {"length": length or _SYNTHETIC_SAMPLES, "size": size} if synthetic else {}
-    return open_dataset(name, root, split, scheme=scheme, **options)
+    found = open_dataset(name, root, split, scheme=scheme, **options)
+    if note := held_out(name, root, split):
+        _tell(note)
+    return found
 
 
 class Judging(Protocol):
