@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -115,6 +115,41 @@ def test_augmentation_moves_everything_alike():
         for one, other in zip(before.law.modes, after.law.modes, strict=True):
             np.testing.assert_allclose(before.image[one].mean(), after.image[other].mean(), rtol=0.45)
     assert moved >= 10
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.tuples(*[st.floats(0.05, 0.95)] * 2),
+    st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])),
+    st.sampled_from([0, 90, 180, 270]),
+)
+def test_a_click_stays_on_its_pixel_under_flips_and_turns(x, y, within, flips, turn):
+    one = np.zeros((7, 7), bool)
+    one[y, x] = True
+    click = np.array([x + within[0], y + within[1]], np.float32)
+    sample = Sample.of(np.zeros((7, 7, 3), np.uint8), one[None], id="a", click=click)
+    change = Augment(
+        flip=flips[0], flip_vertical=flips[1], degrees=(turn, turn), shift=0, scale=(1, 1), brightness=0
+    )
+    moved = change(sample, 0)
+    expected = np.rot90(one[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1], -turn // 90)
+    np.testing.assert_array_equal(moved.masks[0], expected)
+    column, row = np.floor(moved.click).astype(int)
+    assert moved.masks[0, row, column]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_click_in_the_middle_of_a_spot_stays_on_it_however_it_is_turned(seed):
+    spot = np.zeros((40, 56), bool)
+    spot[17:20, 30:33] = True
+    click = np.array([31.5, 18.5], np.float32)
+    sample = Sample.of(np.zeros((40, 56, 3), np.uint8), spot[None], id="a", click=click)
+    moved = Augment(flip_vertical=0.5, degrees=180, shift=0.1, scale=(0.9, 1.2))(sample, seed)
+    column, row = np.floor(moved.click).astype(int)
+    assert moved.masks[0, row, column]
 
 
 def test_augmentation_by_exact_flip():

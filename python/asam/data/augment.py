@@ -63,24 +63,22 @@ class Augment:
         law = None if sample.law is None else sample.law.quantised(_QUANTISED)
         masks = sample.masks if law is None else np.concatenate([sample.masks, law.modes])
         click = np.zeros((0, 2), np.float32) if sample.click is None else sample.click[None]
-        geometry = v2.Compose(
-            [
-                v2.RandomHorizontalFlip(self.flip),
-                v2.RandomVerticalFlip(self.flip_vertical),
-                v2.RandomAffine(
-                    self.degrees,
-                    (self.shift, self.shift),
-                    self.scale,
-                    interpolation=v2.InterpolationMode.BILINEAR,
-                    fill={tv_tensors.Image: _edge_color(sample), "others": 0},
-                ),
-            ]
+        mirror = v2.Compose([v2.RandomHorizontalFlip(self.flip), v2.RandomVerticalFlip(self.flip_vertical)])
+        turn = v2.RandomAffine(
+            self.degrees,
+            (self.shift, self.shift),
+            self.scale,
+            interpolation=v2.InterpolationMode.BILINEAR,
+            fill={tv_tensors.Image: _edge_color(sample), "others": 0},
         )
-        image, moved, point = geometry(
+        image, moved, point = mirror(
             tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(sample.image)).permute(2, 0, 1)),
             tv_tensors.Mask(torch.from_numpy(masks)),
-            tv_tensors.KeyPoints(torch.from_numpy(click), canvas_size=(height, width)),
+            # torchvision mirrors x to side - 1 - x, which is for numbers of pixels: a click's mirror is width - x.
+            tv_tensors.KeyPoints(torch.from_numpy(click), canvas_size=(height + 1, width + 1)),
         )
+        point = tv_tensors.KeyPoints(point, canvas_size=(height, width))
+        image, moved, point = turn(image, moved, point)
         new = moved.numpy().astype(np.bool_)
         spot = point.numpy().astype(np.float32)
         lost = (masks.any(axis=(1, 2)) & ~new.any(axis=(1, 2))).any()
