@@ -72,15 +72,18 @@ def dice(logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor) -> tor
     return 1 - (2 * overlap + 1) / (total + 1)
 
 
-def score_regression(scores: torch.Tensor, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def score_regression(
+    scores: torch.Tensor, logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor
+) -> torch.Tensor:
     """Squared error of the predicted quality against the true IoU of the thresholded mask, as SAM trains it.
 
     Args:
         scores: [B].
-        logits, target: [B, S, S]; two empty masks have IoU 1.
+        logits, target, valid: [B, S, S]; two masks that are empty on the image have IoU 1.
     """
     with torch.no_grad():
-        predicted, wanted = logits > 0, target > 0.5
+        inside = valid > 0.5
+        predicted, wanted = (logits > 0) & inside, (target > 0.5) & inside
         overlap = (predicted & wanted).sum(dim=(1, 2))
         union = (predicted | wanted).sum(dim=(1, 2))
         iou = torch.where(union > 0, overlap / union.clamp(min=1), torch.ones_like(scores))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from torch.nn import functional
 
 from asam import losses
 from asam.model.latent import Gaussian, kl_terms
+from asam.model.network import TrainingOutput
+from asam.training import TrainConfig
+from asam.training.objective import evidence_bound
 
 
 def masks(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -46,7 +50,19 @@ def test_score_regression_uses_true_iou() -> None:
     logits = torch.full((2, 4, 4), -1.0)
     logits[0, :1] = 1.0
     scores = torch.tensor([0.75, 0.5])
-    torch.testing.assert_close(losses.score_regression(scores, logits, target), torch.tensor([0.0625, 0.25]))
+    found = losses.score_regression(scores, logits, target, torch.ones(2, 4, 4))
+    torch.testing.assert_close(found, torch.tensor([0.0625, 0.25]))
+
+
+def test_score_regression_ignores_padding() -> None:
+    target = torch.zeros(1, 4, 4)
+    target[0, :2] = 1
+    logits = torch.full((1, 4, 4), -1.0)
+    logits[0, :1] = logits[0, 3:] = 1.0  # half of the object, and padding
+    valid = torch.ones(1, 4, 4)
+    valid[0, 3:] = 0
+    found = losses.score_regression(torch.tensor([0.75]), logits, target, valid)
+    torch.testing.assert_close(found, torch.tensor([0.0625]))
 
 
 def test_energy_distance_is_the_double_sum() -> None:
@@ -140,3 +156,24 @@ def test_divergence_of_each_dimension_is_the_integral() -> None:
     log_q, log_p = (torch.distributions.Normal(g.mean.double(), g.sigma.double()).log_prob(x) for g in (q, p))
     expected = (log_q.exp() * (log_q - log_p)).sum(dim=0) * 1e-4
     torch.testing.assert_close(kl_terms(q, p)[0].double(), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_what_lies_on_padding_changes_no_term_of_the_objective() -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    valid = torch.zeros(2, 32, 32)
+    valid[:, :20] = 1
+    target = masks(2, 32, 32) * valid
+    raters = torch.stack([target, masks(2, 32, 32, seed=1) * valid], dim=1)
+    batch = SimpleNamespace(target=target, valid=valid, raters=raters, weights=torch.full((2, 2), 0.5))
+    other = logits.clone()
+    other[:, :, 6:] = 9.0  # rows 24 to 31; the rows between are blended with the image's by resizing
+    terms = [
+        evidence_bound(
+            TrainingOutput(some, torch.ones(2, 3), torch.ones(2, 4), torch.ones(2, 4)),
+            batch,  # type: ignore[arg-type]
+            TrainConfig(focal=1.0),
+        )[1]
+        for some in (logits, other)
+    ]
+    for name, value in terms[0].items():
+        torch.testing.assert_close(value, terms[1][name], msg=name)

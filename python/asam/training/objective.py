@@ -56,7 +56,7 @@ def evidence_bound(
         "kl_prompt": kl_prompt.sum(dim=-1),
         "kl_image": kl_image.sum(dim=-1),
         "dice": losses.dice(posterior, batch.target, batch.valid),
-        "score": losses.score_regression(output.scores[:, 0], posterior, batch.target),
+        "score": losses.score_regression(output.scores[:, 0], posterior, batch.target, batch.valid),
     }
     weights = {
         "ce": 1.0,
