@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from asam import cli
+from asam.studies import Variant, paper_tables
+from asam.studies.judging import WAYS
 from asam.studies.paper_tables import read_studies, render
+from asam.studies.variants import NETWORK, peers
 
 
 def row(data: str, method: str, n: int = 16, ged: float = 0.1234) -> dict[str, object]:
@@ -36,6 +39,15 @@ def test_without_studies_only_the_published_rows_have_numbers() -> None:
     assert ours
     assert all(line.endswith("| ours | - | - | - | - |") for line in ours)
     assert "Compare rows of one kind" in text
+
+
+@pytest.mark.parametrize(
+    ("table", "variants"),
+    [("_ABLATED", NETWORK), ("_SPECIALISTS", peers()), ("_PROMPTED", peers())],
+)
+def test_every_row_of_ours_is_one_that_its_study_gives(table: str, variants: tuple[Variant, ...]) -> None:
+    given = {WAYS[way](None, variant.name).name for variant in variants for way in variant.judged_as}
+    assert {*getattr(paper_tables, table).values()} <= given
 
 
 def test_rows_of_studies_fill_the_tables_of_their_data_set(tmp_path: Path) -> None:

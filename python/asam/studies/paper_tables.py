@@ -36,7 +36,7 @@ _SPECIALISTS: Final = {
     "A-SAM": "asam",
 }
 _PROMPTED: Final = {
-    "SAM, point shift": "sam, point shift",
+    "SAM, point shift": "sam-points, point shift",
     "SAM, box shift": "sam, box shift",
     "A-SAM": "asam",
 }
