@@ -15,7 +15,7 @@ from tiny_runs import TINY
 
 from asam import cli
 from asam.data import make_split, open_dataset
-from asam.model import PRESETS
+from asam.model import ASAM, PRESETS
 
 SMALL = ["--data", "synthetic:pair", "--image-size", "32", "--length", "6", "--config.eval-images", "2"]
 SMALL += ["--config.batch-size", "2", "--config.workers", "0", "--config.warmup", "2"]
@@ -262,6 +262,27 @@ def test_start_from_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 0 < distance < 0.01, "one step away from where it started"
     conflict = error(capsys, *rest, *start, "--image-size", "64", "--output", str(tmp_path / "third"))
     assert "image_size: expected 32" in conflict
+
+
+def test_a_start_brings_the_settings_of_its_preset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "a2sam.safetensors"
+    torch.manual_seed(0)
+    ASAM.from_preset("a2sam", backbone="nano", image_size=32).save(start)
+    words = ["--data", "synthetic:pair", "--length", "20", "--output", str(tmp_path / "run")]
+    settings, _ = dry(capsys, *words, "--start", str(start))
+    named, _ = dry(capsys, *words, "--preset", "a2sam", "--image-size", "32")
+    assert settings["model"]["preset"] == "a2sam"
+    assert settings["training"] == named["training"]
+    assert settings["training"]["objective"] == "published"
+    assert settings["training"]["steps"] == 50 * 20 // 10
+    assert settings["source"]["split_scheme"] == "index-order"
+    file = tmp_path / "config.json"
+    file.write_text('{"model": {"preset": "paper"}}')
+    conflict = error(capsys, *words, "--start", str(start), "--config-file", str(file))
+    assert "preset: expected 'a2sam'" in conflict
+    assert "preset: expected 'a2sam'" in error(capsys, *words, "--start", str(start), "--preset", "paper")
 
 
 @pytest.mark.parametrize("method", ["ssn", "sam"])

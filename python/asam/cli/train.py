@@ -194,7 +194,8 @@ def _resolve(args: Args) -> _Plan:
         raise ValueError(
             f"method: expected {method!r}, as in {file}, got {given['method']!r}; leave --method out, or that file"
         )
-    name = given.get("preset") or chosen or _DEFAULTS["preset"]
+    started = None if _has_state(args) else _started(file, saved, given)
+    name = given.get("preset") or chosen or (started or _DEFAULTS)["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {name!r}")
     preset = PRESETS[name]
@@ -225,8 +226,8 @@ def _resolve(args: Args) -> _Plan:
 
     if source["method"] != _ASAM:
         model = _peer_sizes(source, given, model)
-    elif source["start"] is not None and not _has_state(args):
-        model = _started(source, given)
+    elif started is not None:
+        model = started
     training = _merged(preset.training, saved["training"], args.config)
     counts_epochs = "steps" not in saved["training"] and "steps" not in args.config
     return _Plan(source, model, training, preset.epochs if counts_epochs else None)
@@ -265,22 +266,31 @@ def _peer_sizes(
     return {"image_size": model["image_size"]}
 
 
-def _started(source: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of the checkpoint to start from.
+def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The configuration of the checkpoint to start from, or None where an A-SAM starts from none.
 
     Raises:
-        ValueError: a checkpoint that cannot be read, or an option that contradicts it.
+        ValueError: a checkpoint that cannot be read, or an option or a configuration file that contradicts it.
     """
     from asam.model import load_checkpoint
 
-    if source["sam_checkpoint"] is not None:
+    source = {**saved["source"], **given}
+    start = source.get("start")
+    if start is None or source.get("method", _ASAM) != _ASAM:
+        return None
+    if source.get("sam_checkpoint") is not None:
         raise ValueError("expected either --start or --sam-checkpoint, got both")
-    model = load_checkpoint(source["start"]).config.to_dict()
+    model: dict[str, Any] = load_checkpoint(start).config.to_dict()
     for name in _MODEL:
         if name in given and given[name] != model[name]:
             raise ValueError(
-                f"{name}: expected {model[name]!r}, as in {source['start']}, got {given[name]!r}; leave it out"
+                f"{name}: expected {model[name]!r}, as in {start}, got {given[name]!r}; leave it out"
             )
+    preset = saved["model"].get("preset", model["preset"])
+    if preset != model["preset"]:
+        raise ValueError(
+            f"preset: expected {model['preset']!r}, as in {start}, got {preset!r} in {file}; leave out one of the two"
+        )
     return model
 
 
