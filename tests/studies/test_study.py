@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
@@ -81,6 +82,43 @@ def test_what_was_judged_is_not_judged_again_unless_the_checkpoint_changed(
         network.save(plan.folder / "last.safetensors")
         with pytest.raises(Judged):
             judge(plan, "synthetic:pair", start=start)
+
+
+def crops(root: Path, *, shade: float) -> Path:
+    """The layout of `lidc-crops` with 4 slices, whose names are always the same."""
+    root.mkdir()
+    masks = np.zeros((4, 4, 64, 64), np.uint8)
+    masks[:, :3, 20:40, 20:44] = 1
+    np.savez(
+        root / "lidc_crops_64.npz",
+        image=np.full((4, 64, 64), shade, np.float32),
+        masks=masks,
+        n_raters=np.full(4, 3),
+        patient=np.array(["1", "2", "3", "4"]),
+        split=np.array(["train", "train", "validate", "validate"]),
+        id=np.array([f"slice_{i}" for i in range(4)]),
+    )
+    return root
+
+
+def test_other_files_are_judged_anew_and_other_training_files_refused(study: Make, tmp_path: Path) -> None:
+    first, other, copy = (
+        crops(tmp_path / name, shade=shade) for name, shade in (("a", 0.1), ("b", 0.9), ("c", 0.1))
+    )
+    (plan,) = plan_runs(study(data="lidc-crops", root=first))
+    with bars(shown=False) as start:
+        before = judge(plan, "lidc-crops", start=start)
+        (elsewhere,) = plan_runs(study(data="lidc-crops", root=copy))
+        assert judge(elsewhere, "lidc-crops", start=start) == before
+        (changed,) = plan_runs(study(data="lidc-crops", root=other))
+        with pytest.raises(ValueError, match=r"source\.samples_sha256 .* is wanted"):
+            judge(changed, "lidc-crops", start=start)
+        file = plan.folder / "config.json"
+        saved = json.loads(file.read_text())
+        del saved["source"]["samples_sha256"]  # as runs were before their samples were known
+        file.write_text(json.dumps(saved))
+        after = judge(changed, "lidc-crops", start=start)
+    assert {one.data_sha256 for one in before}.isdisjoint(one.data_sha256 for one in after)
 
 
 def test_a_damaged_file_of_figures_is_made_again(study: Make) -> None:

@@ -34,6 +34,7 @@ _SOURCE = (
     "split_scheme",
     "start",
 )  # options kept under "source" in a run's config.json
+_SAMPLES = "samples_sha256"  # kept there too, of the training data
 _FIXED = {
     "source": ("data", "method", "length", "split_scheme", "start", "sam_checkpoint"),
     "training": ("seed", "batch_size", "shuffle"),
@@ -134,6 +135,7 @@ class _Plan:
 def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
     from asam.data.registry import held_out
+    from asam.evaluate.provenance import of_training
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
     from asam.training.schedule import unfinished_warmup
 
@@ -148,9 +150,10 @@ def run(args: Args) -> int:
     if note := held_out(plan.source["data"], plan.source["root"], "validate"):
         print(note, file=sys.stderr)
     model = _model(plan, config.seed, started=not _has_state(args))
+    source = {**plan.source, _SAMPLES: of_training(plan.source["data"], training)}
     if args.dry_run:
         sizes: Any = model.config
-        settings = {"source": plan.source, "model": sizes.to_dict(), "training": config.to_dict()}
+        settings = {"source": source, "model": sizes.to_dict(), "training": config.to_dict()}
         print(json.dumps(settings, indent=1))
     print(_summary(model, len(training)))
     if shared := set(training.groups) & set(validation.groups):
@@ -165,7 +168,7 @@ def run(args: Args) -> int:
             output=args.output,
             config=config,
             resume=args.resume,
-            source=plan.source,
+            source=source,
         )
     except (NonFiniteLoss, LoaderStopped, MemoryError, Interrupted) as stop:
         print(f"asam train: {stop}", file=sys.stderr)
@@ -311,12 +314,14 @@ def _read(file: Path) -> dict[str, Any]:
         )
     if unknown := sorted(set(found) - set(sections)):
         raise ValueError(f"{file}: expected the sections {list(sections)}, got also {unknown}")
-    if unknown := sorted(set(found.get("source", {})) - set(_SOURCE)):
+    if unknown := sorted(set(found.get("source", {})) - {*_SOURCE, _SAMPLES}):
         raise ValueError(f"{file}: source: expected {list(_SOURCE)}, got also {unknown}")
     if not isinstance(prompts := found.get("training", {}).get("prompts", {}), dict):
         raise ValueError(f"{file}: training.prompts: expected shares by kind, got {prompts!r}")
     _check_source(file, found.get("source", {}))
-    return {section: found.get(section, {}) for section in sections}
+    found = {section: found.get(section, {}) for section in sections}
+    found["source"] = {name: value for name, value in found["source"].items() if name != _SAMPLES}
+    return found
 
 
 def _check_source(file: Path, source: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.ensemble import Ensemble
-from asam.evaluate.measure import Measured, evaluate, measure
+from asam.evaluate.measure import Measured, data_sha256, evaluate, measure
 from asam.evaluate.protocol import A2SAM, METRICS, PROTOCOLS, STRICT, Protocol
 from asam.evaluate.report import Report, markdown, summarise
 
@@ -16,6 +16,7 @@ __all__ = [
     "Protocol",
     "Report",
     "check_asked",
+    "data_sha256",
     "evaluate",
     "markdown",
     "measure",

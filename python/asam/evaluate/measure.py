@@ -94,10 +94,7 @@ def measure(
         TypeError, ValueError: no sample, or n, seed or limit out of range.
     """
     check_asked(n=n, limit=limit)
-    count = len(data) if limit is None else min(limit, len(data))
-    if count < 1:
-        raise ValueError("evaluation: expected at least one sample, got an empty data set")
-    chosen = np.linspace(0, len(data) - 1, count).round().astype(int).tolist()
+    chosen = looked_at(len(data), limit)
     digest = hashlib.sha256()
     rows, ids, groups = [], [], []
     for done, index in enumerate(chosen, start=1):
@@ -109,7 +106,7 @@ def measure(
         ids.append(sample.id)
         groups.append(sample.group)
         if on_sample is not None:
-            on_sample(done, count)
+            on_sample(done, len(chosen))
     names = [name for name in (*protocol.figures, *protocol.law_figures) if any(name in row for row in rows)]
     conventions = {**protocol.figures, **protocol.law_figures}
     return Measured(
@@ -139,6 +136,27 @@ def evaluate(
     """Means over samples with 95 percent intervals; arguments and errors as :func:`measure`."""
     measured = measure(method, data, n=n, seed=seed, protocol=protocol, limit=limit, on_sample=on_sample)
     return summarise(measured)
+
+
+def looked_at(length: int, limit: int | None) -> list[int]:
+    """The places of the samples that are judged: all, or ``limit`` of them, evenly spread.
+
+    Raises:
+        ValueError: no sample.
+    """
+    count = length if limit is None else min(limit, length)
+    if count < 1:
+        raise ValueError("evaluation: expected at least one sample, got an empty data set")
+    places: list[int] = np.linspace(0, length - 1, count).round().astype(int).tolist()
+    return places
+
+
+def data_sha256(data: Dataset[Sample], *, limit: int | None = None) -> str:
+    """:attr:`Measured.data_sha256` of a measurement of these samples, which are read for it."""
+    digest = hashlib.sha256()
+    for index in looked_at(len(data), limit):
+        _digest(digest, data[index])
+    return digest.hexdigest()
 
 
 def figures(hypotheses: Hypotheses, sample: Sample, protocol: Protocol) -> dict[str, float]:

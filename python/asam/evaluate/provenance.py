@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from asam.bench import machine
+from asam.data import Dataset, Sample
+from asam.evaluate.measure import data_sha256
 
 _CHUNK = 1 << 20
+_READ = 4  # samples
 
 
 def sha256(path: Path) -> str:
@@ -38,6 +41,16 @@ def of_model(path: Path) -> dict[str, Any]:
         "sha256": sha256(path / MANIFEST),
         "built_from": manifest["source"],
     }
+
+
+def of_training(name: str, data: Dataset[Sample]) -> str:
+    """sha256 of what training data is known by: all ids and groups and, of files, what four of the samples hold."""
+    digest = hashlib.sha256()
+    for text in (*data.ids, *data.groups):
+        digest.update(text.encode() + b"\0")
+    if name.partition(":")[0] != "synthetic" and len(data):
+        digest.update(data_sha256(data, limit=_READ).encode())
+    return digest.hexdigest()
 
 
 def of_software() -> dict[str, Any]:

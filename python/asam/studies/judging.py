@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from asam.baselines import load
-from asam.evaluate import STRICT, Measured, measure
+from asam.evaluate import STRICT, Measured, data_sha256, measure
 from asam.evaluate.provenance import sha256
 from asam.methods import Method, Prior, PromptJitter
 from asam.prompts import PERTURBATIONS
 from asam.studies.progress import Start
 from asam.studies.runs import RunPlan, checkpoint_of
-from asam.studies.study import slug
+from asam.studies.study import Study, slug
 from asam_trt.files import replacing
 
 WAYS: Mapping[str, Callable[[Any, str], Method]] = MappingProxyType(
@@ -38,14 +38,15 @@ def methods_of(plan: RunPlan, checkpoint: Path) -> list[Method]:
     return [WAYS[way](network, plan.variant.name) for way in plan.variant.judged_as]
 
 
-def judge(plan: RunPlan, data: str, *, start: Start) -> list[Measured]:
+def judge(plan: RunPlan, data: str, *, start: Start, samples_sha256: str | None = None) -> list[Measured]:
     """Figures of a run on one of the study's judged data sets: a method at a time, a number of hypotheses at a time.
 
     The run is trained first where it is missing. Figures are kept in ``figures-<variant>-<data>.json`` in its folder,
-    and taken from there while checkpoint, protocol and settings are the same.
+    and taken from there while checkpoint, samples, protocol and settings are the same.
 
     Args:
         start: of :func:`asam.studies.progress.bars`.
+        samples_sha256: of the judged samples, by :func:`samples_of`; they are read for it where it is not given.
     """
     study = plan.study
     checkpoint = checkpoint_of(plan)
@@ -64,7 +65,7 @@ def judge(plan: RunPlan, data: str, *, start: Start) -> list[Measured]:
         "limit": study.limit,
         "seed": study.eval_seed,
     }
-    if (kept := _kept(file, key)) is not None:
+    if (kept := _kept(file, key, samples_sha256 or samples_of(study, data))) is not None:
         return kept
     samples = study.judged_data(data)
     found = [
@@ -86,12 +87,18 @@ def judge(plan: RunPlan, data: str, *, start: Start) -> list[Measured]:
     return found
 
 
-def _kept(file: Path, key: dict[str, Any]) -> list[Measured] | None:
-    """None where there is no such file, or one of other settings or a damaged one: both are made again."""
+def samples_of(study: Study, data: str) -> str:
+    """sha256 of the samples of one of the study's judged data sets."""
+    return data_sha256(study.judged_data(data), limit=study.limit)
+
+
+def _kept(file: Path, key: dict[str, Any], samples_sha256: str) -> list[Measured] | None:
+    """None where there is no such file, or one of other settings or samples, or a damaged one: they are made again."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         if document["key"] != key:
             return None
-        return [Measured.from_dict(one) for one in document["measured"]]
+        found = [Measured.from_dict(one) for one in document["measured"]]
+        return found if all(one.data_sha256 == samples_sha256 for one in found) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

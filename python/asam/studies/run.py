@@ -9,7 +9,7 @@ from pathlib import Path
 from asam.data.registry import held_out
 from asam.evaluate import STRICT, Measured
 from asam.evaluate.provenance import of_software, sha256
-from asam.studies.judging import judge, methods_of
+from asam.studies.judging import judge, methods_of, samples_of
 from asam.studies.progress import bars
 from asam.studies.runs import LAST, RunPlan, check_same, checkpoint_of, plan_runs
 from asam.studies.sheets import methods_sheet
@@ -45,6 +45,7 @@ def run_study(study: Study, *, progress: bool = True) -> list[Row]:
         checkpoint_of(plan, progress=progress)
     rows: list[Row] = []
     for data in study.judged:
+        samples = samples_of(study, data)
         with bars(shown=progress, keep=False) as start:
             # Variants first: the order of the study's list is that of the table.
             runs: list[tuple[int, Measured]] = [
@@ -52,7 +53,7 @@ def run_study(study: Study, *, progress: bool = True) -> list[Row]:
                 for variant in study.variants
                 for plan in plans
                 if plan.variant == variant
-                for measured in judge(plan, data, start=start)
+                for measured in judge(plan, data, start=start, samples_sha256=samples)
             ]
         if progress:
             print(f"judged {len(plans)} runs on {data}", flush=True)

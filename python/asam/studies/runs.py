@@ -83,6 +83,7 @@ class RunPlan:
             "start": None,
             "length": study.length,
             "split_scheme": "group",
+            "samples_sha256": study.training_sha256,
         }
 
     def identity(self) -> str:
@@ -165,9 +166,10 @@ def check_same(plan: RunPlan) -> None:
 
 
 def _source(saved: Mapping[str, Any], plan: RunPlan) -> dict[str, Any]:
-    """Without the root: the same files may lie elsewhere."""
+    """Without the root: the same files may lie elsewhere. Runs made before their samples were known fit any."""
     kept = {k: saved.get(k) for k in ("data", *_FROM_SCRATCH)}
     kept["split_scheme"] = saved.get("split_scheme", "group")
+    kept["samples_sha256"] = saved.get("samples_sha256", plan.study.training_sha256)
     if plan.study.data.partition(":")[0] == "synthetic":
         kept["length"] = saved.get("length")
     return kept

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from asam.data import Dataset, Sample, open_dataset
 from asam.data.synthetic import MIX
+from asam.evaluate.provenance import of_training
 
 ASAM_KIND: Final = "asam"
 _SYNTHETIC: Final = "synthetic"
@@ -93,6 +95,11 @@ class Study:
         """The split "train"."""
         return self._open(self.data, "train", self.length)
 
+    @cached_property
+    def training_sha256(self) -> str:
+        """What :meth:`training_data` is known by, see :func:`asam.evaluate.provenance.of_training`."""
+        return of_training(self.data, self.training_data())
+
     def judged_data(self, name: str) -> Dataset[Sample]:
         """The judged split of one of :attr:`judged`."""
         return self._open(name, self.split, self.limit or 100)
@@ -109,7 +116,7 @@ class Study:
             for v in self.variants
         ]
         return {
-            **vars(self),
+            **{entry.name: getattr(self, entry.name) for entry in fields(self)},
             "variants": variants,
             "seeds": list(self.seeds),
             "output": str(self.output),
