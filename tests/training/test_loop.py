@@ -20,6 +20,7 @@ from asam.data import Synthetic
 from asam.model import ASAM, CheckpointError, adapt, load_checkpoint
 from asam.training import NonFiniteLoss, TrainConfig, train
 from asam.training.lock import only_run
+from asam.training.run import optimizer_of
 from asam.training.state import load_state, newest_state
 
 
@@ -29,6 +30,34 @@ def test_every_parameter_moves(tmp_path: Path) -> None:
     before, after = tiny_model().state_dict(), load_file(tmp_path / "last.safetensors")
     trained = [name for name, p in tiny_model().named_parameters() if p.requires_grad]
     assert [name for name in trained if torch.equal(before[name], after[name])] == []
+
+
+@pytest.mark.parametrize("preset", ["asam", "a2sam"])
+def test_weight_decay_leaves_biases_norms_and_tables(preset: str) -> None:
+    network = ASAM.from_preset(preset, backbone="nano", image_size=32)
+    names = {id(p): name for name, p in network.named_parameters()}
+    decayed, spared = optimizer_of(network, TrainConfig(weight_decay=0.1)).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+    tables = (
+        "pos_embed",
+        "rel_pos_",
+        "embeddings.",
+        "_embed.weight",
+        "mask_tokens",
+        "iou_token",
+        "null_token",
+    )
+    for p in decayed["params"]:
+        assert p.ndim > 1
+        assert not any(table in names[id(p)] for table in tables), names[id(p)]
+    kept = [names[id(p)] for p in spared["params"] if p.ndim > 1]
+    assert all(any(table in name for table in tables) for name in kept), kept
+    assert kept
+    both = [names[id(p)] for p in (*decayed["params"], *spared["params"])]
+    assert sorted(both) == sorted(name for name, p in network.named_parameters() if p.requires_grad)
+    adapters = [name for name in both if ".down." in name or ".up." in name]
+    assert bool(adapters) == (preset == "a2sam")
+    assert {*adapters} <= {names[id(p)] for p in decayed["params"]}
 
 
 def test_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:

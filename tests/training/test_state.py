@@ -153,12 +153,27 @@ def test_a_record_of_another_kind(state: Path, record: Any) -> None:
         ("stale", "0"),
         ("best_ged", None),
         ("best_ged", math.nan),
+        ("decayed", 3),
+        ("decayed", [1]),
     ],
 )
 def test_a_damaged_record(state: Path, name: str, value: Any) -> None:
     record = json.loads((state / "state.json").read_text())
     (state / "state.json").write_text(json.dumps({**record, name: value}))
     refused(state, rf"state.json: expected .*{name}.*got")
+
+
+def test_a_state_with_other_weight_decay_is_refused(state: Path) -> None:
+    file = state / "state.json"
+    record = json.loads(file.read_text())
+    names = record.pop("decayed")
+    assert "image_encoder.pos_embed" not in names
+    file.write_text(json.dumps(record))  # as before decay was on the weights of layers alone
+    with pytest.raises(ValueError, match=r"with weight decay on .* as image_encoder.blocks.0.attn.rel_pos_h"):
+        tiny_train(state.parents[1], steps=3, eval_every=100, resume=True)
+    file.write_text(json.dumps({**record, "decayed": [*names[1:], names[0]]}))
+    with pytest.raises(ValueError, match=f"with weight decay on the {len(names)} .*another version"):
+        tiny_train(state.parents[1], steps=3, eval_every=100, resume=True)
 
 
 def test_a_resume_cleans_up_after_a_killed_run(state: Path) -> None:

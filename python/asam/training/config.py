@@ -30,7 +30,7 @@ class TrainConfig:
         learning_rate: peak, after the warm-up.
         schedule: from the peak to the last step: "cosine" or "linear" to zero, or "constant".
         warmup: steps of a linear warm-up of the learning rate.
-        weight_decay: AdamW's, on matrices and kernels only.
+        weight_decay: AdamW's, on the weights of linear layers and convolutions only.
         clip: largest norm of the gradient; None leaves it as it is.
         ema: decay of the averaged weights that are evaluated and kept.
         prompts: shares of the kinds of prompts that are asked.

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from asam.data import Dataset as SampleDataset
@@ -23,6 +24,7 @@ from asam.model.adaptation import freeze
 from asam.model.cache import EmbeddingCache
 from asam.model.checkpoint import check_tensors
 from asam.model.errors import CheckpointError
+from asam.model.lora import LowRankLinear
 from asam.model.network import ASAM
 from asam.training import schedule
 from asam.training.batches import Batch
@@ -244,6 +246,7 @@ class Run:
                         "stale": self.stale,
                         "judged_step": self.judged_step,
                         "averaged": int(self.average.n_averaged),
+                        "decayed": decayed(self.model),
                         "scaler": None if scaler is None else scaler.state_dict(),
                     },
                 )
@@ -254,7 +257,7 @@ class Run:
 
         Raises:
             CheckpointError: the state is damaged or of another network; names what, and an older state if there is one.
-            ValueError: there is none, or it is beyond the last step.
+            ValueError: there is none, it is beyond the last step, or its weight decay is on other parameters.
         """
         path = newest_state(self.states)
         if path is None:
@@ -275,6 +278,7 @@ class Run:
         for name, network in (("model", self.model), ("average", self.average.module)):
             check_tensors(path / f"{name}.safetensors", network.state_dict(), tensors[name], same_dtype=True)
             network.load_state_dict(tensors[name])
+        self._check_decayed(path, record.get("decayed"))
         self.average.n_averaged.fill_(record["averaged"])
         load_optimizer(self.optimizer, tensors["optimizer"], where=path / "optimizer.safetensors")
         self._restore_scaler(path / "state.json", record.get("scaler"))
@@ -285,6 +289,19 @@ class Run:
                 remove_leftovers(self.states, "step-*")
                 remove_leftovers(self.output, "*.safetensors", "config.json", "log.jsonl")
                 cut_log(self.output / "log.jsonl", self.step)
+
+    def _check_decayed(self, path: Path, saved: list[str] | None) -> None:
+        """Raise ValueError where the moments of a state are in another order than the optimiser's parameters."""
+        if saved is None:  # of a version that had it on all but vectors
+            saved = [name for name, p in self.model.named_parameters() if p.requires_grad and p.ndim > 1]
+        wanted = decayed(self.model)
+        if saved != wanted:
+            other = sorted({*saved} ^ {*wanted}) or saved
+            raise ValueError(
+                f"{path}: expected a state with weight decay on the {len(wanted)} weights of linear layers and "
+                f"convolutions, got one with it on {len(saved)} parameters, as {other[0]} shows: it is of another "
+                "version; finish it with that one, or begin another run with these weights (asam train --start)"
+            )
 
     def _restore_scaler(self, file: Path, saved: Any) -> None:
         scaler = self.accelerator.scaler
@@ -332,16 +349,29 @@ class Run:
 
 
 def optimizer_of(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW on what trains; decay on matrices and kernels alone."""
+    """AdamW on what trains; decay on the weights of linear layers and convolutions alone."""
     return torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.learning_rate, fused=True)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Decay on matrices and kernels; none on biases, norms, tables and the ensemble weights."""
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    matrices = [p for p in trainable if p.ndim > 1]
-    vectors = [p for p in trainable if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    chosen = {*decayed(network)}
+    trainable = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    return [
+        {"params": [p for name, p in trainable if name in chosen], "weight_decay": weight_decay},
+        {"params": [p for name, p in trainable if name not in chosen], "weight_decay": 0.0},
+    ]
+
+
+def decayed(network: nn.Module) -> list[str]:
+    """What weight decay acts on: the trained weights of linear layers, adapters among them, and of convolutions."""
+    matrices = set()
+    for module in network.modules():
+        if isinstance(module, nn.Linear | _ConvNd):
+            matrices.add(id(module.weight))
+        if isinstance(module, LowRankLinear):
+            matrices.update(id(p) for p in (*module.down.values(), *module.up.values()))
+    return [name for name, p in network.named_parameters() if p.requires_grad and id(p) in matrices]
 
 
 def _embedding_cache(network: nn.Module, output: Path) -> EmbeddingCache:

@@ -113,6 +113,9 @@ def _check_record(file: Path, record: Any) -> None:
             raise CheckpointError(
                 f"{file}: expected {name} as a whole number from 0 to {step}, got {value!r}"
             )
+    names = record.get("decayed", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{file}: expected decayed as names of parameters, got {names!r}")
     best = record.get("best_ged")
     number = isinstance(best, int | float) and not isinstance(best, bool)
     if best is None or not number or not (abs(best) < _MOST_GED or best == math.inf):
