@@ -76,6 +76,7 @@ def test_points_lie_where_raters_agree() -> None:
     sample = raters()
     asked = questions("points", sample)
     for question in asked:
+        assert (question.points % 1 == 0.5).all()  # the middle of a pixel
         x, y = question.points.astype(int).T
         held = sample.masks[:2, y, x]
         assert held[:, question.labels == 1].all()

@@ -72,7 +72,7 @@ def ask(sample: Sample, box: NDArray[np.float32], mix: PromptMix, rng: np.random
 def _points(
     sample: Sample, most: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Points on pixels that most raters hold, and points near the object that none holds."""
+    """Centres of pixels that most raters hold, and of pixels near the object that none holds."""
     agreement = np.tensordot(sample.weights, sample.masks, axes=1)
     on = sample.masks.any(axis=0) & (agreement >= agreement.max() * (1 - 1e-4))
     off = ~sample.masks.any(axis=0) & _around(sample.masks)
@@ -80,7 +80,7 @@ def _points(
     for places, count in ((on, rng.integers(1, most + 1)), (off, rng.integers(0, most + 1))):
         rows, columns = places.nonzero()
         picked = rng.choice(len(rows), size=min(int(count), len(rows)), replace=False)
-        chosen.append(np.stack([columns[picked], rows[picked]], axis=1).astype(np.float32))
+        chosen.append(np.stack([columns[picked], rows[picked]], axis=1).astype(np.float32) + 0.5)
     labels = np.repeat(np.array([1, 0], dtype=np.int64), [len(c) for c in chosen])
     return np.concatenate(chosen), labels
 
