@@ -9,11 +9,11 @@ import torch
 from asam.data import Sample, Synthetic
 from asam.model import ASAM
 from asam.model.prompts import ABSENT, tokens_of
-from asam.prompts import PERTURBATIONS, PromptMix, moved_mask, rater_box, widest_box
+from asam.prompts import PERTURBATIONS, PromptBox, PromptMix, moved_mask, rater_box, widest_box
 from asam.training import TrainConfig
 from asam.training.batches import Batch, collate
 from asam.training.items import Place, TrainingItems, Unreadable
-from asam.training.questions import Question, ask
+from asam.training.questions import SURE, Question, ask
 
 KINDS = ("own", "box", "points", "mask", "mixed", "none")
 EVERY = PromptMix(own=1, box=1, points=1, mask=1, mixed=2, none=1)
@@ -92,6 +92,22 @@ def test_earlier_mask_is_a_raters_moved_as_the_box() -> None:
     moved = ask(sample, sample.box + 5, only("mask"), np.random.default_rng(0)).mask
     assert moved is not None
     assert any(np.array_equal(moved[5:, 5:], mask[:-5, :-5]) for mask in sample.masks[:2])
+
+
+@pytest.mark.parametrize("box", ["smallest", "widest"])
+@pytest.mark.parametrize("left", [0, 20])  # at the edge the widest box would reach over it
+def test_without_jitter_an_earlier_mask_is_the_rater_s_own(box: PromptBox, left: int) -> None:
+    masks = np.zeros((2, 64, 64), dtype=np.bool_)
+    masks[0, 12:40, left : left + 20] = True
+    masks[1, 20:32, left + 8 : left + 16] = True
+    sample = Sample.of(np.zeros((64, 64, 3), np.uint8), masks, id="s")
+    plain = TrainConfig(prompts=only("mask"), box=box, perturbation="none", augment=False)
+    config = ASAM.from_preset(backbone="nano", image_size=64).config
+    items = TrainingItems([sample], config, plain)  # type: ignore[arg-type]
+    expected = {mask.reshape(16, 4, 16, 4).mean(axis=(1, 3)).tobytes() for mask in masks}
+    found = [items[Place(0, serial)] for serial in range(8)]
+    drawn = {((item["mask_inputs"][0] / SURE + 1) / 2).astype(np.float64).tobytes() for item in found}
+    assert drawn == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)

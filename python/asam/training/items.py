@@ -17,6 +17,7 @@ from asam.training.config import TrainConfig
 from asam.training.network_config import NetworkConfig
 from asam.training.questions import SURE, Question, ask
 from asam_trt.geometry import Frame, resize_image
+from asam_trt.jitter import moved_box
 
 AUGMENT = Augment(flip=0.5, flip_vertical=0.5, degrees=30, shift=0.05, scale=(0.8, 1.25))
 
@@ -94,7 +95,9 @@ class TrainingItems(Dataset[Item | Unreadable]):
         asked = sample.box if config.box == "smallest" else widest
         box = PERTURBATIONS[config.perturbation](asked, (size[0], size[1]), rng)
         # A stream of its own: the kinds of prompts do not change which raters and noise are drawn.
-        question = ask(sample, box, config.prompts, np.random.default_rng([config.seed, 2, place.serial]))
+        stream = np.random.default_rng([config.seed, 2, place.serial])
+        unmoved = moved_box(asked, (size[0], size[1]), np.ones(2), np.zeros(2))
+        question = ask(sample, box, config.prompts, stream, unmoved=unmoved)
         image, frame = resize_image(
             sample.image, self.model.image_size, self.model.pixel_mean, self.model.pixel_std
         )

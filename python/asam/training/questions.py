@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,14 @@ class Question:
         return np.concatenate([self.points, points]), np.concatenate([self.labels, np.array(labels)])
 
 
-def ask(sample: Sample, box: NDArray[np.float32], mix: PromptMix, rng: np.random.Generator) -> Question:
+def ask(
+    sample: Sample,
+    box: NDArray[np.float32],
+    mix: PromptMix,
+    rng: np.random.Generator,
+    *,
+    unmoved: NDArray[Any] | None = None,
+) -> Question:
     """Draw a kind and a prompt of it.
 
     No prompt tells which rater's mask is the target: points lie where the raters agree, and the earlier mask is
@@ -48,9 +56,10 @@ def ask(sample: Sample, box: NDArray[np.float32], mix: PromptMix, rng: np.random
 
     Args:
         sample: its masks are looked at.
-        box: the sample's box, already perturbed; an earlier mask is moved as it was.
+        box: that is asked, already perturbed; an earlier mask is moved as it was.
         mix: shares of the kinds.
         rng: source of all draws.
+        unmoved: the box before it was perturbed; None stands for the sample's.
     """
     if sample.click is not None:
         return Question(sample.click.astype(np.float32)[None], np.ones(1, dtype=np.int64))
@@ -65,7 +74,7 @@ def ask(sample: Sample, box: NDArray[np.float32], mix: PromptMix, rng: np.random
         points, labels = _points(sample, mix.most_points, rng)
     mask = None
     if kind == "mask" or (kind == "mixed" and rng.random() < 0.5):
-        mask = _earlier(sample, box, rng)
+        mask = _earlier(sample, sample.box if unmoved is None else unmoved, box, rng)
     return Question(points, labels, box if kind == "mixed" else None, mask)
 
 
@@ -97,11 +106,13 @@ def _around(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return near
 
 
-def _earlier(sample: Sample, box: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.bool_]:
+def _earlier(
+    sample: Sample, old: NDArray[Any], new: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """The mask of a rater who marked something, moved as the box was."""
     marked: NDArray[np.float64] = np.asarray(sample.masks.any(axis=(1, 2)), dtype=np.float64)
     weights: NDArray[np.float64] = np.asarray(marked * sample.weights)
     if not weights.any():
         weights = marked
     chosen = int(rng.choice(len(sample.masks), p=weights / weights.sum()))
-    return moved_mask(sample.masks[chosen], sample.box, box)
+    return moved_mask(sample.masks[chosen], old, new)
