@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from layouts import disc, lidc_crops, picture, save
+from layouts import disc, lidc_crops, picture, qubiq, save
 
 from asam.data import DataError, Folder, Manifest, Synthetic, make_split, open_dataset
 from asam.data.base import ArrayDataset
@@ -191,3 +191,20 @@ def test_a_validation_split_has_several_names(name, tmp_path):
 )
 def test_which_splits_the_files_have(written, name, own):
     assert FORMATS[name].splits(written(name)[0]) == own
+
+
+def test_qubiq_is_divided_by_its_folders_where_there_are_several(tmp_path):
+    pytest.importorskip("nibabel")
+    qubiq(tmp_path)
+    assert FORMATS["qubiq"].splits(tmp_path) == ()  # all of it is in Training
+    assert divided_by("qubiq", tmp_path, "group") == "group"
+    brain = tmp_path / "brain-growth"
+    (brain / "Validation").mkdir()
+    (brain / "Training" / "case02").rename(brain / "Validation" / "case02")
+    assert FORMATS["qubiq"].splits(tmp_path) == FORMATS["qubiq"].splits(brain) == ("train", "validate")
+    for split, case in (("train", "Training/case01"), ("validate", "Validation/case02")):
+        data = open_dataset("qubiq", tmp_path, split)
+        assert {*data.groups} == {f"brain-growth/{case}"}
+    assert FORMATS["qubiq"].splits(brain / "Training") == ()
+    with pytest.raises(ValueError, match="split must be one of train, validate, test, all"):
+        open_dataset("qubiq", tmp_path, "dev")

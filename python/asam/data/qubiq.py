@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ __all__ = ["Qubiq"]
 
 _LABEL: Final = re.compile(r"^task(?P<task>\d+)_seg(?P<rater>\d+)\.nii\.gz$")
 _CHANNELS: Final = 4  # an axis this short holds modalities, not pixels
+_PARTS: Final = {
+    "train": ("train", "training"),
+    "validate": ("val", "validation"),
+    "test": ("test", "testing"),
+}
 _EXPECTED = "<set>/<split>/case<nn>/image.nii.gz and task<nn>_seg<nn>.nii.gz"
 
 
@@ -38,6 +43,7 @@ class Qubiq(FileDataset[_Task]):
 
     Args:
         root: folder of one set, of one split of it, or of all.
+        split: "train", "validate" or "test": cases below a folder Training, Validation or Test; or "all".
         task: only this task number, from 1; None for every task.
         report: see `FileDataset`.
 
@@ -46,13 +52,21 @@ class Qubiq(FileDataset[_Task]):
     """
 
     def __init__(
-        self, root: str | Path, *, task: int | None = None, report: list[DataError] | None = None
+        self,
+        root: str | Path,
+        split: Literal["train", "validate", "test", "all"] = "all",
+        *,
+        task: int | None = None,
+        report: list[DataError] | None = None,
     ) -> None:
+        if split != "all" and split not in _PARTS:
+            raise ValueError(f"split must be one of {', '.join(_PARTS)}, all; got {split!r}")
         folder = Path(root)
         entries: list[_Task] = []
         problems: list[DataError] = []
-        for image in sorted(folder.rglob("case*/image.nii.gz")):
-            _collect(folder, image, task, entries, problems)
+        for image in _images(folder):
+            if split in ("all", _split_of(folder, image)):
+                _collect(folder, image, task, entries, problems)
         super().__init__(folder, entries, problems, report=report, expected=_EXPECTED)
 
     @staticmethod
@@ -60,6 +74,14 @@ class Qubiq(FileDataset[_Task]):
         """Whether a path looks like this format."""
         depths = ("", "*/", "*/*/")
         return any(next(root.glob(f"{depth}case*/image.nii.gz"), None) for depth in depths)
+
+    @staticmethod
+    def splits(root: Path) -> tuple[str, ...]:
+        """The split folders that the cases lie in, where there are several and every case lies in one."""
+        found = {_split_of(root, image) for image in _images(root)}
+        return (
+            tuple(split for split in _PARTS if split in found) if None not in found and len(found) > 1 else ()
+        )
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]
@@ -73,6 +95,16 @@ class Qubiq(FileDataset[_Task]):
             masks.append(labels.T > 0)
         spacing = (sizes[1], sizes[0]) if len(sizes) > 1 else None
         return Sample.of(image, np.stack(masks), id=entry.id, group=entry.group, spacing=spacing)
+
+
+def _images(root: Path) -> list[Path]:
+    return sorted(root.rglob("case*/image.nii.gz"))
+
+
+def _split_of(root: Path, image: Path) -> str | None:
+    """By the names of the folders between the root and the case."""
+    folders = {folder.lower() for folder in image.relative_to(root).parts[:-2]}
+    return next((split for split, names in _PARTS.items() if not folders.isdisjoint(names)), None)
 
 
 def _collect(

@@ -66,7 +66,7 @@ FORMATS: Final[dict[str, Format]] = {
     "brats2017": Format(Brats2017, Brats2017.detect),
     "isic2016": Format(Isic2016, Isic2016.detect, Isic2016.splits),
     "sim10k": Format(Sim10k, Sim10k.detect),
-    "qubiq": Format(Qubiq, Qubiq.detect),
+    "qubiq": Format(Qubiq, Qubiq.detect, Qubiq.splits),
     "bsds500": Format(Bsds500, Bsds500.detect, Bsds500.splits),
     "davis": Format(Davis, Davis.detect),
     "folder": Format(Folder, Folder.detect, Folder.splits),
