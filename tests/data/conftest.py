@@ -15,6 +15,13 @@ from layouts import WRITERS, Truth
 _NEEDS = {"lidc-phiseg": "h5py", "lidc-dicom": "pydicom", "brats2017": "nibabel", "qubiq": "nibabel"}
 
 
+@pytest.fixture(autouse=True)
+def cache_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is kept in the user's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Truth]]:
     """name of a layout -> (root, truth). Shared: read only."""

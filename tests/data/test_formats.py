@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from layouts import WRITERS, partition, through_pickle
 
-from asam.data import Brats2017, Bsds500, Isic2016, LidcCrops, LidcDicom, LidcV1, Promise, Sim10k, detect
+from asam.data import (
+    Brats2017,
+    Bsds500,
+    DataError,
+    Isic2016,
+    LidcCrops,
+    LidcDicom,
+    LidcV1,
+    Promise,
+    Sim10k,
+    detect,
+    open_dataset,
+)
 from asam.data.registry import FORMATS
 
 
@@ -125,6 +137,30 @@ def test_sim10k_pairs_and_verified_list(written, tmp_path):
     np.testing.assert_array_equal(sample.masks[0] | sample.masks[1], sample.masks[2])
     listed = Sim10k(root, verified=tmp_path / "pairs.json")
     assert listed.ids == Sim10k(root, verified=tmp_path / "pairs.json").ids == ("3384645/0",)
+
+
+def test_sim10k_pairs_that_match_no_instances_are_left_out(write, caplog, cache_of_ones_own):
+    root = write("sim10k")
+    notes = root / "Annotations" / "3384645.xml"
+    box = "<bndbox><xmin>15</xmin><ymin>5</ymin><xmax>60</xmax><ymax>60</ymax></bndbox>"
+    notes.write_text(notes.read_text().replace("</annotation>", f"<object>{box}</object></annotation>"))
+    with pytest.raises(DataError, match="no instance colour fills"):
+        list(Sim10k(root))
+    for _ in range(2):
+        data = open_dataset("sim10k", root, "all")
+        assert [sample.id for sample in data] == ["3384645/0"]
+    assert [record.message for record in caplog.records] == [
+        f"{root}: reading 2 pairs once, to find those whose boxes match two instances",
+        f"{root}: 1 of 2 pairs are left out, as their boxes match no two instances; "
+        f"`asam data check {root}` lists them",
+    ]
+    assert len(list(cache_of_ones_own.rglob("sim10k-*.json"))) == 1
+    assert len(open_dataset("sim10k", root, "all", verified=None)) == 2
+    # A list of other pairs is made again.
+    (root / "Annotations" / "3384646.xml").write_text(notes.read_text())
+    for folder, suffix in (("JPEGImages", "jpg"), ("Masks", "png")):
+        (root / folder / f"3384646.{suffix}").write_bytes((root / folder / f"3384645.{suffix}").read_bytes())
+    assert open_dataset("sim10k", root, "all").ids == ("3384645/0", "3384646/0")
 
 
 def test_qubiq_spacing_and_tasks(written):

@@ -20,7 +20,7 @@ from asam.data.lidc_v1 import LidcV1
 from asam.data.lidc_v2 import LidcV2
 from asam.data.qubiq import Qubiq
 from asam.data.sample import Dataset, Sample
-from asam.data.sim10k import Sim10k
+from asam.data.sim10k import Sim10k, verified_list
 from asam.data.splits import Manifest, Scheme, make_split
 from asam.data.synthetic import Synthetic
 
@@ -105,7 +105,8 @@ def open_dataset(
         split: "train", "validate", "test" or "all", or a split of the manifest.
         scheme: of the division of files without splits; "index-order" mixes patients, see `make_split`.
         manifest: file of a split manifest.
-        options: keyword arguments of that data set's class.
+        options: keyword arguments of that data set's class. `sim10k` keeps a list of the pairs that match by itself;
+            `verified=None` takes them all.
 
     Raises:
         ValueError: an unknown name or split, or no root where one is needed.
@@ -119,6 +120,8 @@ def open_dataset(
     if root is None:
         raise ValueError(f"data set {name!r} needs root=, the folder that holds it")
     layout, path = FORMATS[name], Path(root)
+    if layout.load is Sim10k:
+        options.setdefault("verified", verified_list(path))
     if manifest is not None:
         return Manifest.load(manifest).select(layout.load(path, **_everything(layout), **options), split)
     own = _own_splits(layout, path)

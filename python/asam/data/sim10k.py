@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
+import logging
+import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +20,9 @@ from asam.data.errors import DataError
 from asam.data.files import FileDataset, listing, read_image, write_json
 from asam.data.sample import Promise, Sample
 
-__all__ = ["Sim10k"]
+__all__ = ["Sim10k", "verified_list"]
+
+_log = logging.getLogger("asam")
 
 Box = tuple[int, int, int, int]  # xyxy, right and bottom edges excluded
 
@@ -47,7 +53,8 @@ class Sim10k(FileDataset[_Pair]):
         margin: how far the crop goes beyond the pair's box, as a share of its longer side.
         verified: a JSON file. Boxes overlap more often than instances match, and a pair that does not match
             is an error when it is read. Where given, every pair is read once, and the ids of the good ones
-            are kept in this file for the next time; the others are left out.
+            are kept in this file for the next time; the others are left out, and a line of the log "asam" says
+            how many. `open_dataset` gives the file of :func:`verified_list`.
         report: see `FileDataset`.
     """
 
@@ -75,6 +82,11 @@ class Sim10k(FileDataset[_Pair]):
         super().__init__(folder, entries, problems, report=report, expected=_EXPECTED)
         if verified is not None:
             good = self._verified(Path(verified), [overlap, smallest])
+            if left_out := len(entries) - len(good):
+                _tell(
+                    f"{folder}: {left_out} of {len(entries)} pairs are left out, as their boxes match no two "
+                    f"instances; `asam data check {folder}` lists them"
+                )
             super().__init__(
                 folder,
                 [entry for entry in entries if entry.id in good],
@@ -85,13 +97,15 @@ class Sim10k(FileDataset[_Pair]):
 
     def _verified(self, path: Path, key: list[float]) -> set[str]:
         """The ids of the pairs that can be read, from the file or by reading them all."""
+        pairs = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
         if path.is_file():
             try:
                 known = json.loads(path.read_text(encoding="utf-8"))
-                if known["overlap_smallest"] == key:
+                if known["overlap_smallest"] == key and known.get("pairs_sha256") == pairs:
                     return set(known["ids"])
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(path, f"is not a list of verified pairs ({error})", "delete it") from error
+        _tell(f"{self.root}: reading {len(self)} pairs once, to find those whose boxes match two instances")
         good = []
         for index, name in enumerate(self.ids):
             try:
@@ -99,7 +113,10 @@ class Sim10k(FileDataset[_Pair]):
             except DataError:
                 continue
             good.append(name)
-        write_json(path, {"overlap_smallest": key, "ids": good})
+        try:
+            write_json(path, {"overlap_smallest": key, "pairs_sha256": pairs, "ids": good})
+        except OSError as error:
+            _tell(f"{path}: the list of matching pairs cannot be kept for the next time: {error}")
         return set(good)
 
     @staticmethod
@@ -122,6 +139,18 @@ class Sim10k(FileDataset[_Pair]):
         return Sample.of(
             image[crop].copy(), masks.copy(), id=entry.id, group=entry.group, promise=Promise.INSTANCES
         )
+
+
+def verified_list(root: Path) -> Path:
+    """Where the matching pairs of a folder are listed: ~/.cache/asam, or the folder that XDG_CACHE_HOME names."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "asam" / f"sim10k-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+
+
+@cache
+def _tell(line: str) -> None:
+    """Once a process: a command opens several splits of the same files."""
+    _log.warning(line)
 
 
 def _collect(
