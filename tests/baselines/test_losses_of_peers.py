@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from asam.baselines.base import negative_log_likelihood, pooled
 from asam.baselines.mose import soft_iou_distance
 from asam.baselines.ssn import LowRankNormal
 from asam.baselines.transport import coupling
+from asam.model.latent import Gaussian, kl_terms
 
 
 def test_cross_entropy_is_summed_over_pixels() -> None:
@@ -31,6 +33,26 @@ def test_cross_entropy_is_summed_over_pixels() -> None:
     p = big_logits.sigmoid()
     nats = -(big_target * p.log() + (1 - big_target) * (1 - p).log())[:, :, :20]
     torch.testing.assert_close(found.double(), nats.sum(dim=(2, 3)), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["prob_unet", "phiseg"])
+def test_divergences_have_full_precision_under_autocast(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"asam.baselines.{kind}")
+    seen: list[torch.Tensor] = []
+
+    def spy(q: Gaussian, p: Gaussian) -> torch.Tensor:
+        assert not torch.is_autocast_enabled("cpu")
+        seen.extend((q.mean, q.sigma, p.mean, p.sigma))
+        return kl_terms(q, p)
+
+    monkeypatch.setattr(module, "kl_terms", spy)
+    model = peer(kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.training_loss(one_batch(model, batch_size=2), config())
+    assert seen
+    for value in seen:
+        assert value.dtype == torch.float32
+        assert not torch.equal(value, value.bfloat16().float())
 
 
 def test_ssn_covariance_is_the_low_rank_form() -> None:

@@ -183,6 +183,13 @@ class Peer(nn.Module, ABC, Generic[State]):
         return next(self.parameters()).device
 
 
+def in_full(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The output of a layer in the precision of its weights, under autocast too: divergences take differences of it."""
+    with torch.autocast(x.device.type, enabled=False):
+        found: torch.Tensor = layer(x.to(next(layer.parameters()).dtype))
+        return found
+
+
 def pooled(masks: torch.Tensor, size: int) -> torch.Tensor:
     """[B, ..., S, S] -> [B, ..., m, m], the share of each cell that is covered."""
     flat = masks.reshape(-1, 1, *masks.shape[-2:])

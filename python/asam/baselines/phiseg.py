@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from asam.baselines.base import INPUTS, Peer, PeerConfig, negative_log_likelihood, pooled
+from asam.baselines.base import INPUTS, Peer, PeerConfig, in_full, negative_log_likelihood, pooled
 from asam.baselines.unet import Encoder, convs, resized
 from asam.model.latent import Gaussian, kl_terms
 
@@ -67,7 +67,7 @@ class Ladder(nn.Module):
         x = maps[level]
         if above is not None:
             x = self.merge[level](torch.cat([x, self.coarser[level](resized(above, x))], dim=1))
-        mean, raw = self.heads[level](x).chunk(2, dim=1)
+        mean, raw = in_full(self.heads[level], x).chunk(2, dim=1)
         return Gaussian(mean, functional.softplus(raw) + _LEAST_SIGMA)
 
 
@@ -147,10 +147,11 @@ class PHiSeg(Peer[list[torch.Tensor]]):
         ce = negative_log_likelihood(logits, share, valid).mean(dim=0)
 
         maps, above = self.encode(inputs), [*posterior.latents[1:], None]
-        divergences = [
-            kl_terms(q, self.prior(level, maps, above[level])).sum(dim=(1, 2, 3)).mean()
-            for level, q in enumerate(posterior.of)
-        ]
+        priors = [self.prior(level, maps, above[level]) for level in range(len(maps))]
+        with torch.autocast(logits.device.type, enabled=False):
+            divergences = [
+                kl_terms(q, p).sum(dim=(1, 2, 3)).mean() for q, p in zip(posterior.of, priors, strict=True)
+            ]
         kl = torch.stack([4**level * value for level, value in enumerate(divergences)]).sum()
         parts = {"ce": ce[-1], "ce_coarser": ce[:-1].sum()}
         parts |= {f"kl_{level}": value for level, value in enumerate(divergences)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from asam.baselines.base import INPUTS, Peer, PeerConfig, negative_log_likelihood, pooled
+from asam.baselines.base import INPUTS, Peer, PeerConfig, in_full, negative_log_likelihood, pooled
 from asam.baselines.unet import Decoder, Encoder
 from asam.model.latent import Gaussian, kl_terms
 
@@ -52,7 +52,7 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> Gaussian:
         """[B, inputs, S, S] -> mean and sigma [B, L]."""
-        mean, log_sigma = self.last(self.encoder(images)[-1].mean(dim=(2, 3))).chunk(2, dim=1)
+        mean, log_sigma = in_full(self.last, self.encoder(images)[-1].mean(dim=(2, 3))).chunk(2, dim=1)
         return Gaussian(mean, log_sigma.clamp(*_LOG_SIGMA).exp())
 
 
@@ -117,5 +117,6 @@ class ProbUNet(Peer[ProbUNetState]):
         logits = self.combination(state.features, posterior.sample(noise))
         share, valid = (pooled(masks, self.config.logit_size) for masks in (batch.target, batch.valid))
         ce = negative_log_likelihood(logits, share, valid).mean()
-        kl = kl_terms(posterior, state.prior).sum(dim=1).mean()
+        with torch.autocast(logits.device.type, enabled=False):
+            kl = kl_terms(posterior, state.prior).sum(dim=1).mean()
         return ce + self.config.beta * divergence_weight * kl, {"ce": ce, "kl": kl}
