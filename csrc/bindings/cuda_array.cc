@@ -10,6 +10,8 @@ namespace {
 
 namespace py = pybind11;
 
+constexpr std::uintptr_t kLegacyStream = 1;  // CUDA's default stream, by cudaStreamLegacy's handle
+
 FloatSource from_device(const std::string& name, const py::object& description) {
   const auto fields = description.cast<py::dict>();
   const auto type = py::str(fields["typestr"]).cast<std::string>();
@@ -27,6 +29,13 @@ FloatSource from_device(const std::string& name, const py::object& description) 
     }
   }
   out.data = reinterpret_cast<const float*>(fields["data"].cast<py::tuple>()[0].cast<std::uintptr_t>());
+  // Version 3 of the interface has handles as cudaStreamSynchronize takes them, or None where nothing is to
+  // be waited for. Earlier ones, PyTorch's among them, say nothing.
+  if (!fields.contains("stream")) {
+    out.stream = kLegacyStream;
+  } else if (!fields["stream"].is_none()) {
+    out.stream = fields["stream"].cast<std::uintptr_t>();
+  }
   return out;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct FloatSource {
   const float* data = nullptr;
   std::vector<int64_t> shape;
   bool on_device = false;
+  std::optional<std::uintptr_t> stream;  // on which it is made, to be waited for
 
   // Throws TypeError or std::invalid_argument naming what was expected and what came: another dtype, another
   // shape (-1 takes any extent), gaps between elements, and NaN or Inf where it is in host memory.

@@ -1,5 +1,6 @@
 // _runtime.CudaSampler: the sampler of bindings/runtime_sampler.cc on a GPU.
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -79,6 +80,7 @@ class CudaSampler {
     const auto feature = FloatSource::of("embedding", embedding, {c, e, e});
     const auto [mean, scale] = latent("image", mu, sigma);
     const GilRelease release;
+    wait_for({&feature, &mean, &scale});
     const std::lock_guard lock(encoding_);
     asam_cuda_state* state = nullptr;
     cuda_check(api_, api_.session_image(session_, feature.data, mean.data, scale.data, &state));
@@ -94,6 +96,7 @@ class CudaSampler {
     const auto prompt = FloatSource::of("dense", dense, map ? std::vector{c, e, e} : std::vector{c});
     const auto [mean, scale] = latent("prompt", mu, sigma);
     const GilRelease release;
+    wait_for({&sparse, &prompt, &mean, &scale});
     const std::lock_guard lock(sampling_);
     asam_cuda_state* state = nullptr;
     cuda_check(api_, api_.session_prompt(session_, sparse.data, sparse.shape[0], prompt.data, map, mean.data,
@@ -103,6 +106,10 @@ class CudaSampler {
 
   py::tuple sample(const CudaImageState& image, const CudaPromptState& prompt, const py::object& eps) {
     const auto noise = FloatSource::of("eps", eps, {-1, kStreams, config_.latent});
+    {
+      const py::gil_scoped_release release;
+      wait_for({&noise});
+    }
     return draw(image, prompt, noise.shape[0], noise.data, nullptr);
   }
 
@@ -154,6 +161,7 @@ class CudaSampler {
     }
     {
       const GilRelease release;
+      wait_for({&maps});
       const std::lock_guard lock(sampling_);
       cuda_check(api_,
                  api_.session_statistics(session_, maps.data, n, &geometry, threshold, count, area, bits));
@@ -179,6 +187,14 @@ class CudaSampler {
               negative == end ? 0.0f : *negative);
     }
     return {mean, scale};
+  }
+
+  void wait_for(std::initializer_list<const FloatSource*> arguments) const {
+    for (const FloatSource* each : arguments) {
+      if (each->stream) {
+        cuda_check(api_, api_.session_wait(session_, reinterpret_cast<void*>(*each->stream)));
+      }
+    }
   }
 
   static void check_count(int64_t n) { require(n >= 1, "n: expected at least one hypothesis, got ", n); }
@@ -263,8 +279,7 @@ void bind_cuda_sampler(py::module_& module) {
   py::class_<CudaSampler>(
       module, "CudaSampler",
       "The Sampler on an NVIDIA GPU. Arguments are float32 NumPy arrays, or arrays in GPU memory with\n"
-      "__cuda_array_interface__ whose numbers are there already; nothing is converted. Calls release the "
-      "GIL;\n"
+      "__cuda_array_interface__, whose stream is waited for; nothing is converted. Calls release the GIL;\n"
       "those that sample come one after the other, an image may be encoded beside them. The kernels of one\n"
       "(prompt shape, n) are captured in a CUDA graph at their first use.")
       .def(py::init<const py::dict&, const py::dict&, std::string>(), py::arg("config"), py::arg("weights"),

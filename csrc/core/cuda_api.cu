@@ -23,6 +23,7 @@ extern "C" const asam_cuda_api* asam_cuda_get_api(void) {
       .statistics = asam::cuda::statistics,
       .session_create = asam::cuda::session_create,
       .session_destroy = asam::cuda::session_destroy,
+      .session_wait = asam::cuda::session_wait,
       .session_image = asam::cuda::session_image,
       .session_prompt = asam::cuda::session_prompt,
       .state_release = asam::cuda::state_release,

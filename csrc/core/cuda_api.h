@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define ASAM_CUDA_ABI 2u
+#define ASAM_CUDA_ABI 3u
 
 #ifdef __cplusplus
 extern "C" {
@@ -135,6 +135,8 @@ struct asam_cuda_api {
 
   int (*session_create)(asam_cuda_sampler* sampler, asam_cuda_session** out); /* keeps a reference */
   void (*session_destroy)(asam_cuda_session* session);                        /* NULL is fine */
+  /* until the work is done that a stream of the session's device holds */
+  int (*session_wait)(asam_cuda_session* session, void* stream);
   int (*session_image)(asam_cuda_session* session, const float* embedding, const float* mu,
                        const float* sigma, asam_cuda_state** out);
   int (*session_prompt)(asam_cuda_session* session, const float* tokens, int64_t t, const float* dense,

@@ -40,6 +40,7 @@ int statistics(const float* d_logits, int64_t n, const asam_cuda_geometry* geome
 // sampler/cuda_session.cu
 int session_create(asam_cuda_sampler* sampler, asam_cuda_session** out) noexcept;
 void session_destroy(asam_cuda_session* session) noexcept;
+int session_wait(asam_cuda_session* session, void* stream) noexcept;
 int session_image(asam_cuda_session* session, const float* embedding, const float* mu, const float* sigma,
                   asam_cuda_state** out) noexcept;
 int session_prompt(asam_cuda_session* session, const float* tokens, int64_t t, const float* dense,

@@ -339,6 +339,13 @@ void session_destroy(asam_cuda_session* session) noexcept {
   delete session;
 }
 
+int session_wait(asam_cuda_session* session, void* stream) noexcept {
+  return boundary([&] {
+    const OnDevice device(session->device);
+    check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "waiting for an argument's stream");
+  });
+}
+
 int session_image(asam_cuda_session* session, const float* embedding, const float* mu, const float* sigma,
                   asam_cuda_state** out) noexcept {
   return boundary([&] {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,51 @@ def test_device_arrays_are_arguments_too(
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"logits: expected shape \[\*, 16, 16\], got \[2\]"):
         sampler.statistics(d_scores, (64, 64), (20, 30))
+
+
+class Described:
+    """An array of another library, with what it says of its stream."""
+
+    def __init__(self, array: Any, **stream: Any) -> None:
+        self.array = array
+        self.__cuda_array_interface__ = {
+            name: value for name, value in array.__cuda_array_interface__.items() if name != "stream"
+        } | stream
+
+
+def test_the_stream_of_an_argument_is_waited_for(
+    emulated: Path,
+    case_of: Callable[[str], Any],
+    drawn: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASAM_CUDA_LIBRARY", str(emulated))
+    case = case_of("tiny")
+    sampler, image, prompt, _ = drawn(case, "box", case.inputs(1))
+    logits, _ = sampler.sample_on_device(image, prompt, 2, 1)
+    want = sampler.statistics(logits, (64, 64), (20, 30))
+    for stream in ({}, {"stream": None}, {"stream": 1}, {"stream": 2}):
+        found = sampler.statistics(Described(logits, **stream), (64, 64), (20, 30))
+        np.testing.assert_array_equal(found[0], want[0])
+    with pytest.raises(RuntimeError, match="waiting for an argument's stream: invalid resource handle"):
+        sampler.statistics(Described(logits, stream=1 << 20), (64, 64), (20, 30))
+
+
+@pytest.mark.gpu
+def test_pytorch_need_not_be_waited_for(case_of: Callable[[str], Any], drawn: Callable[..., Any]) -> None:
+    import torch
+
+    case = case_of("tiny")
+    sampler, _, _, (logits, _) = drawn(case, "box", case.inputs(3))
+    threshold = float(np.median(logits))
+    want = sampler.statistics(logits, (64, 64), (64, 64), threshold)
+    there = torch.from_numpy(logits).cuda()
+    late = torch.zeros_like(there)
+    torch.cuda.synchronize()
+    torch.cuda._sleep(200_000_000)  # clock ticks, on the default stream
+    late.copy_(there)
+    found = sampler.statistics(late, (64, 64), (64, 64), threshold)
+    np.testing.assert_array_equal(found[0], want[0])
 
 
 @pytest.mark.gpu

@@ -337,6 +337,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
     default:
@@ -418,6 +420,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard guard(lock);
+  if (reinterpret_cast<std::uintptr_t>(stream) <= 2)
+    return cudaSuccess;  // default streams, which hold no work here
+  if (std::find(emulator::streams.begin(), emulator::streams.end(), stream) == emulator::streams.end()) {
+    return result(cudaErrorInvalidResourceHandle);
+  }
   if (stream->captured) return result(cudaErrorStreamCaptureUnsupported);
   emulator::run_until_empty(stream);
   return cudaSuccess;
