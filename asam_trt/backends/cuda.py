@@ -122,10 +122,17 @@ class CudaBackend:
         return self._sampler.sample(image.native, prompt, np.ascontiguousarray(eps))
 
     def sample_on_device(
-        self, image: ImageState, prompt: _runtime.CudaPromptState, n: int, seed: int, start: int = 0
+        self,
+        image: ImageState,
+        prompt: _runtime.CudaPromptState,
+        n: int,
+        seed: int,
+        start: int = 0,
+        out: tuple[_runtime.CudaArray, _runtime.CudaArray] | None = None,
     ) -> tuple[_runtime.CudaArray, _runtime.CudaArray]:
-        """The hypotheses start .. start + n - 1 of a seed; noise is drawn and results stay in GPU memory."""
-        return self._sampler.sample_on_device(image.native, prompt, n, seed, start)
+        """The hypotheses start .. start + n - 1 of a seed; noise is drawn and results stay in GPU memory, in that of
+        ``out``, an earlier call's results of the same n, where given."""
+        return self._sampler.sample_on_device(image.native, prompt, n, seed, start, out)
 
     def statistics(
         self, logits: _runtime.CudaArray, input_size: tuple[int, int], out_size: tuple[int, int]
