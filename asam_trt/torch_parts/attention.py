@@ -8,7 +8,8 @@ and values are all the projection's biases b_k and b_v. The scores of query i ar
 
     h[i, y] = q_i . table_h[y_i - y + n - 1],   w[i, x] = q_i . table_w[x_i - x + n - 1]
 
-so that all but the products q . k is the mask that `scaled_dot_product_attention` adds. See docs/architecture.md.
+so that all but the products q . k is the mask that `scaled_dot_product_attention` adds. See docs/architecture.md. Which
+of its kernels runs is PyTorch's choice: to ask for one is a setting of the whole process.
 """
 
 from __future__ import annotations
