@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 from asam import metrics
-from asam.data import Sample, Synthetic
+from asam.data import Sample, Subset, Synthetic
 from asam.data.base import ArrayDataset
 from asam.model import ASAM
 from asam.studies.calibration import Tempered, calibrate, fit_temperature, halves, mean_ged, plot, table
@@ -88,7 +88,8 @@ def test_a_fit_at_the_end_of_the_grid_says_so(grid: tuple[float, ...], at_the_en
 
 def test_only_the_other_half_judges() -> None:
     data = Disks(9)
-    fit, report = halves(data)
+    places = halves(data)
+    fit, report = (Subset(data, half) for half in places)
     assert not set(fit.groups) & set(report.groups)
     assert sorted([*fit.ids, *report.ids]) == sorted(data.ids)
     assert abs(len(set(fit.groups)) - len(set(report.groups))) <= 1
@@ -96,9 +97,9 @@ def test_only_the_other_half_judges() -> None:
         found = fit_temperature(source(SPREAD), data, n=8, grid=(0.5, 1.0), start=start)
     assert set(found.fitted) == set(fit.groups)
     assert (found.before.samples, found.fit_before.samples) == (len(report), len(fit))
-    expected = mean_ged(source(SPREAD), fit, temperature=0.5, n=8)
+    expected = mean_ged(source(SPREAD), data, temperature=0.5, n=8, places=places[0])
     assert found.curve[0.5] == pytest.approx(expected)
-    before = calibrate(source(SPREAD), report, temperature=1.0, n=8)
+    before = calibrate(source(SPREAD), data, temperature=1.0, n=8, places=places[1])
     assert repr(found.before) == repr(before)
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["best"] == found.best
@@ -106,6 +107,26 @@ def test_only_the_other_half_judges() -> None:
     assert "| other half, fitted |" in text
     assert f"Fitted temperature {found.best:g}" in text
     assert plot(before, found).size[0] > 0
+
+
+def test_a_sample_is_drawn_with_the_seed_of_its_place_whichever_others_are_looked_at() -> None:
+    data = Disks(12)
+    seeds: list[int] = []
+
+    class Noted(Disk):
+        def sample(self, *, seed: int, **asked: Any) -> Hypotheses:
+            seeds.append(seed)
+            return super().sample(seed=seed, **asked)
+
+    calibrate(cast("Any", Noted(2.0)), data, n=2, seed=5, places=[0, 4, 11])
+    assert seeds == [5, 9, 16]
+    seeds.clear()
+    with bars(shown=False) as start:
+        fit_temperature(
+            cast("Any", Noted(2.0)), data, n=2, seed=5, places=[1, 6, 7], grid=(1.0,), start=start
+        )
+    assert {*seeds} == {6, 11, 12}
+    assert sum(map(len, halves(data, [1, 6, 7]))) == 3
 
 
 def test_halves_need_two_patients() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from asam import metrics
-from asam.data import Dataset, Sample, Subset
+from asam.data import Dataset, Sample
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.intervals import Interval, draw_groups, group_intervals
 from asam.evaluate.report import cell, nulls
@@ -127,6 +127,7 @@ def calibrate(
     n: int = 32,
     seed: int = 0,
     bins: int = 10,
+    places: Sequence[int] | None = None,
     on_sample: OnSample | None = None,
 ) -> Calibration:
     """Reliability of the mean map and coverage of area intervals.
@@ -138,18 +139,20 @@ def calibrate(
         n: hypotheses a sample.
         seed: sample i is drawn with seed + i, modulo 2^64.
         bins: of the reliability curve.
+        places: of the samples that are looked at; None looks at all.
 
     Raises:
         TypeError, ValueError: no sample, or n or seed out of range.
     """
     check_asked(n=n)
-    if not len(data):
+    chosen = range(len(data)) if places is None else places
+    if not len(chosen):
         raise ValueError("calibration: expected at least one sample, got an empty data set")
     method = Tempered(source, temperature)
     curves: list[Reliability] = []
     rows: list[list[float]] = []
     groups: list[str] = []
-    for index in range(len(data)):
+    for done, index in enumerate(chosen, start=1):
         sample = data[index]
         masks = method.hypotheses(sample, n=n, seed=sample_seed(seed, index)).masks
         curves.append(metrics.reliability(masks, sample.masks, bins=bins, weights=sample.weights))
@@ -157,7 +160,7 @@ def calibrate(
         rows.append([found[name] for name in _FIGURES])
         groups.append(sample.group)
         if on_sample is not None:
-            on_sample(index + 1, len(data))
+            on_sample(done, len(chosen))
     values = np.array(rows)
     spans = group_intervals(values, groups, seed=seed)
     present = (~np.isnan(values)).sum(axis=0)
@@ -199,18 +202,23 @@ def mean_ged(
     temperature: float,
     n: int = 32,
     seed: int = 0,
+    places: Sequence[int] | None = None,
     on_sample: OnSample | None = None,
 ) -> float:
-    """Mean GED in its U form, which needs no correction for n; NaN where every sample has a single rater."""
+    """Mean GED in its U form, which needs no correction for n; NaN where every sample has a single rater.
+
+    Arguments are those of :func:`calibrate`.
+    """
     method = Tempered(source, temperature)
     values = []
-    for index in range(len(data)):
+    chosen = range(len(data)) if places is None else places
+    for done, index in enumerate(chosen, start=1):
         sample = data[index]
         masks = method.hypotheses(sample, n=n, seed=sample_seed(seed, index)).masks
         found = metrics.evaluate_masks(masks, sample.masks, names=["ged_u"], weights=sample.weights)
         values.append(found["ged_u"])
         if on_sample is not None:
-            on_sample(index + 1, len(data))
+            on_sample(done, len(chosen))
     present = [value for value in values if not np.isnan(value)]
     return float(np.mean(present)) if present else float("nan")
 
@@ -222,6 +230,7 @@ def fit_temperature(
     grid: Sequence[float] = GRID,
     n: int = 32,
     seed: int = 0,
+    places: Sequence[int] | None = None,
     start: Start,
 ) -> Temperature:
     """The temperature of :data:`GRID` with the lowest mean GED (U form) on one half of the groups, judged on the other.
@@ -235,30 +244,34 @@ def fit_temperature(
         data: a validation split of at least two groups.
         grid: temperatures that are tried, > 0.
         n: hypotheses a sample.
-        seed: sample i of either half is drawn with seed + i.
+        seed: sample i is drawn with seed + i, in whichever half it is.
+        places: of the samples that are looked at; None looks at all.
 
     Raises:
         ValueError: fewer than two groups, no temperature, or raters of whom no GED can be told.
     """
     if not grid or not all(t > 0 for t in grid):
         raise ValueError(f"grid: expected temperatures above 0, got {list(grid)}")
-    fit, report = halves(data)
+    fit, report = halves(data, places)
+    asked: dict[str, Any] = {"n": n, "seed": seed}
     curve = {
-        t: mean_ged(source, fit, temperature=t, n=n, seed=seed, on_sample=start(f"fit, temperature {t:g}"))
+        t: mean_ged(
+            source, data, temperature=t, places=fit, on_sample=start(f"fit, temperature {t:g}"), **asked
+        )
         for t in grid
     }
     if any(np.isnan(value) for value in curve.values()):
         raise ValueError("temperature: expected samples of two raters or more, got none in the fitting half")
     best = min(curve, key=lambda t: (curve[t], abs(np.log(t))))
 
-    def at(half: Dataset[Sample], temperature: float, name: str) -> Calibration:
+    def at(half: Sequence[int], temperature: float, name: str) -> Calibration:
         show = start(f"{name} half, temperature {temperature:g}")
-        return calibrate(source, half, temperature=temperature, n=n, seed=seed, on_sample=show)
+        return calibrate(source, data, temperature=temperature, places=half, on_sample=show, **asked)
 
     return Temperature(
         best=best,
         curve=curve,
-        fitted=tuple(sorted(set(fit.groups))),
+        fitted=tuple(sorted({data.groups[place] for place in fit})),
         before=at(report, 1.0, "other"),
         after=at(report, best, "other"),
         fit_before=at(fit, 1.0, "fitting"),
@@ -266,21 +279,23 @@ def fit_temperature(
     )
 
 
-def halves(data: Dataset[Sample]) -> tuple[Subset, Subset]:
-    """Two halves of the groups, in the order of sha256(group); no group is in both.
+def halves(data: Dataset[Sample], places: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+    """The places of two halves of the groups, in the order of sha256(group); no group is in both.
 
     Raises:
         ValueError: fewer than two groups.
     """
-    ordered = sorted(set(data.groups), key=lambda group: hashlib.sha256(group.encode()).digest())
+    chosen = range(len(data)) if places is None else places
+    groups = {place: data.groups[place] for place in chosen}
+    ordered = sorted(set(groups.values()), key=lambda group: hashlib.sha256(group.encode()).digest())
     if len(ordered) < 2:
         raise ValueError(
             f"temperature: expected at least two groups (patients), one to fit and one to judge, got {len(ordered)}"
         )
     first = set(ordered[: len(ordered) // 2])
-    inside = [i for i, group in enumerate(data.groups) if group in first]
-    outside = [i for i, group in enumerate(data.groups) if group not in first]
-    return Subset(data, inside), Subset(data, outside)
+    inside = [place for place, group in groups.items() if group in first]
+    outside = [place for place, group in groups.items() if group not in first]
+    return inside, outside
 
 
 def table(whole: Calibration, fit: Temperature | None) -> str:

@@ -49,7 +49,6 @@ class Args:
 def run(args: Args) -> int:
     """Judge, fit, print the table, write it and the plot."""
     from asam.cli._evaluate.common import divided, open_judged, write_picture, write_report
-    from asam.data import Subset
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.calibration import calibrate, fit_temperature, plot, table
     from asam.studies.progress import bars
@@ -59,12 +58,15 @@ def run(args: Args) -> int:
     check_outputs(targets, (*files_of_model(args.model), args.root))
     source = _source(args.model)
     data, division = open_judged(args, (args.model,))
-    if args.limit is not None:
-        data = Subset(data, spread(len(data), args.limit))
+    places = None if args.limit is None else spread(len(data), args.limit)
     with bars(keep=False) as start:
         show = start("all samples")
-        whole = calibrate(source, data, n=args.n, seed=args.seed, on_sample=show)
-        fit = fit_temperature(source, data, n=args.n, seed=args.seed, start=start) if args.fit else None
+        whole = calibrate(source, data, n=args.n, seed=args.seed, places=places, on_sample=show)
+        fit = (
+            fit_temperature(source, data, n=args.n, seed=args.seed, places=places, start=start)
+            if args.fit
+            else None
+        )
     text = f"{args.data}, split {args.split} ({divided(division)}); {table(whole, fit)}"
     print(text + "\n")
     document = {
