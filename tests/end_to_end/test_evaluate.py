@@ -394,3 +394,17 @@ def test_a_run_that_says_nothing_of_the_division_leaves_it_to_the_protocol(
     said = capsys.readouterr()
     assert f"split validate (by {division})" in said.out
     assert "divided" not in said.err
+
+
+def test_options_without_effect_are_told(
+    checkpoint: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--model", str(checkpoint), "--n", "2", "--limit", "1"]
+    assert cli.main([*words, "--data", "folder", "--root", str(pictures), "--size", "64"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: --size has no effect: it is of synthetic data, and folder is of files" in said
+    assert "--split-scheme" not in said
+    assert cli.main([*words, "--data", "synthetic:pair", "--size", "64", "--split-scheme", "group"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: --split-scheme has no effect: the splits of synthetic:pair are a seed for each" in said
+    assert "--size" not in said

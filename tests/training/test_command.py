@@ -393,3 +393,43 @@ def test_data_without_a_validation_split_is_trained_and_judged_on_a_held_out_par
     assert "a fifth of its train split, by group, is held out" in said.err
     assert cli.main([*judged, "--split", "test"]) == 0
     assert "2 samples of 2 groups" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--preset", "a2sam", "--config.dice", "9", "--config.free-nats", "1"],
+            "--config.free-nats, --config.dice",
+        ),
+        (["--method", "ssn", "--config.energy", "0"], "--config.energy: no effect, since the loss of ssn"),
+        (
+            ["--split-scheme", "group"],
+            "--split-scheme has no effect: the splits of synthetic:pair are a seed",
+        ),
+        (["--preset", "a2sam", "--config.learning-rate", "1e-3"], None),
+        (["--config.dice", "9"], None),
+    ],
+)
+def test_an_option_without_effect_is_told(
+    words: list[str],
+    told: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dry(capsys, *SMALL, "--output", str(tmp_path), *words)
+    lines = [record.message for record in caplog.records if "effect" in record.message]
+    assert len(lines) == (told is not None)
+    assert all(line.startswith(told or "") for line in lines)
+
+
+def test_a_length_of_files_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_folder(tmp_path / "data", patients=[*range(10)])
+    words = ["--data", "folder", "--root", str(tmp_path / "data"), "--output", str(tmp_path / "run")]
+    dry(capsys, *words, "--length", "6", "--split-scheme", "group")
+    assert [record.message for record in caplog.records if "effect" in record.message] == [
+        "--length has no effect: it is of synthetic data, and folder is of files"
+    ]

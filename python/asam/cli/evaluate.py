@@ -39,8 +39,8 @@ class Args:
     split_scheme: Literal["group", "index-order"] | None = None
     """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
     where its config.json lies beside the model, else the protocol's."""
-    size: int = 128
-    """Image side of a synthetic data set."""
+    size: int | None = None
+    """Image side of a synthetic data set; None takes 128."""
     protocol: Literal["strict", "a2sam"] = "strict"
     """strict: n = 16 and 100, one checkpoint, smallest box of all labels. a2sam: the published code's conventions."""
     n: tuple[int, ...] = ()

@@ -146,6 +146,8 @@ def run(args: Args) -> int:
         _check_resumed(args.output / "config.json", plan, config)
     if late := unfinished_warmup(config):
         _log.warning(late)
+    for idle in _without_effect(args, plan):
+        _log.warning(idle)
     validation = _opened(plan, "validate", config.eval_images or 256)
     if note := held_out(plan.source["data"], plan.source["root"], "validate"):
         print(note, file=sys.stderr)
@@ -234,6 +236,27 @@ def _resolve(args: Args) -> _Plan:
     training = _merged(preset.training, saved["training"], args.config)
     counts_epochs = "steps" not in saved["training"] and "steps" not in args.config
     return _Plan(source, model, training, preset.epochs if counts_epochs else None)
+
+
+def _without_effect(args: Args, plan: _Plan) -> list[str]:
+    """A line for each kind of option that was given and changes nothing."""
+    from asam.baselines import BASELINES
+    from asam.data.registry import divided_by
+    from asam.training.config import TERMS
+
+    source = plan.source
+    lines = []
+    if args.length is not None and not source["data"].startswith("synthetic"):
+        lines.append(f"--length has no effect: it is of synthetic data, and {source['data']} is of files")
+    division = divided_by(source["data"], source["root"], source["split_scheme"])
+    if args.split_scheme is not None and division != args.split_scheme:
+        lines.append(f"--split-scheme has no effect: the splits of {source['data']} are {division}")
+    published = plan.training.get("objective") == "published"
+    if published or source["method"] in BASELINES:
+        whose = "the published loss" if published else f"the loss of {source['method']}"
+        if idle := [f"--config.{name.replace('_', '-')}" for name in TERMS if name in args.config]:
+            lines.append(f"{', '.join(idle)}: no effect, since {whose} has no such weights")
+    return lines
 
 
 def _check_resumed(file: Path, plan: _Plan, config: TrainConfig) -> None:

@@ -17,6 +17,10 @@ Objective = Literal["evidence", "published"]
 _MOST = {"steps": 10**8 - 1, "batch_size": 1 << 20, "prior_samples": 1024, "workers": 1024, "seed": 1 << 62}
 
 
+TERMS = ("alpha_prompt", "alpha_image", "free_nats", "dice", "focal", "score", "energy", "prior_samples")
+"""Fields that the objective "evidence" alone looks at."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of one run.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asam.methods import Engine, Prior
 
 _SYNTHETIC_SAMPLES = 256
+_SYNTHETIC_SIDE = 128
 
 
 def open_method(path: Path, epoch: int | None = None) -> Engine | Prior:
@@ -64,11 +65,11 @@ def open_data(
     root: Path | None,
     split: str,
     *,
-    size: int,
+    size: int | None,
     length: int | None,
     scheme: Scheme = "group",
 ) -> Dataset[Sample]:
-    """A data set by name; ``size`` and ``length`` are those of a synthetic one, 256 samples by default.
+    """A data set by name; ``size`` and ``length`` are those of a synthetic one, by default 256 samples of 128 pixels.
 
     Raises:
         ValueError: ``length`` is below 1, or see :func:`asam.data.open_dataset`.
@@ -79,7 +80,11 @@ def open_data(
     if length is not None and length < 1:
         raise ValueError(f"--limit: expected at least 1 sample, got {length}; leave it out for all")
     synthetic = name.partition(":")[0] == "synthetic"
-    options: dict[str, Any] = {"length": length or _SYNTHETIC_SAMPLES, "size": size} if synthetic else {}
+    options: dict[str, Any] = (
+        {"length": length or _SYNTHETIC_SAMPLES, "size": size or _SYNTHETIC_SIDE} if synthetic else {}
+    )
+    if size is not None and not synthetic:
+        _tell(f"warning: --size has no effect: it is of synthetic data, and {name} is of files")
     found = open_dataset(name, root, split, scheme=scheme, **options)
     if note := held_out(name, root, split):
         _tell(note)
@@ -98,7 +103,7 @@ class Judging(Protocol):
     @property
     def split_scheme(self) -> Scheme | None: ...
     @property
-    def size(self) -> int: ...
+    def size(self) -> int | None: ...
     @property
     def limit(self) -> int | None: ...
 
@@ -123,6 +128,8 @@ def open_judged(
     data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit, scheme=scheme)
     division = divided_by(args.data, args.root, scheme)
     if division != scheme:
+        if args.split_scheme is not None:
+            _tell(f"warning: --split-scheme has no effect: the splits of {args.data} are {division}")
         return data, division
     if args.split_scheme is None and scheme != default:
         _tell(

@@ -30,8 +30,8 @@ class Args:
     split_scheme: Literal["group", "index-order"] | None = None
     """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
     where its config.json lies beside the model, else group."""
-    size: int = 128
-    """Image side of a synthetic data set."""
+    size: int | None = None
+    """Image side of a synthetic data set; None takes 128."""
     n: int = 16
     """Hypotheses a sample."""
     seed: int = 0

@@ -35,8 +35,8 @@ class Args:
     split_scheme: Literal["group", "index-order"] | None = None
     """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
     where its config.json lies beside the model, else group."""
-    size: int = 128
-    """Image side of a synthetic data set."""
+    size: int | None = None
+    """Image side of a synthetic data set; None takes 128."""
     shift: float = 5.0
     """Of the box, in pixels of a 128-pixel image."""
     seed: int = 0

@@ -13,6 +13,7 @@ from asam.cli.train import TrainOptions
 if TYPE_CHECKING:
     from asam.studies import Variant
 
+_LENGTH = 100_000
 _STOPPED = 1
 _INTERRUPTED = 130
 
@@ -35,8 +36,8 @@ class StudyArgs:
     """Side of the networks' input in pixels, a multiple of 16."""
     backbone: str = "nano"
     """Of A-SAM: vit_b, vit_l, vit_h or nano."""
-    length: int = 100_000
-    """Samples of a synthetic training set."""
+    length: int | None = None
+    """Samples of a synthetic training set; None takes 100,000."""
     split: str = "validate"
     """Split that is judged."""
     n: tuple[int, ...] = (16, 100)
@@ -59,6 +60,12 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
         raise ValueError(f"only: expected some of {known}, got {', '.join(unknown)}")
     if args.only:
         variants = tuple(variant for variant in variants if variant.name in args.only)
+    for data in args.data:
+        if args.length is not None and data.partition(":")[0] != "synthetic":
+            print(
+                f"warning: --length has no effect: it is of synthetic data, and {data} is of files",
+                file=sys.stderr,
+            )
     for n in args.n:
         check_asked(n=n, limit=args.limit)
     studies = [
@@ -69,7 +76,7 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
             output=args.output / slug(data) if len(args.data) > 1 else args.output,
             data=data,
             root=None if data.partition(":")[0] == "synthetic" else args.root,
-            length=args.length,
+            length=_LENGTH if args.length is None else args.length,
             image_size=args.image_size,
             backbone=args.backbone,
             training=args.config,
