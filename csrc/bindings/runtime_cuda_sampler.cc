@@ -107,7 +107,7 @@ class CudaSampler {
   py::tuple sample(const CudaImageState& image, const CudaPromptState& prompt, const py::object& eps) {
     const auto noise = FloatSource::of("eps", eps, {-1, kStreams, config_.latent});
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       wait_for({&noise});
     }
     return draw(image, prompt, noise.shape[0], noise.data, nullptr);
