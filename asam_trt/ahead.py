@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 _running: set[Ahead[Any] | Behind[Any]] = set()  # those whose thread has not ended
-_PATIENCE_AT_EXIT = 10.0  # seconds, all threads together
+_PATIENCE_AT_EXIT = 1.0  # seconds, all threads together; a silent stream may hold a read for longer
 
 
 class _End:
