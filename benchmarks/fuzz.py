@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import copy
 import hashlib
 import json
 import os
@@ -126,7 +127,9 @@ def manifest_edited(folder: Path, rng: np.random.Generator) -> None:
                 elif isinstance(place, dict) and rng.random() < 0.1:
                     place[f"{key}x"] = place[key]
                 else:
-                    place[key] = ABSURD[rng.integers(len(ABSURD))]
+                    place[key] = copy.deepcopy(
+                        ABSURD[rng.integers(len(ABSURD))]
+                    )  # the next edit may change it
                 break
             place = place[key]
     _write(path, json.dumps(document).encode())
