@@ -323,10 +323,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise EngineError(f"{file}: expected the entries {sorted(_KEYS)}, came {sorted(manifest)}")
     try:
         fits = manifest["digest"] == manifest_digest(manifest) and data == manifest_bytes(manifest)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # what we do not write: a number beyond floating point, lists too deep
+    except (ValueError, RecursionError):  # a number beyond floating point, or lists too deep
         fits = False
     if not fits:
         raise EngineError(

@@ -16,7 +16,6 @@ line. Differences:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
@@ -291,7 +290,7 @@ class VideoPredictor:
         found = {
             name: self._session.sample(**question, **self._options, image=encoded)
             for name, question in questions.items()
-            if question is not None
+            if question
         }
         if new is not None and new not in state["obj_ids"]:
             state["obj_ids"].append(new)
@@ -302,7 +301,7 @@ class VideoPredictor:
         joins = _starts(state, start)
         first = min(joins.values())
         shown = max(first, start)
-        begun = {name: _question(state, name, first) or {} for name in joins if joins[name] == first}
+        begun = {name: _question(state, name, first) for name in joins if joins[name] == first}
         sampler = VideoSampler(self._session)
         source = _Tail(open_source(state["video_path"]), first)
         stream = sampler.run(source, objects=begun, follow=self._follow, **self._options)
@@ -322,13 +321,9 @@ class VideoPredictor:
                 break
             following = frame.index + 1
             for name, of in state["prompts"].items():
-                joined = name in joins and joins[name] < following
-                if joins.get(name) == following or (joined and following in of):
-                    sampler.set_prompt(object=name, **_question(state, name, following) or {})
-                    under_way.add(name)
-                elif name not in joins and following in of:
-                    joins[name] = following
-                    sampler.set_prompt(object=name, **of[following])
+                joined = joins.get(name, -1)  # -1: whatever is asked about it later
+                if joined == following or (joined < following and following in of):
+                    sampler.set_prompt(object=name, **_question(state, name, following))
                     under_way.add(name)
             gone = [name for name in under_way if name not in state["prompts"]]
             if len(gone) == len(under_way):
@@ -381,26 +376,19 @@ def _check_state(state: Any) -> None:
 
 def _check_repeatable(video: Any) -> None:
     """Raise TypeError for what is gone once it was read: it is opened anew for each question."""
-    path = isinstance(video, (str, os.PathLike))
-    if isinstance(video, Iterator) or (isinstance(video, (int, np.integer)) and not isinstance(video, bool)):
-        came = f"a camera, {video}" if isinstance(video, (int, np.integer)) else type(video).__name__
-    elif path and is_url(video):
-        came = f"the stream {video}"
-    else:
-        return
-    raise TypeError(
-        f"expected a video that can be read again, a file, a folder of frames or a list of images, came {came}: "
-        "that is for VideoSampler.run"
-    )
+    if isinstance(video, (Iterator, int, np.integer)) or is_url(video):
+        raise TypeError(
+            "expected a video that can be read again, a file, a folder of frames or a list of images, came "
+            f"{video!r}: that is for VideoSampler.run"
+        )
 
 
-def _question(state: State, name: Hashable, frame: int) -> dict[str, Any] | None:
-    """What was asked about an object on a frame, else the box that it was followed to; None where neither is known."""
-    prompt: dict[str, Any] | None = state["prompts"].get(name, {}).get(frame)
-    if prompt is not None:
-        return prompt
+def _question(state: State, name: Hashable, frame: int) -> dict[str, Any]:
+    """What was asked about an object on a frame, else the box that it was followed to; empty where neither is known."""
     box = state["boxes"].get(name, {}).get(frame)
-    return None if box is None else {"box": box}
+    followed = {} if box is None else {"box": box}
+    question: dict[str, Any] = state["prompts"].get(name, {}).get(frame, followed)
+    return question
 
 
 def _starts(state: State, start: int) -> dict[Hashable, int]:
