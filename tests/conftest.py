@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,27 @@ def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import asam_trt
 
     return asam_trt.build_engine(checkpoint, tmp_path_factory.mktemp("engine") / "nano.asam", progress=False)
+
+
+@pytest.fixture(scope="session")
+def write_folder() -> Callable[..., None]:
+    """Writes one image and one rater for each number of a patient, in the layout of `folder` without splits."""
+    import numpy as np
+    from PIL import Image
+
+    def write(root: Path, *, patients: list[int]) -> None:
+        (root / "images").mkdir(parents=True)
+        rows = ["id,group"]
+        for i, patient in enumerate(patients):
+            Image.new("L", (32, 32), 10 * i).save(root / "images" / f"{i:02}.png")
+            (root / "masks" / f"{i:02}").mkdir(parents=True)
+            mask = np.zeros((32, 32), np.uint8)
+            mask[8:16, 8 : 12 + i] = 255
+            Image.fromarray(mask).save(root / "masks" / f"{i:02}" / "one.png")
+            rows.append(f"{i:02},{patient}")
+        (root / "index.csv").write_text("\n".join(rows) + "\n")
+
+    return write
 
 
 @pytest.hookimpl(optionalhook=True)

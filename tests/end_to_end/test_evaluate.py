@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import asam_trt
 from asam import cli
@@ -315,19 +315,10 @@ def test_counts_are_checked_before_the_work(
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def pictures(write_folder: Callable[..., None], tmp_path: Path) -> Path:
     """Twenty images of five patients in the layout of `folder`, without splits."""
     root = tmp_path / "pictures"
-    (root / "images").mkdir(parents=True)
-    rows = ["id,group"]
-    for i in range(20):
-        Image.new("L", (32, 32), 10 * i).save(root / "images" / f"{i:02}.png")
-        (root / "masks" / f"{i:02}").mkdir(parents=True)
-        mask = np.zeros((32, 32), np.uint8)
-        mask[8:16, 8 : 10 + i] = 255
-        Image.fromarray(mask).save(root / "masks" / f"{i:02}" / "one.png")
-        rows.append(f"{i:02},{i % 5}")
-    (root / "index.csv").write_text("\n".join(rows) + "\n")
+    write_folder(root, patients=[i % 5 for i in range(20)])
     return root
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import TINY
 
@@ -320,7 +319,11 @@ def test_the_choices_of_an_ablation_are_options(tmp_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(("preset", "scheme"), [("asam", "group"), ("a2sam", "index-order")])
 def test_a_preset_divides_the_data_its_way(
-    preset: str, scheme: Literal["group", "index-order"], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write_folder: Callable[..., None],
+    preset: str,
+    scheme: Literal["group", "index-order"],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     root, output = tmp_path / "data", tmp_path / "run"
     write_folder(root, patients=[0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
@@ -331,20 +334,6 @@ def test_a_preset_divides_the_data_its_way(
     train = make_split(everything, scheme=scheme).splits["train"]
     assert f"{len(train)} training samples" in table
     assert dry(capsys, *words, "--split-scheme", "group")[0]["source"]["split_scheme"] == "group"
-
-
-def write_folder(root: Path, *, patients: list[int]) -> None:
-    """One image and one rater a patient's number, in the layout of `folder` without splits."""
-    (root / "images").mkdir(parents=True)
-    rows = ["id,group"]
-    for i, patient in enumerate(patients):
-        Image.new("L", (32, 32), 20 * i).save(root / "images" / f"{i:02}.png")
-        (root / "masks" / f"{i:02}").mkdir(parents=True)
-        mask = np.zeros((32, 32), np.uint8)
-        mask[8:16, 8 : 12 + i] = 255
-        Image.fromarray(mask).save(root / "masks" / f"{i:02}" / "one.png")
-        rows.append(f"{i:02},{patient}")
-    (root / "index.csv").write_text("\n".join(rows) + "\n")
 
 
 def test_resume_keeps_the_data_and_the_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,7 +352,9 @@ def test_resume_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "expected a run to resume" in error(capsys, "--output", str(tmp_path / "none"), "--resume")
 
 
-def test_patients_on_both_sides_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_patients_on_both_sides_are_told(
+    write_folder: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_folder(tmp_path / "data", patients=[0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
     words = ["--data", "folder", "--root", str(tmp_path / "data"), "--image-size", "32"]
     _, table = dry(capsys, *words, "--output", str(tmp_path / "run"), "--split-scheme", "index-order")
@@ -373,7 +364,7 @@ def test_patients_on_both_sides_are_told(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_data_without_a_validation_split_is_trained_and_judged_on_a_held_out_part(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write_folder: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
     write_folder(root, patients=[*range(10)])
@@ -425,7 +416,10 @@ def test_an_option_without_effect_is_told(
 
 
 def test_a_length_of_files_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    write_folder: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_folder(tmp_path / "data", patients=[*range(10)])
     words = ["--data", "folder", "--root", str(tmp_path / "data"), "--output", str(tmp_path / "run")]
