@@ -147,9 +147,8 @@ class VideoWriter:
         self._stream.width, self._stream.height = w + w % 2, h + h % 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.gop_size = _KEY_FRAME_EVERY
-        self._stream.max_b_frames = (
-            0  # frames are stored as they are shown: a file says its length by the last one
-        )
+        # Frames are stored in the order they are shown in: a file says its length by the last one.
+        self._stream.max_b_frames = 0
         if codec == "libx264":
             self._stream.options = {"crf": str(self._quality), "preset": "superfast"}
         else:

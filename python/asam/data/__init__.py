@@ -20,7 +20,7 @@ from asam.data.registry import detect, names, open_dataset
 from asam.data.sample import Dataset, Promise, Sample, equal_weights, smallest_box
 from asam.data.sheet import sheet
 from asam.data.sim10k import Sim10k
-from asam.data.splits import Manifest, Scheme, Subset, make_split
+from asam.data.splits import Manifest, Scheme, Subset, make_split, spread
 from asam.data.synthetic import Synthetic, SyntheticVideo
 
 __all__ = [
@@ -60,4 +60,5 @@ __all__ = [
     "open_dataset",
     "sheet",
     "smallest_box",
+    "spread",
 ]

@@ -10,17 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from asam.data.base import ArrayDataset
 from asam.data.errors import DataError
 from asam.data.files import write_json
 from asam.data.sample import Dataset, Sample
 
-__all__ = ["Manifest", "Scheme", "Subset", "make_split"]
+__all__ = ["Manifest", "Scheme", "Subset", "make_split", "spread"]
 
 Scheme = Literal["group", "index-order"]
 
 _FORMAT: Final = 1
 _DEFAULT: Final[dict[str, float]] = {"train": 0.6, "validate": 0.2, "test": 0.2}
+
+
+def spread(length: int, count: int | None) -> list[int]:
+    """Up to ``count`` places, evenly spread over ``length``; None takes all."""
+    few = length if count is None else min(count, length)
+    places: list[int] = np.linspace(0, length - 1, few).round().astype(int).tolist()
+    return places
 
 
 class Subset(ArrayDataset[Sample]):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asam import metrics
-from asam.data import Dataset, Sample
+from asam.data import Dataset, Sample, spread
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.protocol import MEAN_LOGIT, STRICT, Protocol
 from asam.evaluate.report import Report, summarise
@@ -94,7 +94,9 @@ def measure(
         TypeError, ValueError: no sample, or n, seed or limit out of range.
     """
     check_asked(n=n, limit=limit)
-    chosen = looked_at(len(data), limit)
+    chosen = spread(len(data), limit)
+    if not chosen:
+        raise ValueError("evaluation: expected at least one sample, got an empty data set")
     digest = hashlib.sha256()
     rows, ids, groups = [], [], []
     for done, index in enumerate(chosen, start=1):
@@ -138,23 +140,10 @@ def evaluate(
     return summarise(measured)
 
 
-def looked_at(length: int, limit: int | None) -> list[int]:
-    """The places of the samples that are judged: all, or ``limit`` of them, evenly spread.
-
-    Raises:
-        ValueError: no sample.
-    """
-    count = length if limit is None else min(limit, length)
-    if count < 1:
-        raise ValueError("evaluation: expected at least one sample, got an empty data set")
-    places: list[int] = np.linspace(0, length - 1, count).round().astype(int).tolist()
-    return places
-
-
 def data_sha256(data: Dataset[Sample], *, limit: int | None = None) -> str:
     """:attr:`Measured.data_sha256` of a measurement of these samples, which are read for it."""
     digest = hashlib.sha256()
-    for index in looked_at(len(data), limit):
+    for index in spread(len(data), limit):
         _digest(digest, data[index])
     return digest.hexdigest()
 

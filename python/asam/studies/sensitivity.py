@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from asam.data import Dataset, Sample
+from asam.data import Dataset, Sample, spread
 from asam.evaluate.intervals import Interval, group_intervals
 from asam.evaluate.report import cell, nulls
 from asam.metrics.counts import PairCounts, overlap
@@ -145,8 +145,7 @@ def sensitivity(
     Raises:
         ValueError: no sample that is asked by a box.
     """
-    count = len(data) if limit is None else min(limit, len(data))
-    chosen = np.linspace(0, len(data) - 1, count).round().astype(int).tolist()
+    chosen = spread(len(data), limit)
     with_raters, with_itself, between, groups = [], [], [], []
     for done, index in enumerate(chosen, start=1):
         sample = data[index]
@@ -157,9 +156,9 @@ def sensitivity(
             between.append([_iou_between(masks[:, 0])])
             groups.append(sample.group)
         if on_sample is not None:
-            on_sample(done, count)
+            on_sample(done, len(chosen))
     if not groups:
-        raise ValueError(f"sensitivity: expected samples that are asked by a box, got none of {count}")
+        raise ValueError(f"sensitivity: expected samples that are asked by a box, got none of {len(chosen)}")
 
     def by_direction(tables: list[NDArray[np.float64]]) -> dict[str, dict[str, tuple[float, Interval]]]:
         stack = np.array(tables)  # [samples, directions, outputs]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from asam.data import Dataset, Sample, sheet
+from asam.data import Dataset, Sample, sheet, spread
 from asam.evaluate import STRICT, Protocol, sample_seed
 from asam.methods import Method
 from asam_trt.files import replacing
@@ -45,12 +45,6 @@ def methods_sheet(
             answers.append(method.hypotheses(sample, n=_SHOWN, seed=sample_seed(seed, index)).masks)
             samples.append(replace(sample, id=method.name))
     _write(path, samples, answers)
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Up to ``count`` places, evenly spread over ``length``."""
-    places = np.linspace(0, length - 1, min(count, length)).round().astype(int)
-    return [int(place) for place in np.unique(places)]
 
 
 def _write(path: Path, samples: list[Sample], answers: list[NDArray[np.bool_]]) -> None:

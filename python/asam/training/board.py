@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from asam.data import Dataset, Sample, sheet
+from asam.data import Dataset, Sample, sheet, spread
 from asam.methods import Prior
 from asam.training.trainable import Trainable
 
@@ -43,8 +41,7 @@ class Board:
 
     def sheet(self, network: Trainable, data: Dataset[Sample], *, seed: int, step: int) -> None:
         """A contact sheet of samples spread over ``data``: raters' masks beside hypotheses of ``network``."""
-        chosen = np.unique(np.linspace(0, len(data) - 1, _ROWS).round().astype(int))
-        samples = [data[int(index)] for index in chosen]
+        samples = [data[index] for index in spread(len(data), _ROWS)]
         method = Prior(network)
         answers = [method.hypotheses(sample, n=_ANSWERS, seed=seed).masks for sample in samples]
         picture = sheet(samples, tile=96, answers=answers)

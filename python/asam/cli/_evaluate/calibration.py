@@ -49,16 +49,16 @@ class Args:
 def run(args: Args) -> int:
     """Judge, fit, print the table, write it and the plot."""
     from asam.cli._evaluate.common import divided, open_judged, write_picture, write_report
+    from asam.data import spread
     from asam.evaluate.provenance import of_model, of_software
     from asam.studies.calibration import calibrate, fit_temperature, plot, table
     from asam.studies.progress import bars
-    from asam.studies.sheets import spread
 
     targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
     source = _source(args.model)
     data, division = open_judged(args, (args.model,))
-    places = None if args.limit is None else spread(len(data), args.limit)
+    places = spread(len(data), args.limit)
     with bars(keep=False) as start:
         show = start("all samples")
         whole = calibrate(source, data, n=args.n, seed=args.seed, places=places, on_sample=show)
