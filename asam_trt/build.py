@@ -61,8 +61,8 @@ def build_engine(
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
         backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
             this GPU, so that no `Session` has to.
-        precision: that a `Session` opens the engine in unless it is asked for another: "auto", "float32", "bf16"
-            or "int8". The files are the same for all.
+        precision: that a `Session` opens the engine in unless it is asked for another: "auto", "float32", "int16",
+            "int8" or, for a GPU, "bf16". The files are the same for all.
         force: build even where nothing changed.
         progress: show the steps on the terminal.
         jitter: of the prompts after the first, for a plain SAM and for a model whose latents are off (which has one
@@ -82,7 +82,7 @@ def build_engine(
     """
     chosen, reason = backends.choose(backend)
     # fp16 is for a Session to ask for: on the CPU an engine could not be opened in it.
-    precisions.choose(precision, chosen if precision in precisions.PRECISIONS else "cpu")
+    precisions.choose(precision, chosen if precision in precisions.ENGINE_PRECISIONS else "cpu")
     if strip_weights and chosen != "tensorrt":
         raise ValueError(
             f"expected strip_weights for the backend 'tensorrt' alone, came the backend {chosen!r}"

@@ -32,7 +32,7 @@ from safetensors.numpy import load_file
 from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.errors import EngineError
 from asam_trt.jitter import NUMBERS, Jitter
-from asam_trt.precision import PRECISIONS
+from asam_trt.precision import ENGINE_PRECISIONS
 from asam_trt.prior_spec import PriorConfig
 from asam_trt.prompt import PromptTables
 from asam_trt.sampler_spec import SamplerConfig
@@ -404,9 +404,9 @@ def _sampler_config(folder: Path, values: dict[str, Any]) -> SamplerConfig:
 
 
 def _precision(folder: Path, value: Any) -> str:
-    if not isinstance(value, str) or value not in PRECISIONS:
+    if not isinstance(value, str) or value not in ENGINE_PRECISIONS:
         raise EngineError(
-            f"{folder / MANIFEST}: expected precision to be one of {', '.join(PRECISIONS)}, came {value!r}"
+            f"{folder / MANIFEST}: expected precision to be one of {', '.join(ENGINE_PRECISIONS)}, came {value!r}"
         )
     return value
 

@@ -11,9 +11,9 @@ from asam_trt.torch_parts import availability
 ENCODERS = ("auto", "native", "onnxruntime", "torch")
 ON_GPU, PROVIDER = "onnxruntime-cuda", "CUDAExecutionProvider"
 
-# Instruction sets on which the native encoder measured faster than ONNX Runtime, in either precision; see "The
+# Instruction sets on which the native encoder measured faster than ONNX Runtime, in float32 and below; see "The
 # image encoder" in docs/architecture.md.
-_FASTER_ON = ("avx2", "avx512f", "avx512bf16")
+_FASTER_ON = ("avx2", "avx512f", "avx512vnni")
 _NO_WEIGHTS = "the engine has no weights of its encoder and latent networks that PyTorch takes"
 
 

@@ -66,10 +66,10 @@ class Session:
         threads: of the encoder and, for the whole process, of the native loops; None keeps
             `asam_trt.get_num_threads()`. Results do not depend on it.
         backend: "auto" takes the best that works here; `backend` and `backend_reason` say which and why.
-        precision: of the native products: "float32"; "bf16" with float32 sums, about twice as fast, where the
-            processor has AVX512-BF16; "int8", there too: bf16 with an image encoder in 8 bits, faster again and less
-            exact (judge it on your own checkpoint); or "auto": what the engine was built for, else bf16 where it can
-            run. `precision` and `precision_reason` say which and why.
+        precision: of the native products: "float32"; "int16", about twice as fast and close to it, where the processor
+            has AVX512-VNNI; "int8", there too: 8 bits where they cost least, faster again and less exact (judge it on
+            your own checkpoint); on a GPU "float32", "bf16" or "fp16"; or "auto": what the engine was built for,
+            else int16, or bf16 on a GPU, where it can run. `precision` and `precision_reason` say which and why.
         encoder: of images: "native" or "onnxruntime" (float32 whatever the precision) on the CPU; "torch", PyTorch on
             the GPU, with the backend "cuda" alone; or "auto", the fastest one here: on that backend PyTorch, else
             ONNX Runtime's code for GPUs, else one of the CPU. `encoder` and `encoder_reason` say which and why.
@@ -96,7 +96,9 @@ class Session:
         if threads is not None:
             threads = checked_threads(threads, "threads")
         self.engine = EngineBundle.open(as_path(path, "path"))
-        wanted = self.engine.precision if precision == "auto" else precision
+        wanted = (
+            precision if precision != "auto" else precisions.of_engine(self.engine.precision, self.backend)
+        )
         self.precision, self.precision_reason = precisions.choose(wanted, self.backend)
         self.encoder, self.encoder_reason = encoders.choose(
             encoder,
@@ -104,7 +106,6 @@ class Session:
             has_priors=self.engine.has_native_priors,
             backend=self.backend,
         )
-        precisions.check_encoder(self.precision, self.encoder)
         weights = self.engine.load_weights()
         self._tables = self.engine.prompt_tables(weights)
         self._backend: backends.Backend | None = backends.create(

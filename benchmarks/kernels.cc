@@ -69,10 +69,10 @@ constexpr int kLoops = 20'000, kChains = 12;
     }                                                 \
   }
 
-__attribute__((target("avx512f,avx512bf16"))) void run_bf16() {
-  __m512 sums[kChains] = {};
-  const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(1e-9f), _mm512_set1_ps(1e-9f));
-  ASAM_CHAINS(_mm512_dpbf16_ps(sum, a, a))
+__attribute__((target("avx512f,avx512vnni"))) void run_int16() {
+  __m512i sums[kChains] = {};
+  const __m512i a = _mm512_set1_epi16(1);
+  ASAM_CHAINS(_mm512_dpwssd_epi32(sum, a, a))
 }
 
 __attribute__((target("avx512f,avx512vnni"))) void run_int8() {
@@ -95,73 +95,63 @@ __attribute__((target("avx2,fma"))) void run_avx2() {
 #undef ASAM_CHAINS
 #endif
 
-double int8_ceiling() {
+double ceiling(Isa isa, Packing packing) {
 #if defined(__x86_64__)
-  return kLoops * kChains * 64.0 / best_of(run_int8);
-#else
-  return 0;
-#endif
-}
-
-double ceiling(Isa isa, bool bf16) {
-#if defined(__x86_64__)
-  if (bf16 && isa == Isa::avx512bf16) return kLoops * kChains * 32.0 / best_of(run_bf16);
+  if (packing == Packing::int8) return kLoops * kChains * 64.0 / best_of(run_int8);
+  if (packing == Packing::int16) return kLoops * kChains * 32.0 / best_of(run_int16);
   if (isa >= Isa::avx512f) return kLoops * kChains * 16.0 / best_of(run_avx512f);
   if (isa == Isa::avx2) return kLoops * kChains * 8.0 / best_of(run_avx2);
 #endif
-  (void)isa, (void)bf16;
+  (void)isa, (void)packing;
   return 0;
 }
 
 // Numbers between -1 and 1, the same in every run.
-template <class T>
-asam::BufferOf<T> numbers(int64_t size) {
-  asam::BufferOf<T> out(size);
+Buffer numbers(int64_t size) {
+  Buffer out(size);
   for (int64_t i = 0; i < size; ++i) {
-    const float x = static_cast<float>((i * 2654435761u) % 2001u) * 1e-3f - 1.0f;
-    if constexpr (std::is_same_v<T, float>) {
-      out.data()[i] = x;
-    } else {
-      asam::to_bf16_ref(&x, 1, out.data() + i);
-    }
+    out.data()[i] = static_cast<float>((i * 2654435761u) % 2001u) * 1e-3f - 1.0f;
   }
   return out;
 }
 
-template <class Act>
+const char* name_of(Packing packing) {
+  if (packing == Packing::int8) return "int8";
+  return packing == Packing::int16 ? "int16" : "float32";
+}
+
+// packing: of most products. Those in integers hold what it takes to make integers of their rows.
 class Profile {
  public:
-  static constexpr bool kNarrow = !std::is_same_v<Act, float>;
-
-  Profile(Isa isa, const Kernels& kernels)
+  Profile(Isa isa, const Kernels& kernels, Packing packing)
       : kernels_(kernels),
-        ops_(kernels),
-        wide_(kernels),
-        peak_(ceiling(isa, kNarrow)),
-        wide_peak_(ceiling(isa, false)) {}
+        packing_(packing),
+        word_(packing == Packing::float32 ? packing : Packing::int16),
+        peak_(ceiling(isa, packing)),
+        word_peak_(ceiling(isa, word_)),
+        wide_peak_(ceiling(isa, Packing::float32)) {}
 
   void sampler() {
-    title("sampler, for 32 hypotheses", peak_);
+    title("sampler, for 32 hypotheses");
     const double n = kHypotheses, passes = n / 6;
-    product("combiner of the image latent", kCells, kChannels, kChannels, 3 * n);
+    word_product("combiner of the image latent", kCells, kChannels, kChannels, 3 * n);
     product("keys and values of the cells", kCells, kChannels, kChannels, 3 * n);
-    product("queries of the cells", kCells, kChannels, kHalf, 2 * n);
-    wide_product("cells from tokens, in float32", kCells, kHalf, kChannels, 2 * n);
+    word_product("queries of the cells", kCells, kChannels, kHalf, 2 * n);
+    word_product("cells from tokens", kCells, kHalf, kChannels, 2 * n);
     product("MLP of the tokens, in", kTokenRows, kChannels, kHidden, 2 * passes);
     product("MLP of the tokens, out", kTokenRows, kHidden, kChannels, 2 * passes);
-    product("queries and keys of the tokens", kTokenRows, kChannels, kChannels, 4 * passes);
-    wide_product("other products of the tokens, in float32", kTokenRows, kChannels, kChannels, 4.5 * passes);
-    wide_product("hyper-networks, in float32", kHypotheses, kChannels, kChannels, 8 * 2);
+    word_product("other products of the tokens", kTokenRows, kChannels, kChannels, 8.5 * passes);
+    word_product("hyper-networks", kHypotheses, kChannels, kChannels, 8 * 2);
     attention("tokens look at cells, in float32", kTokens, kCells, kHalf, 3 * n);
     attention("tokens look at tokens, in float32", kTokens, kTokens, kChannels, n);
     attention("cells look at tokens, in float32", kCells, kTokens, kHalf, 2 * n);
     norm("norms of the cells", kCells, 2 * n);
-    upscale("upscaling, in float32", n);
+    upscale("upscaling", n);
     finish();
   }
 
   void encoder() {
-    title("image encoder, an image", peak_);
+    title("image encoder, an image");
     product("queries, keys, values", kCells, kWidth, 3 * kWidth, kBlocks);
     product("projection", kCells, kWidth, kWidth, kBlocks);
     product("MLP, in", kCells, kWidth, kMlp, kBlocks, true);
@@ -170,26 +160,13 @@ class Profile {
     finish();
   }
 
-  void encoder_in_int8() {
-    const double peak = int8_ceiling();
-    title("image encoder in int8, an image", peak, " in int8");
-    int8_product("queries, keys, values", kWidth, 3 * kWidth, false, peak);
-    int8_product("projection", kWidth, kWidth, false, peak);
-    int8_product("MLP, in", kWidth, kMlp, true, peak);
-    int8_product("MLP, out", kMlp, kWidth, false, peak);
-    quantise("rows in 8 bits, for the first three", kWidth, 3 * kBlocks);
-    quantise("rows in 8 bits, for the last", kMlp, kBlocks);
-    attention_of_blocks();
-    finish();
-  }
-
  private:
   static constexpr int64_t kWidth = 768, kMlp = 3072, kBlocks = 12;
 
-  void title(const char* name, double peak, const char* type = kNarrow ? " in bf16" : "") {
-    std::printf("\n%s: ceiling %.0f GFLOP/s%s, float32 %.0f\n\n", name, 2e-9 * peak, type, 2e-9 * wide_peak_);
+  void title(const char* name) {
+    std::printf("\n%s: ceiling %.0f GFLOP/s in %s, %.0f in %s, float32 %.0f\n\n", name, 2e-9 * peak_,
+                name_of(packing_), 2e-9 * word_peak_, name_of(word_), 2e-9 * wide_peak_);
     std::printf("| kernel | calls | us a call | ms | share of the ceiling |\n|---|---:|---:|---:|---:|\n");
-    ceiling_ = peak;
     total_ = 0;
     work_ = 0;
   }
@@ -208,66 +185,28 @@ class Profile {
 
   void finish() {
     std::printf("| all of these | | | %.3f | %.0f %% |\n", 1e3 * total_,
-                ceiling_ > 0 ? 100 * work_ / total_ / ceiling_ : 0);
+                peak_ > 0 ? 100 * work_ / total_ / peak_ : 0);
   }
 
   void product(const char* name, int64_t rows, int64_t in, int64_t out, double calls, bool gelu = false) {
-    product_as<Act>(ops_, name, rows, in, out, calls, gelu, peak_);
+    product_as(packing_, name, rows, in, out, calls, gelu, peak_);
   }
-  void wide_product(const char* name, int64_t rows, int64_t in, int64_t out, double calls) {
-    product_as<float>(wide_, name, rows, in, out, calls, false, wide_peak_);
+  // One that is in 16 bits where others are in 8.
+  void word_product(const char* name, int64_t rows, int64_t in, int64_t out, double calls) {
+    product_as(word_, name, rows, in, out, calls, false, word_peak_);
   }
 
-  template <class T>
-  void product_as(const asam::Arithmetic<T>& ops, const char* name, int64_t rows, int64_t in, int64_t out,
-                  double calls, bool gelu, double peak) {
-    const auto a = numbers<T>(rows * in);
-    const Buffer w = numbers<float>(in * out), bias = numbers<float>(out);
-    const Weight weight(in, {{w.data(), out}}, std::is_same_v<T, float> ? Packing::float32 : Packing::bf16);
-    asam::BufferOf<T> c(rows * out);
+  void product_as(Packing packing, const char* name, int64_t rows, int64_t in, int64_t out, double calls,
+                  bool gelu, double peak) {
+    const Buffer a = numbers(rows * in), w = numbers(in * out), bias = numbers(out);
+    const Weight weight(in, {{w.data(), out}}, packing);
+    Buffer c(rows * out);
     const double time = best_of([&] {
-      ops.matmul(a.data(), in, rows, weight, {.bias = bias.data(), .relu = !gelu, .gelu = gelu},
-                 {.act = c.data(), .act_stride = out});
+      ops_.matmul(a.data(), in, rows, weight, {.bias = bias.data(), .relu = !gelu, .gelu = gelu}, c.data(),
+                  out);
     });
     row(name, calls, time, static_cast<double>(rows * in * out), peak);
   }
-
-  void int8_product(const char* name, int64_t in, int64_t out, bool gelu, double peak) {
-    const Buffer x = numbers<float>(kCells * in), w = numbers<float>(in * out), bias = numbers<float>(out);
-    const asam::PackedInt8Matrix weight(in, {{w.data(), out}});
-    Rows8 rows(kernels_, x, in);
-    Buffer c(kCells * out);
-    const double time = best_of([&] {
-      kernels_.matmul_int8(rows.view(), kCells, weight, {.bias = bias.data(), .gelu = gelu}, c.data(), out);
-    });
-    row(name, kBlocks, time, static_cast<double>(kCells * in * out), peak);
-  }
-
-  void quantise(const char* name, int64_t width, double calls) {
-    const Buffer x = numbers<float>(kCells * width);
-    Rows8 rows(kernels_, x, width);
-    row(name, calls, best_of([&] { rows.fill(kernels_, x); }), 0, peak_);
-  }
-
-  // kCells rows in 8 bits.
-  struct Rows8 {
-    Rows8(const Kernels& kernels, const Buffer& x, int64_t count)
-        : width(count), values(kCells * count), scale(kCells), zero(kCells) {
-      fill(kernels, x);
-    }
-    void fill(const Kernels& kernels, const Buffer& x) {
-      for (int64_t r = 0; r < kCells; ++r) {
-        kernels.quantise_row(x.data() + r * width, width, values.data() + r * width, scale.data() + r,
-                             zero.data() + r);
-      }
-    }
-    asam::QuantisedRows view() const { return {values.data(), width, scale.data(), zero.data()}; }
-
-    int64_t width;
-    asam::BufferOf<uint8_t> values;
-    Buffer scale;
-    asam::BufferOf<int32_t> zero;
-  };
 
   void attention_of_blocks() {
     relative("attention in padded windows, in float32", 14, 8 * 12);
@@ -276,8 +215,7 @@ class Profile {
 
   void attention(const char* name, int64_t queries, int64_t keys, int64_t width, double calls) {
     const AttentionShape shape{queries, keys, kHeads, width / kHeads, width, width, width, width};
-    const Buffer q = numbers<float>(queries * width), k = numbers<float>(keys * width),
-                 v = numbers<float>(keys * width);
+    const Buffer q = numbers(queries * width), k = numbers(keys * width), v = numbers(keys * width);
     Buffer out(queries * width), scratch(asam::attention_scratch(shape));
     const double time =
         best_of([&] { kernels_.attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data()); });
@@ -285,39 +223,35 @@ class Profile {
   }
 
   void norm(const char* name, int64_t rows, double calls) {
-    Buffer x = numbers<float>(rows * kChannels), y(rows * kChannels);
-    const Buffer weight = numbers<float>(kChannels), bias = numbers<float>(kChannels);
-    asam::BufferOf<Act> narrow(rows * kChannels);
-    const double time = best_of([&] {
-      ops_.norm(x.data(), rows, kChannels, weight.data(), bias.data(), 1e-5f,
-                {.wide = y.data(), .act = kNarrow ? narrow.data() : nullptr});
-    });
+    Buffer x = numbers(rows * kChannels), y(rows * kChannels);
+    const Buffer weight = numbers(kChannels), bias = numbers(kChannels);
+    const double time =
+        best_of([&] { ops_.norm(x.data(), rows, kChannels, weight.data(), bias.data(), 1e-5f, y.data()); });
     row(name, calls, time, 0, peak_);
   }
 
   void upscale(const char* name, double calls) {
-    const Buffer first = numbers<float>(kChannels * kChannels), second = numbers<float>(kHalf * kHalf / 2);
-    asam::UpscaleWeights weights{Weight(kChannels, {{first.data(), kChannels}}, Packing::float32),
-                                 Weight(kChannels / 4, {{second.data(), kHalf}}, Packing::float32),
-                                 numbers<float>(kChannels),
-                                 numbers<float>(kHalf),
-                                 numbers<float>(kChannels / 4),
-                                 numbers<float>(kChannels / 4)};
-    const Buffer src = numbers<float>(kCells * kChannels), hyper = numbers<float>(kChannels / 8);
+    const Buffer first = numbers(kChannels * kChannels), second = numbers(kHalf * kHalf / 2);
+    asam::UpscaleWeights weights{Weight(kChannels, {{first.data(), kChannels}}, word_),
+                                 Weight(kChannels / 4, {{second.data(), kHalf}}, word_),
+                                 numbers(kChannels),
+                                 numbers(kHalf),
+                                 numbers(kChannels / 4),
+                                 numbers(kChannels / 4)};
+    const Buffer src = numbers(kCells * kChannels), hyper = numbers(kChannels / 8);
     Buffer logits(16 * kCells), scratch(asam::upscale_scratch(kChannels));
     const double time = best_of([&] {
-      asam::upscale_cells(wide_, weights, kGrid, src.data(), 0, kCells, hyper.data(), 1, logits.data(),
+      asam::upscale_cells(ops_, weights, kGrid, src.data(), 0, kCells, hyper.data(), 1, logits.data(),
                           scratch.data());
     });
     const double adds = kCells * (kChannels * kChannels + 4.0 * kChannels / 4 * kHalf + 16.0 * kChannels / 8);
-    row(name, calls, time, adds, wide_peak_);
+    row(name, calls, time, adds, word_peak_);
   }
 
   void relative(const char* name, int64_t window, double calls) {
     constexpr int64_t kDim = 64;
-    const Buffer table = numbers<float>((2 * window - 1) * kDim), padded = numbers<float>(kDim);
-    const Buffer q = numbers<float>(kCells * kDim), k = numbers<float>(kCells * kDim),
-                 v = numbers<float>(kCells * kDim);
+    const Buffer table = numbers((2 * window - 1) * kDim), padded = numbers(kDim);
+    const Buffer q = numbers(kCells * kDim), k = numbers(kCells * kDim), v = numbers(kCells * kDim);
     const asam::RelativeAttentionShape shape{kDim, window, kGrid, kGrid, 0, kCells, kDim, kDim, kDim};
     Buffer out(kCells * kDim), scratch(asam::relative_attention_scratch(shape));
     const double time = best_of([&] {
@@ -329,19 +263,12 @@ class Profile {
   }
 
   const Kernels& kernels_;
-  asam::Arithmetic<Act> ops_;
-  asam::Arithmetic<float> wide_;
-  double peak_, wide_peak_;
-  double ceiling_ = 0, total_ = 0, work_ = 0;  // of the table that is being printed
+  const Packing packing_, word_;
+  asam::IntegerRoom room_{asam::Int16Rows(kTokenRows, kMlp), asam::Int8Rows(kTokenRows, kMlp)};
+  const asam::Arithmetic ops_{kernels_, &room_};
+  double peak_, word_peak_, wide_peak_;
+  double total_ = 0, work_ = 0;  // of the table that is being printed
 };
-
-template <class Act>
-void profile(Isa isa, const Kernels& kernels) {
-  Profile<Act> profile(isa, kernels);
-  profile.sampler();
-  profile.encoder();
-  if constexpr (!std::is_same_v<Act, float>) profile.encoder_in_int8();
-}
 
 }  // namespace
 
@@ -350,6 +277,11 @@ int main(int argc, char** argv) {
   const Isa isa = asam::active_isa();
   const Kernels kernels = Kernels::of(isa);
   std::printf("instruction set %s, one thread\n", asam::isa_name(isa));
-  if (isa == Isa::avx512bf16) profile<asam::Bf16>(isa, kernels);
-  profile<float>(isa, kernels);
+  std::vector<Packing> packings{Packing::float32};
+  if (isa == Isa::avx512vnni) packings = {Packing::int8, Packing::int16, Packing::float32};
+  for (const Packing packing : packings) {
+    Profile profile(isa, kernels, packing);
+    profile.sampler();
+    profile.encoder();
+  }
 }

@@ -17,7 +17,6 @@ from asam_trt.bundle import (
     EngineBundle,
 )
 from asam_trt.errors import EngineError
-from asam_trt.precision import of_sampler
 from asam_trt.threads import get_num_threads, set_num_threads
 
 Float32Array = npt.NDArray[np.float32]
@@ -52,7 +51,7 @@ class CpuBackend:
         weights: of the sampler, as `EngineBundle.load_weights` reads them.
         threads: of ONNX Runtime for this engine and of the native loops of the whole process; None keeps
             the native setting (`asam_trt.get_num_threads`) and uses it for both.
-        precision: of the native code, "float32", "bf16" or "int8".
+        precision: of the native code, "float32", "int16" or "int8".
         encoder: of images, and of the priors too where the engine has native ones; see `asam_trt.encoders`.
 
     Raises:
@@ -73,9 +72,7 @@ class CpuBackend:
             set_num_threads(threads)
         self._parts = CpuParts(bundle, get_num_threads(), precision, encoder)
         try:
-            self._sampler = _runtime.Sampler(
-                bundle.sampler.as_dict(), weights, precision=of_sampler(precision)
-            )
+            self._sampler = _runtime.Sampler(bundle.sampler.as_dict(), weights, precision=precision)
         except (ValueError, TypeError) as error:
             raise EngineError(f"{bundle.path / SAMPLER}: {error}") from error
 
@@ -100,7 +97,7 @@ class CpuParts:
 
     Args:
         threads: of ONNX Runtime.
-        precision: of the native encoder, "float32", "bf16" or "int8".
+        precision: of the native encoder, "float32", "int16" or "int8".
         encoder: of images, and of the priors too where the engine has native ones; see `asam_trt.encoders`.
 
     Raises:

@@ -9,7 +9,6 @@ NB_MODULE(_ops, module) {
   asam::bind_philox(module);
   asam::bind_resize(module);
   asam::bind_kernels(module);
-  asam::bind_bf16(module);
-  asam::bind_int8(module);
+  asam::bind_integers(module);
   asam::bind_encoder_ops(module);
 }

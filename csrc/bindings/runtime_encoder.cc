@@ -72,13 +72,13 @@ void bind_encoder(py::module_& module) {
            py::arg("isa") = py::none(), py::arg("precision") = "float32",
            "config: sizes (asam_trt.encoder_spec.EncoderConfig.as_dict()). weights: tensors by name, as\n"
            "asam.export writes them. isa: instruction set, by default the best here. precision: float32,\n"
-           "bf16 or int8, of the large products.")
+           "int16 or int8, of the large products.")
       .def_property_readonly(
           "isa", [](const ImageEncoder& self) { return std::string(isa_name(self.isa())); },
           "The instruction set its kernels use.")
       .def_property_readonly(
           "precision", [](const ImageEncoder& self) { return std::string(precision_name(self.precision())); },
-          "float32, bf16 or int8.")
+          "float32, int16 or int8.")
       .def("encode", &encode, py::arg("image"),
            "image [3, S, S], normalised and padded -> embedding [C, e, e].");
 }

@@ -118,8 +118,8 @@ void bind_sampler(py::module_& module) {
       .def(py::init(&make_sampler), py::arg("config"), py::arg("weights"), py::kw_only(),
            py::arg("isa") = py::none(), py::arg("precision") = "float32", py::arg("block") = 0,
            "config: sizes (asam_trt.sampler_spec.SamplerConfig.as_dict()). weights: folded tensors by name\n"
-           "(asam_trt.fold). isa: instruction set, by default the best here. precision: \"float32\" or\n"
-           "\"bf16\", the type that products take their numbers in; without AVX512-BF16 the latter is the "
+           "(asam_trt.fold). isa: instruction set, by default the best here. precision: \"float32\",\n"
+           "\"int16\" or \"int8\", the numbers that products take; without AVX512-VNNI the last two are the "
            "slow\n"
            "reference. block: hypotheses that pass through together, 0 chooses.")
       .def_property_readonly(
@@ -127,7 +127,7 @@ void bind_sampler(py::module_& module) {
           "The instruction set its kernels use.")
       .def_property_readonly(
           "precision", [](const Sampler& self) { return std::string(precision_name(self.precision())); },
-          "\"float32\" or \"bf16\".")
+          "\"float32\", \"int16\" or \"int8\".")
       .def("image_state", &image_state, py::arg("embedding"), py::arg("mu_image"), py::arg("sigma_image"),
            "embedding [C, e, e]; mean and scale [L] of the image latent.")
       .def("prompt_state", &prompt_state, py::arg("image_state"), py::arg("tokens"), py::arg("dense"),

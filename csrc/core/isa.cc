@@ -14,7 +14,7 @@ constexpr std::array<std::pair<Isa, const char*>, 4> kNames{{
     {Isa::portable, "portable"},
     {Isa::avx2, "avx2"},
     {Isa::avx512f, "avx512f"},
-    {Isa::avx512bf16, "avx512bf16"},
+    {Isa::avx512vnni, "avx512vnni"},
 }};
 
 std::vector<Isa> detect() {
@@ -31,9 +31,7 @@ std::vector<Isa> detect() {
     return found;
   }
   found.push_back(Isa::avx512f);
-  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
-    found.push_back(Isa::avx512bf16);
-  }
+  if (__builtin_cpu_supports("avx512vnni")) found.push_back(Isa::avx512vnni);
 #endif
   return found;
 }

@@ -11,7 +11,7 @@ enum class Isa {
   portable,    // the baseline of the compiler
   avx2,        // AVX2, FMA and F16C
   avx512f,     // AVX-512 F, BW, DQ and VL
-  avx512bf16,  // the above, AVX512_BF16 and AVX512_VNNI
+  avx512vnni,  // the above and AVX512_VNNI
 };
 
 const char* isa_name(Isa isa);

@@ -7,13 +7,13 @@ namespace asam {
 
 enum class Precision {
   float32,
-  bf16,
-  int8,  // of the image encoder alone
+  int16,
+  int8,  // where it errs least; the rest as in int16
 };
 
 const char* precision_name(Precision precision);
 
-// "float32", "bf16" or "int8" -> Precision; std::invalid_argument for any other name.
+// "float32", "int16" or "int8" -> Precision; std::invalid_argument for any other name.
 Precision precision_from_name(const std::string& name);
 
 }  // namespace asam

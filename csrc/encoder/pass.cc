@@ -61,29 +61,25 @@ class Pass {
             std::copy_n(corner + (colour * side + y) * side, kPatch, to);
           }
         }
-        ws_.patches.store(k_, cell, 0, own_.patch.data(), own_.patch.size());
+        ws_.patches.store(cell, 0, own_.patch.data(), own_.patch.size());
       }
+      ws_.patches.complete(k_, begin, end - begin);
     });
   }
 
   // normed = norm(x)
   void norm(const EncoderNorm& norm) {
     m_.share(cells_, [&](int64_t begin, int64_t end) {
-      for (int64_t cell = begin; cell < end; ++cell) {
-        k_.layer_norm(ws_.x.data() + cell * d_, 1, d_, norm.weight.data(), norm.bias.data(), kNormEps,
-                      own_.row.data());
-        ws_.normed.store(k_, cell, 0, own_.row.data(), d_);
-        ws_.normed.complete(k_, cell);
-      }
+      k_.layer_norm(ws_.x.data() + begin * d_, end - begin, d_, norm.weight.data(), norm.bias.data(),
+                    kNormEps, ws_.normed.wide() + begin * d_);
+      ws_.normed.complete(k_, begin, end - begin);
     });
   }
 
   // Rows that several members stored parts of.
   void complete(Rows& rows) {
     if (!rows.completes()) return;
-    m_.share(cells_, [&](int64_t begin, int64_t end) {
-      for (int64_t cell = begin; cell < end; ++cell) rows.complete(k_, cell);
-    });
+    m_.share(cells_, [&](int64_t begin, int64_t end) { rows.complete(k_, begin, end - begin); });
     m_.wait();
   }
 
@@ -130,15 +126,14 @@ class Pass {
                                        .out_stride = dim};
     k_.relative_attend(shape, block.positions(head, dim), q, k, v, own_.mixed.data(), own_.attention.data());
     for (int64_t i = 0; i < part.queries; ++i) {
-      ws_.mixed.store(k_, cell_of(part.first + i), head * dim, own_.mixed.data() + i * dim, dim);
+      ws_.mixed.store(cell_of(part.first + i), head * dim, own_.mixed.data() + i * dim, dim);
     }
   }
 
   void neck(float* embedding) {
     const int64_t c = w_.config.channels;
     m_.share(cells_, [&](int64_t begin, int64_t end) {
-      for (int64_t cell = begin; cell < end; ++cell)
-        ws_.last.store(k_, cell, 0, ws_.x.data() + cell * d_, d_);
+      for (int64_t cell = begin; cell < end; ++cell) ws_.last.store(cell, 0, ws_.x.data() + cell * d_, d_);
     });
     m_.wait();
     w_.neck0.run(m_, k_, ws_.last, cells_, ws_.map.data());
@@ -170,8 +165,7 @@ class Pass {
         for (int64_t tap = 0; tap < 9; ++tap) {
           const int64_t y = cell / e + tap / 3 - 1, x = cell % e + tap % 3 - 1;
           const bool inside = y >= 0 && y < e && x >= 0 && x < e;
-          ws_.neighbours.store(k_, cell, tap * c, inside ? ws_.map.data() + (y * e + x) * c : own_.row.data(),
-                               c);
+          ws_.neighbours.store(cell, tap * c, inside ? ws_.map.data() + (y * e + x) * c : own_.row.data(), c);
         }
       }
     });

@@ -6,46 +6,29 @@ namespace asam {
 namespace {
 
 constexpr int64_t kPanel = PackedMatrix::kPanel;
-static_assert(kPanel == PackedBf16Matrix::kPanel);
+static_assert(kPanel == PackedInt16Matrix::kPanel && kPanel == PackedInt8Matrix::kPanel);
 
 constexpr int64_t kRowBlock = 96;  // rows that pass a panel together: in the second-level cache with it
 
 }  // namespace
 
-Rows::Rows(int64_t count, int64_t width, Precision precision) : width_(width) {
-  if (precision == Precision::bf16) {
-    narrow_ = Bf16Buffer(count * width);
-  } else {
-    wide_ = Buffer(count * width);
-  }
-  if (precision == Precision::int8) {
-    padded_ = PackedInt8Matrix::padded(width);
-    bytes_ = BufferOf<uint8_t>(count * padded_);
-    scale_ = Buffer(count);
-    zero_ = BufferOf<int32_t>(count);
-  }
+Rows::Rows(int64_t count, int64_t width, Precision precision)
+    : width_(width), precision_(precision), wide_(count * width) {
+  if (precision == Precision::int16) words_ = Int16Rows(count, width);
+  if (precision == Precision::int8) bytes_ = Int8Rows(count, width);
 }
 
-void Rows::store(const Kernels& kernels, int64_t row, int64_t column, const float* values, int64_t count) {
-  const int64_t at = row * width_ + column;
-  if (narrow_.size() > 0) {
-    kernels.to_bf16(values, count, narrow() + at);
-  } else {
-    std::copy_n(values, count, wide() + at);
-  }
-}
-
-void Rows::complete(const Kernels& kernels, int64_t row) {
-  if (!completes()) return;
-  kernels.quantise_row(wide() + row * width_, width_, bytes_.data() + row * padded_, scale_.data() + row,
-                       zero_.data() + row);
+void Rows::complete(const Kernels& kernels, int64_t first, int64_t count) {
+  const float* x = wide() + first * width_;
+  if (precision_ == Precision::int16) words_.put(kernels.quantise_int16, first, x, width_, count, width_);
+  if (precision_ == Precision::int8) bytes_.put(kernels.quantise_int8, first, x, width_, count, width_);
 }
 
 Projection::Projection(int64_t in, int64_t out, const float* weight, const float* bias, Precision precision)
     : in_(in), out_(out), precision_(precision), bias_(out) {
   if (bias) std::copy_n(bias, out, bias_.data());
-  if (precision == Precision::bf16) {
-    narrow_ = PackedBf16Matrix(in, {{weight, out}});
+  if (precision == Precision::int16) {
+    words_ = PackedInt16Matrix(in, {{weight, out}});
   } else if (precision == Precision::int8) {
     bytes_ = PackedInt8Matrix(in, {{weight, out}});
   } else {
@@ -85,16 +68,14 @@ void Projection::share(const TeamMember& member, int64_t rows, int64_t step, Bod
 }
 
 void Projection::multiply(const Kernels& kernels, const Rows& x, int64_t row, int64_t rows, int64_t first,
-                          int64_t columns, Epilogue epilogue, float* wide, Bf16* narrow,
-                          int64_t stride) const {
+                          int64_t columns, Epilogue epilogue, float* to, int64_t stride) const {
   epilogue.bias = bias_.data() + first;
-  if (precision_ == Precision::bf16) {
-    kernels.matmul_bf16(x.narrow() + row * in_, in_, rows, narrow_.columns(first, columns), epilogue,
-                        {.wide = wide, .wide_stride = stride, .narrow = narrow, .narrow_stride = stride});
+  if (precision_ == Precision::int16) {
+    kernels.matmul_int16(x.words(row), rows, words_.columns(first, columns), epilogue, to, stride);
   } else if (precision_ == Precision::int8) {
-    kernels.matmul_int8(x.quantised(row), rows, bytes_.columns(first, columns), epilogue, wide, stride);
+    kernels.matmul_int8(x.bytes(row), rows, bytes_.columns(first, columns), epilogue, to, stride);
   } else {
-    kernels.matmul(x.wide() + row * in_, in_, rows, wide_.columns(first, columns), epilogue, wide, stride);
+    kernels.matmul(x.wide() + row * in_, in_, rows, wide_.columns(first, columns), epilogue, to, stride);
   }
 }
 
@@ -103,7 +84,7 @@ void Projection::run(const TeamMember& member, const Kernels& kernels, const Row
   share(member, rows, kPanel, [&](int64_t row, int64_t count, int64_t first, int64_t columns) {
     const int64_t at = row * out_ + first;
     multiply(kernels, x, row, count, first, columns, {.residual = residual ? residual + at : nullptr},
-             to + at, nullptr, out_);
+             to + at, out_);
   });
 }
 
@@ -111,8 +92,7 @@ void Projection::run_grouped(const TeamMember& member, const Kernels& kernels, c
                              float* to) const {
   share(member, rows, group_, [&](int64_t row, int64_t count, int64_t first, int64_t columns) {
     for (int64_t column = first; column < first + columns; column += group_) {
-      multiply(kernels, x, row, count, column, group_, {}, to + column * rows + row * group_, nullptr,
-               group_);
+      multiply(kernels, x, row, count, column, group_, {}, to + column * rows + row * group_, group_);
     }
   });
 }
@@ -120,10 +100,7 @@ void Projection::run_grouped(const TeamMember& member, const Kernels& kernels, c
 void Projection::run_gelu(const TeamMember& member, const Kernels& kernels, const Rows& x, int64_t rows,
                           Rows& to) const {
   share(member, rows, kPanel, [&](int64_t row, int64_t count, int64_t first, int64_t columns) {
-    const int64_t at = row * out_ + first;
-    const bool bf16 = precision_ == Precision::bf16;
-    multiply(kernels, x, row, count, first, columns, {.gelu = true}, bf16 ? nullptr : to.wide() + at,
-             bf16 ? to.narrow() + at : nullptr, out_);
+    multiply(kernels, x, row, count, first, columns, {.gelu = true}, to.wide() + row * out_ + first, out_);
   });
 }
 

@@ -2,11 +2,13 @@
 // read by one thread and stays in its cache while all rows pass.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/precision.h"
 #include "core/threads.h"
 #include "ops/buffer.h"
+#include "ops/integer_rows.h"
 #include "ops/kernels.h"
 
 namespace asam {
@@ -19,27 +21,25 @@ class Rows {
 
   float* wide() { return wide_.data(); }
   const float* wide() const { return wide_.data(); }
-  Bf16* narrow() { return narrow_.data(); }
-  const Bf16* narrow() const { return narrow_.data(); }
 
   // values [count] -> row `row`, from `column` on.
-  void store(const Kernels& kernels, int64_t row, int64_t column, const float* values, int64_t count);
-
-  // Whether a row that is stored must be completed before it is read.
-  bool completes() const { return bytes_.size() > 0; }
-  void complete(const Kernels& kernels, int64_t row);
-  // From `row` on, where the precision is int8.
-  QuantisedRows quantised(int64_t row) const {
-    return {bytes_.data() + row * padded_, padded_, scale_.data() + row, zero_.data() + row};
+  void store(int64_t row, int64_t column, const float* values, int64_t count) {
+    std::copy_n(values, count, wide() + row * width_ + column);
   }
 
+  // Whether rows that are stored must be completed before they are read.
+  bool completes() const { return precision_ != Precision::float32; }
+  void complete(const Kernels& kernels, int64_t first, int64_t count);
+  // From `row` on, where the precision is int16 or int8.
+  Int16RowsView words(int64_t row) const { return words_.from(row, width_); }
+  Int8RowsView bytes(int64_t row) const { return bytes_.from(row, width_); }
+
  private:
-  int64_t width_ = 0, padded_ = 0;
-  Buffer wide_;              // [count, width] where the precision is float32 or int8
-  Bf16Buffer narrow_;        // [count, width] where it is bf16
-  BufferOf<uint8_t> bytes_;  // [count, padded width] where it is int8
-  Buffer scale_;             // [count]
-  BufferOf<int32_t> zero_;   // [count]
+  int64_t width_ = 0;
+  Precision precision_ = Precision::float32;
+  Buffer wide_;      // [count, width]
+  Int16Rows words_;  // where the precision is int16
+  Int8Rows bytes_;   // where it is int8
 };
 
 class Projection {
@@ -71,13 +71,13 @@ class Projection {
 
   // Columns first .. first + columns - 1 of some rows.
   void multiply(const Kernels& kernels, const Rows& x, int64_t row, int64_t rows, int64_t first,
-                int64_t columns, Epilogue epilogue, float* wide, Bf16* narrow, int64_t stride) const;
+                int64_t columns, Epilogue epilogue, float* to, int64_t stride) const;
 
   int64_t in_ = 0, out_ = 0;
   int64_t group_ = 0;  // columns of a group, padded; 0 where there are none
   Precision precision_ = Precision::float32;
   PackedMatrix wide_;
-  PackedBf16Matrix narrow_;
+  PackedInt16Matrix words_;
   PackedInt8Matrix bytes_;
   Buffer bias_;  // [out]
 };

@@ -21,7 +21,7 @@ inline constexpr Precision kNeck = Precision::float32;
 
 // The patches' product, where the blocks' products are int8: it costs a hundredth and is what all others see.
 constexpr Precision patch_precision(Precision blocks) {
-  return blocks == Precision::int8 ? Precision::bf16 : blocks;
+  return blocks == Precision::int8 ? Precision::int16 : blocks;
 }
 
 struct EncoderNorm {

@@ -5,8 +5,6 @@
 #include <memory>
 #include <new>
 
-#include "ops/bf16.h"
-
 namespace asam {
 
 template <class T>
@@ -35,6 +33,5 @@ class BufferOf {
 };
 
 using Buffer = BufferOf<float>;
-using Bf16Buffer = BufferOf<Bf16>;
 
 }  // namespace asam

@@ -11,11 +11,11 @@ struct Versions {
   Fn portable;
   Fn avx2 = nullptr;
   Fn avx512f = nullptr;
-  Fn avx512bf16 = nullptr;
+  Fn avx512vnni = nullptr;
 
   // The version for the instruction set, or the best below it.
   constexpr Fn pick(Isa isa) const {
-    if (isa >= Isa::avx512bf16 && avx512bf16) return avx512bf16;
+    if (isa >= Isa::avx512vnni && avx512vnni) return avx512vnni;
     if (isa >= Isa::avx512f && avx512f) return avx512f;
     if (isa >= Isa::avx2 && avx2) return avx2;
     return portable;

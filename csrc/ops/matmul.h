@@ -82,6 +82,12 @@ struct Epilogue {
   bool gelu = false;                // exact, as in ops/gelu.h
 };
 
+// The row of the bias that row `row` takes, mostly without a division.
+[[gnu::always_inline]] inline int64_t bias_row(const Epilogue& epilogue, int64_t row) {
+  if (epilogue.bias_rows == 1) return 0;
+  return row < epilogue.bias_rows ? row : row % epilogue.bias_rows;
+}
+
 // inputs
 //   a    [rows, w.in], rows a_stride apart
 //   w    [w.in, w.out]

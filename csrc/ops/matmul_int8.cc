@@ -9,7 +9,7 @@
 namespace asam {
 
 #if defined(__x86_64__)
-void matmul_int8_avx512bf16(const QuantisedRows& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
+void matmul_int8_avx512vnni(const Int8RowsView& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
                             float* c, int64_t c_stride);
 #endif
 
@@ -17,7 +17,7 @@ namespace {
 
 #if defined(__x86_64__)
 constexpr Versions<MatmulInt8Fn> kMatmulInt8{.portable = matmul_int8_ref,
-                                             .avx512bf16 = matmul_int8_avx512bf16};
+                                             .avx512vnni = matmul_int8_avx512vnni};
 #else
 constexpr Versions<MatmulInt8Fn> kMatmulInt8{matmul_int8_ref};
 #endif

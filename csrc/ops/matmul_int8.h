@@ -1,4 +1,4 @@
-// Product of rows in 8 bits (ops/quantise_row.h) with weights in 8 bits, a scale for each of its columns:
+// Product of rows in 8 bits (ops/quantise_int8.h) with weights in 8 bits, a scale for each of its columns:
 //
 //   c[r, j] = f( scale[r] w_scale[j] sum_i (a[r, i] - zero[r]) w[i, j] + bias[r mod bias_rows, j]
 //                + residual[r, j] ),   f = identity, ReLU or GELU
@@ -10,32 +10,27 @@
 #include <initializer_list>
 
 #include "ops/matmul.h"
+#include "ops/quantise_int8.h"
 
 namespace asam {
 
 // Rows that a product takes.
-struct QuantisedRows {
+struct Int8RowsView {
   const uint8_t* values;  // [rows, in], rows `stride` apart, each readable up to a whole group
   int64_t stride;
   const float* scale;   // [rows]
   const int32_t* zero;  // [rows]
 };
 
-// Whole panels of a packed matrix: what one product multiplies by. It owns nothing.
+// What one product multiplies by. It owns nothing.
 struct Int8View {
-  int64_t in, out;
-  const int8_t* data;
-  const int8_t* first;  // of the whole matrix, and its end
-  const int8_t* end;
+  PackedView<int8_t> panels;
   const float* scale;   // [out]
   const int32_t* sums;  // [out], of each column
-
-  // As PackedView::ahead.
-  [[gnu::always_inline]] const int8_t* ahead(const int8_t* next) const { return next < end ? next : first; }
 };
 
 // A weight matrix [in, out] of floats as 8-bit numbers, -127 .. 127 times the column's scale: panels as of
-// PackedBf16Matrix, four inputs of a column side by side; inputs beyond the last one are zero.
+// PackedInt16Matrix, four inputs of a column side by side; inputs beyond the last one are zero.
 class PackedInt8Matrix {
  public:
   static constexpr int64_t kPanel = 32;
@@ -47,17 +42,16 @@ class PackedInt8Matrix {
   // Throws std::invalid_argument for more than kMostInputs.
   PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side);
 
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+
   // in, rounded up to whole groups.
   [[gnu::always_inline]] static int64_t padded(int64_t in) { return (in + kGroup - 1) / kGroup * kGroup; }
 
   // As PackedMatrix::columns.
   Int8View columns(int64_t first, int64_t count) const {
     const int8_t* data = data_.data();
-    return {in_,
-            count,
-            data + first * padded(in_),
-            data,
-            data + data_.size(),
+    return {{in_, count, kPanel, data + first * padded(in_), data + data_.size()},
             scale_.data() + first,
             sums_.data() + first};
   }
@@ -71,11 +65,11 @@ class PackedInt8Matrix {
 };
 
 // outputs
-//   c    [rows, w.out], rows c_stride apart; must not overlap a
-using MatmulInt8Fn = void (*)(const QuantisedRows& a, int64_t rows, const Int8View& w,
+//   c    must not overlap a
+using MatmulInt8Fn = void (*)(const Int8RowsView& a, int64_t rows, const Int8View& w,
                               const Epilogue& epilogue, float* c, int64_t c_stride);
 
-void matmul_int8_ref(const QuantisedRows& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
+void matmul_int8_ref(const Int8RowsView& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
                      float* c, int64_t c_stride);
 
 // The readable version wherever the instruction set has no better one.

@@ -58,7 +58,7 @@ template <int Lanes, int Vecs>
 ASAM_INLINE void matmul_finish(const float* sums, int64_t height, const Epilogue& epilogue, int64_t row,
                                int64_t column, int64_t out, float* c, int64_t c_stride) {
   for (int64_t r = 0; r < height; ++r) {
-    const float* bias = epilogue.bias ? epilogue.bias + (row + r) % epilogue.bias_rows * out : nullptr;
+    const float* bias = epilogue.bias ? epilogue.bias + bias_row(epilogue, row + r) * out : nullptr;
     const float* residual = epilogue.residual ? epilogue.residual + (row + r) * c_stride : nullptr;
     for (int v = 0; v < Vecs; ++v) {
       const int64_t j = column + v * Lanes;

@@ -12,27 +12,26 @@ constexpr float kNorm2dEps = 1e-6f;  // SAM's LayerNorm2d
 }  // namespace
 
 int64_t upscale_scratch(int64_t channels) {
-  return kCells * (2 * channels + 2 * channels + kPixels);
+  return kCells * (channels + 2 * channels + kPixels);
 }
 
-template <class Act>
-void upscale_cells(const Arithmetic<Act>& ops, const UpscaleWeights& weights, int64_t grid, const Act* src,
+void upscale_cells(const Arithmetic& ops, const UpscaleWeights& weights, int64_t grid, const float* src,
                    int64_t begin, int64_t end, const float* hyper, int64_t masks, float* logits,
                    float* scratch) {
   const int64_t channels = weights.first.in();
   const int64_t quarter = channels / 4, eighth = channels / 8;
-  float* coarse = scratch;                                           // [cells * 4, C/4]
-  Act* normed = reinterpret_cast<Act*>(coarse + kCells * channels);  // [cells * 4, C/4]
-  float* fine = coarse + 2 * kCells * channels;                      // [cells * 16, C/8]
-  float* pixels = fine + kCells * 2 * channels;                      // [cells, dy0, dx0, dy1, dx1]
+  float* coarse = scratch;                       // [cells * 4, C/4]
+  float* fine = coarse + kCells * channels;      // [cells * 16, C/8]
+  float* pixels = fine + kCells * 2 * channels;  // [cells, dy0, dx0, dy1, dx1]
   for (int64_t start = begin; start < end; start += kCells) {
     const int64_t cells = std::min(kCells, end - start);
     ops.matmul(src + start * channels, channels, cells, weights.first, {.bias = weights.first_bias.data()},
-               {.wide = coarse, .wide_stride = channels});
+               coarse, channels);
     ops.norm(coarse, cells * 4, quarter, weights.norm_weight.data(), weights.norm_bias.data(), kNorm2dEps,
-             {.act = normed, .gelu = true});
-    ops.matmul(normed, quarter, cells * 4, weights.second, {.bias = weights.second_bias.data(), .gelu = true},
-               {.wide = fine, .wide_stride = channels / 2});
+             coarse);
+    ops.gelu(coarse, cells * channels);
+    ops.matmul(coarse, quarter, cells * 4, weights.second, {.bias = weights.second_bias.data(), .gelu = true},
+               fine, channels / 2);
     for (int64_t mask = 0; mask < masks; ++mask) {
       ops.dot_rows(fine, cells * kPixels, eighth, hyper + mask * eighth, pixels);
       float* to = logits + mask * kPixels * grid * grid;
@@ -47,10 +46,5 @@ void upscale_cells(const Arithmetic<Act>& ops, const UpscaleWeights& weights, in
     }
   }
 }
-
-template void upscale_cells(const Arithmetic<float>&, const UpscaleWeights&, int64_t, const float*, int64_t,
-                            int64_t, const float*, int64_t, float*, float*);
-template void upscale_cells(const Arithmetic<Bf16>&, const UpscaleWeights&, int64_t, const Bf16*, int64_t,
-                            int64_t, const float*, int64_t, float*, float*);
 
 }  // namespace asam

@@ -26,8 +26,7 @@ struct UpscaleWeights {
 // outputs
 //   logits   [masks, 4 * grid, 4 * grid], those of the cells
 // scratch    upscale_scratch(C) floats: some cells at a time
-template <class Act>
-void upscale_cells(const Arithmetic<Act>& ops, const UpscaleWeights& weights, int64_t grid, const Act* src,
+void upscale_cells(const Arithmetic& ops, const UpscaleWeights& weights, int64_t grid, const float* src,
                    int64_t begin, int64_t end, const float* hyper, int64_t masks, float* logits,
                    float* scratch);
 

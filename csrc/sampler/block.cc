@@ -1,7 +1,6 @@
 #include "sampler/block.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "ops/upscale.h"
 #include "sampler/prefix.h"
@@ -14,20 +13,18 @@ constexpr int64_t kFirstMaskToken = 2;  // after the quality token and SAM's sin
 
 // Members share rows (cells or tokens), attention heads and mask tokens; what one step reads of another
 // member's rows is waited for.
-template <class Act>
 class Pass {
  public:
   Pass(const Kernels& kernels, const SamplerWeights& weights, const PromptState& prompt, int64_t count,
-       Workspace<Act>& workspace, const TeamMember& team)
+       Workspace& workspace, const TeamMember& team)
       : kernels_(kernels),
-        ops_(kernels),
-        wide_(kernels),
         w_(weights),
         prompt_(prompt),
         count_(count),
         ws_(workspace),
         team_(team),
-        own_(workspace.members[static_cast<size_t>(team.index)]) {}
+        own_(workspace.members[static_cast<size_t>(team.index)]),
+        ops_(kernels, &own_.integers) {}
 
   void run(const ImageState& image, const float* eps, float* logits, float* scores) {
     if (team_.index == 0) {
@@ -37,7 +34,7 @@ class Pass {
         if (prompt_.sampled > 0) {
           sample_tokens(s);
         } else {
-          std::copy_n(prompt_.queries.data(), tokens_ * c_, ws_.queries.wide() + s * tokens_ * c_);
+          std::copy_n(prompt_.queries.data(), tokens_ * c_, ws_.queries.data() + s * tokens_ * c_);
         }
       }
     }
@@ -59,14 +56,14 @@ class Pass {
       }
     }
     share_rows(rows_, [&](int64_t row, int64_t rows) {
-      onto_queries(wide_, w_.final_out, ws_.token_mixed.data() + row * half_, row, rows);
+      onto_queries(w_.final_out, ws_.token_mixed.data() + row * half_, row, rows);
       norm_queries(w_.final_norm, row, rows);
     });
     wait();
     make_heads(scores);
     for (int64_t s = 0; s < count_; ++s) {
       team_.share(cells_, [&](int64_t begin, int64_t end) {
-        upscale_cells(wide_, w_.upscale, w_.config.grid, src(s), begin, end,
+        upscale_cells(ops_, w_.upscale, w_.config.grid, src(s), begin, end,
                       ws_.hyper.data() + s * masks_ * (c_ / 8), masks_,
                       logits + s * masks_ * w_.config.logits_size(), own_.upscale.data());
       });
@@ -75,8 +72,7 @@ class Pass {
   }
 
  private:
-  float* src(int64_t s) { return ws_.src.wide() + s * cells_ * c_; }
-  Act* src_act(int64_t s) { return ws_.src.act() + s * cells_ * c_; }
+  float* src(int64_t s) { return ws_.src.data() + s * cells_ * c_; }
 
   void wait() const {
     if (team_.size > 1) team_.wait();
@@ -95,39 +91,31 @@ class Pass {
   }
 
   // to[row ..] = from W + b, for rows of the tokens.
-  template <class T>
-  void linear(const Arithmetic<T>& ops, const Linear& layer, const T* from, int64_t row, int64_t rows,
-              Buffer& to) {
+  void linear(const Linear& layer, const Buffer& from, int64_t row, int64_t rows, Buffer& to) {
     const int64_t in = layer.weight.in(), out = layer.weight.out();
-    ops.matmul(from + row * in, in, rows, layer.weight, layer.epilogue(),
-               {.wide = to.data() + row * out, .wide_stride = out});
+    ops_.matmul(from.data() + row * in, in, rows, layer.weight, layer.epilogue(), to.data() + row * out, out);
   }
 
   // queries[row ..] += from W + b
-  template <class T>
-  void onto_queries(const Arithmetic<T>& ops, const Linear& layer, const T* from, int64_t row, int64_t rows) {
-    float* to = ws_.queries.wide() + row * c_;
-    ops.matmul(from, layer.weight.in(), rows, layer.weight, layer.onto(to), {.wide = to, .wide_stride = c_});
+  void onto_queries(const Linear& layer, const float* from, int64_t row, int64_t rows) {
+    float* to = ws_.queries.data() + row * c_;
+    ops_.matmul(from, layer.weight.in(), rows, layer.weight, layer.onto(to), to, c_);
   }
 
   void norm_queries(const Norm& norm, int64_t row, int64_t rows) {
-    float* x = ws_.queries.wide() + row * c_;
-    ops_.norm(x, rows, c_, norm.weight.data(), norm.bias.data(), kNormEps,
-              {.wide = x, .act = ws_.queries.act() + row * c_});
+    float* x = ws_.queries.data() + row * c_;
+    ops_.norm(x, rows, c_, norm.weight.data(), norm.bias.data(), kNormEps, x);
   }
 
   // The same, and with_point = queries + point. The rows of point come again with every hypothesis.
   void norm_queries_with_point(const Norm& norm, int64_t row, int64_t rows) {
+    norm_queries(norm, row, rows);
     for (int64_t r = row, end = row + rows; r < end;) {
       const int64_t token = r % tokens_, here = std::min(end - r, tokens_ - token);
-      float* x = ws_.queries.wide() + r * c_;
-      ops_.norm(x, here, c_, norm.weight.data(), norm.bias.data(), kNormEps,
-                {.wide = x,
-                 .act = ws_.queries.act() + r * c_,
-                 .plus = (prompt_.sampled > 0 ? ws_.point.data() + (r - token) * c_ : prompt_.point.data()) +
-                         token * c_,
-                 .plus_rows = here,
-                 .act_plus = ws_.with_point.data() + r * c_});
+      const float* point =
+          (prompt_.sampled > 0 ? ws_.point.data() + (r - token) * c_ : prompt_.point.data()) + token * c_;
+      ops_.add_rows(ws_.queries.data() + r * c_, here, c_, point, here, false,
+                    ws_.with_point.data() + r * c_);
       r += here;
     }
   }
@@ -143,10 +131,8 @@ class Pass {
         z_image[s * latent + i] = image.mu.data()[i] + image.sigma.data()[i] * noise[latent + i];
       }
     }
-    wide_.matmul(z_prompt, latent, count_, w_.combiner_prompt.latent, {},
-                 {.wide = ws_.latent_prompt.data(), .wide_stride = c_});
-    wide_.matmul(z_image, latent, count_, w_.combiner_image.latent, {},
-                 {.wide = ws_.latent_image.data(), .wide_stride = c_});
+    ops_.matmul(z_prompt, latent, count_, w_.combiner_prompt.latent, {}, ws_.latent_prompt.data(), c_);
+    ops_.matmul(z_image, latent, count_, w_.combiner_image.latent, {}, ws_.latent_image.data(), c_);
   }
 
   // One hypothesis' own tokens combiner_P(T, z_P), and what the shared prefix gives for tokens that are not
@@ -155,27 +141,25 @@ class Pass {
     const int64_t fixed = tokens_ - prompt_.sampled;
     float* point = ws_.point.data() + s * tokens_ * c_;
     std::copy_n(prompt_.point.data(), fixed * c_, point);
-    wide_.add_rows(prompt_.token_combined.data(), prompt_.sampled, c_, ws_.latent_prompt.data() + s * c_, 1,
-                   true, ws_.token_a.data());
-    run_chain(wide_, w_.combiner_prompt, prompt_.sampled, ws_.token_a, ws_.token_b,
-              w_.combiner_prompt.layers.back().epilogue(), {.wide = point + fixed * c_, .wide_stride = c_});
-    run_prefix(kernels_, w_, tokens_, point, ws_.prefix, ws_.queries.wide() + s * tokens_ * c_,
+    ops_.add_rows(prompt_.token_combined.data(), prompt_.sampled, c_, ws_.latent_prompt.data() + s * c_, 1,
+                  true, ws_.token_a.data());
+    run_chain(w_.combiner_prompt, prompt_.sampled, ws_.token_a, ws_.token_b,
+              w_.combiner_prompt.layers.back().epilogue(), point + fixed * c_);
+    run_prefix(kernels_, w_, tokens_, point, ws_.prefix, ws_.queries.data() + s * tokens_ * c_,
                ws_.image_q.data() + s * tokens_ * half_);
   }
 
   // Layers 1 .. last of a combiner over rows that wait in a after ReLU; b is room.
-  template <class T>
-  void run_chain(const Arithmetic<T>& ops, const Combiner& combiner, int64_t rows, BufferOf<T>& a,
-                 BufferOf<T>& b, const Epilogue& last, const Result<T>& out) {
-    const T* from = a.data();
-    T* to = b.data();
+  void run_chain(const Combiner& combiner, int64_t rows, Buffer& a, Buffer& b, const Epilogue& last,
+                 float* out) {
+    const float* from = a.data();
+    float* to = b.data();
     for (size_t i = 0; i + 1 < combiner.layers.size(); ++i) {
-      ops.matmul(from, c_, rows, combiner.layers[i].weight, combiner.layers[i].epilogue(true),
-                 {.act = to, .act_stride = c_});
+      ops_.matmul(from, c_, rows, combiner.layers[i].weight, combiner.layers[i].epilogue(true), to, c_);
       from = to;
       to = to == b.data() ? a.data() : b.data();
     }
-    ops.matmul(from, c_, rows, combiner.layers.back().weight, last, out);
+    ops_.matmul(from, c_, rows, combiner.layers.back().weight, last, out, c_);
   }
 
   // Identity 3: without a mask prompt combiner_P gives one vector a hypothesis. The last bias of combiner_I
@@ -187,11 +171,10 @@ class Pass {
       }
       return;
     }
-    wide_.add_rows(ws_.latent_prompt.data(), count_, c_, prompt_.combined.data(), 1, true,
-                   ws_.dense_a.data());
+    ops_.add_rows(ws_.latent_prompt.data(), count_, c_, prompt_.combined.data(), 1, true, ws_.dense_a.data());
     float* dense = ws_.dense.data();
-    run_chain(wide_, w_.combiner_prompt, count_, ws_.dense_a, ws_.dense_b,
-              w_.combiner_prompt.layers.back().epilogue(), {.wide = dense, .wide_stride = c_});
+    run_chain(w_.combiner_prompt, count_, ws_.dense_a, ws_.dense_b,
+              w_.combiner_prompt.layers.back().epilogue(), dense);
     const float* bias = w_.combiner_image.layers.back().bias.data();
     for (int64_t s = 0; s < count_; ++s) {
       for (int64_t i = 0; i < c_; ++i) dense[s * c_ + i] += bias[i];
@@ -201,31 +184,25 @@ class Pass {
   // Some cells of one hypothesis' src: combiner_I(F, z_I) + combiner_P(D, z_P), or without combiners F + D.
   void combine(const ImageState& image, int64_t s, int64_t start, int64_t rows) {
     const bool map = prompt_.combined_rows != 1;
+    float* out = src(s) + start * c_;
     if (!w_.config.combines()) {
-      float* sum = src(s) + start * c_;
       const float* dense = map ? prompt_.combined.data() + start * c_ : ws_.dense.data() + s * c_;
-      wide_.add_rows(image.combined.data() + start * c_, rows, c_, dense, map ? rows : 1, false, sum);
-      if constexpr (!std::is_same_v<Act, float>) {
-        kernels_.to_bf16(sum, rows * c_, src_act(s) + start * c_);
-      }
+      ops_.add_rows(image.combined.data() + start * c_, rows, c_, dense, map ? rows : 1, false, out);
       return;
     }
-    const Linear& last = w_.combiner_image.layers.back();
-    float* out = src(s) + start * c_;
-    const Result<Act> both{out, c_, src_act(s) + start * c_, c_};
     ops_.add_rows(image.combined.data() + start * c_, rows, c_, ws_.latent_image.data() + s * c_, 1, true,
                   own_.chain_a.data());
     if (!map) {
-      run_chain(ops_, w_.combiner_image, rows, own_.chain_a, own_.chain_b,
-                {.bias = ws_.dense.data() + s * c_}, both);
+      run_chain(w_.combiner_image, rows, own_.chain_a, own_.chain_b, {.bias = ws_.dense.data() + s * c_},
+                out);
       return;
     }
-    run_chain(ops_, w_.combiner_image, rows, own_.chain_a, own_.chain_b, last.epilogue(),
-              {.wide = out, .wide_stride = c_});
+    run_chain(w_.combiner_image, rows, own_.chain_a, own_.chain_b, w_.combiner_image.layers.back().epilogue(),
+              out);
     ops_.add_rows(prompt_.combined.data() + start * c_, rows, c_, ws_.latent_prompt.data() + s * c_, 1, true,
                   own_.chain_a.data());
-    run_chain(ops_, w_.combiner_prompt, rows, own_.chain_a, own_.chain_b,
-              w_.combiner_prompt.layers.back().onto(out), both);
+    run_chain(w_.combiner_prompt, rows, own_.chain_a, own_.chain_b,
+              w_.combiner_prompt.layers.back().onto(out), out);
   }
 
   // Changes one hypothesis' cells, some at a time, and makes the keys and values that its tokens look at
@@ -234,8 +211,8 @@ class Pass {
   void update_cells(const Change& change, const CellLinear& keys_values, int64_t s) {
     share_rows(cells_, [&](int64_t start, int64_t rows) {
       change(start, rows);
-      ops_.matmul(src_act(s) + start * c_, c_, rows, keys_values.weight, keys_values.epilogue(start, rows),
-                  {.wide = ws_.cell_kv.data() + start * c_, .wide_stride = c_});
+      ops_.matmul(src(s) + start * c_, c_, rows, keys_values.weight, keys_values.epilogue(start, rows),
+                  ws_.cell_kv.data() + start * c_, c_);
     });
     wait();
   }
@@ -261,31 +238,30 @@ class Pass {
 
   // The tokens of all hypotheses from this layer's look at the image to the next one's queries for it.
   void update_tokens(const TwoWayLayer& layer, const TwoWayLayer* next) {
-    const float* queries = ws_.queries.wide();
-    const Act* with_point = ws_.with_point.data();
+    const Buffer &queries = ws_.queries, &with_point = ws_.with_point;
     share_rows(rows_, [&](int64_t row, int64_t rows) {
-      onto_queries(wide_, layer.token_out, ws_.token_mixed.data() + row * half_, row, rows);
+      onto_queries(layer.token_out, ws_.token_mixed.data() + row * half_, row, rows);
       norm_queries(layer.norm2, row, rows);
-      ops_.matmul(ws_.queries.act() + row * c_, c_, rows, layer.mlp0.weight, layer.mlp0.epilogue(true),
-                  {.act = own_.hidden.data(), .act_stride = w_.config.mlp_dim});
-      onto_queries(ops_, layer.mlp1, own_.hidden.data(), row, rows);
+      ops_.matmul(queries.data() + row * c_, c_, rows, layer.mlp0.weight, layer.mlp0.epilogue(true),
+                  own_.hidden.data(), w_.config.mlp_dim);
+      onto_queries(layer.mlp1, own_.hidden.data(), row, rows);
       norm_queries_with_point(layer.norm3, row, rows);
-      linear(ops_, layer.token_k, with_point, row, rows, ws_.token_k);
-      linear(wide_, layer.token_v, queries, row, rows, ws_.token_v);
+      linear(layer.token_k, with_point, row, rows, ws_.token_k);
+      linear(layer.token_v, queries, row, rows, ws_.token_v);
       if (next == nullptr) {
-        linear(ops_, w_.final_q, with_point, row, rows, ws_.image_q);
+        linear(w_.final_q, with_point, row, rows, ws_.image_q);
         return;
       }
-      linear(ops_, next->self_qk, with_point, row, rows, ws_.self_qk);
-      linear(wide_, next->self_v, queries, row, rows, ws_.self_v);
+      linear(next->self_qk, with_point, row, rows, ws_.self_qk);
+      linear(next->self_v, queries, row, rows, ws_.self_v);
     });
     wait();
     if (next != nullptr) {
       attend_self();
       share_rows(rows_, [&](int64_t row, int64_t rows) {
-        onto_queries(wide_, next->self_out, ws_.token_mixed.data() + row * c_, row, rows);
+        onto_queries(next->self_out, ws_.token_mixed.data() + row * c_, row, rows);
         norm_queries_with_point(next->norm1, row, rows);
-        linear(ops_, next->token_q, with_point, row, rows, ws_.image_q);
+        linear(next->token_q, with_point, row, rows, ws_.image_q);
       });
       wait();
     }
@@ -323,15 +299,13 @@ class Pass {
                                .v_stride = half_,
                                .out_stride = half_};
     float* cells = src(s) + start * c_;
-    Act* act = src_act(s) + start * c_;
-    ops_.matmul(act, c_, rows, layer.image_q.weight, layer.image_q.epilogue(start, rows),
-                {.wide = own_.cell_q.data(), .wide_stride = half_});
+    ops_.matmul(cells, c_, rows, layer.image_q.weight, layer.image_q.epilogue(start, rows),
+                own_.cell_q.data(), half_);
     kernels_.attend(shape, own_.cell_q.data(), ws_.token_k.data() + s * tokens_ * half_,
                     ws_.token_v.data() + s * tokens_ * half_, own_.cell_mixed.data(), own_.attention.data());
-    wide_.matmul(own_.cell_mixed.data(), half_, rows, layer.image_out.weight, layer.image_out.onto(cells),
-                 {.wide = cells, .wide_stride = c_});
-    ops_.norm(cells, rows, c_, layer.norm4.weight.data(), layer.norm4.bias.data(), kNormEps,
-              {.wide = cells, .act = act});
+    ops_.matmul(own_.cell_mixed.data(), half_, rows, layer.image_out.weight, layer.image_out.onto(cells),
+                cells, c_);
+    ops_.norm(cells, rows, c_, layer.norm4.weight.data(), layer.norm4.bias.data(), kNormEps, cells);
   }
 
   // hyper = sum_k w_k h_k, the weights w being inside the last layers (identity 1), or the K of them where
@@ -341,9 +315,9 @@ class Pass {
       for (int64_t k = begin; k < end; ++k) {
         const std::vector<Linear>& mlp = w_.hyper[static_cast<size_t>(k)];
         float *a = ws_.head_a.data() + k * count_ * c_, *b = ws_.head_b.data() + k * count_ * c_;
-        wide_.matmul(ws_.queries.wide() + (kFirstMaskToken + k) * c_, tokens_ * c_, count_, mlp[0].weight,
-                     mlp[0].epilogue(true), {.wide = a, .wide_stride = c_});
-        wide_.matmul(a, c_, count_, mlp[1].weight, mlp[1].epilogue(true), {.wide = b, .wide_stride = c_});
+        ops_.matmul(ws_.queries.data() + (kFirstMaskToken + k) * c_, tokens_ * c_, count_, mlp[0].weight,
+                    mlp[0].epilogue(true), a, c_);
+        ops_.matmul(a, c_, count_, mlp[1].weight, mlp[1].epilogue(true), b, c_);
       }
     });
     wait();
@@ -353,8 +327,8 @@ class Pass {
         const Linear& layer = w_.hyper[k][2];
         const bool sum = masks_ == 1;
         float* to = hyper + (sum ? 0 : static_cast<int64_t>(k) * (c_ / 8));
-        wide_.matmul(ws_.head_b.data() + static_cast<int64_t>(k) * count_ * c_, c_, count_, layer.weight,
-                     layer.onto(sum && k > 0 ? to : nullptr), {.wide = to, .wide_stride = masks_ * (c_ / 8)});
+        ops_.matmul(ws_.head_b.data() + static_cast<int64_t>(k) * count_ * c_, c_, count_, layer.weight,
+                    layer.onto(sum && k > 0 ? to : nullptr), to, masks_ * (c_ / 8));
       }
     }
     if (team_.index == team_.size - 1) make_scores(scores);
@@ -362,45 +336,37 @@ class Pass {
   }
 
   void make_scores(float* scores) {
-    const Act* from = ws_.queries.act();
+    const float* from = ws_.queries.data();
     int64_t stride = tokens_ * c_;
     for (size_t i = 0; i + 1 < w_.iou.size(); ++i) {
       const Linear& layer = w_.iou[i];
-      Act* to = i % 2 == 0 ? ws_.iou_a.data() : ws_.iou_b.data();
-      ops_.matmul(from, stride, count_, layer.weight, layer.epilogue(true),
-                  {.act = to, .act_stride = layer.weight.out()});
+      float* to = i % 2 == 0 ? ws_.iou_a.data() : ws_.iou_b.data();
+      ops_.matmul(from, stride, count_, layer.weight, layer.epilogue(true), to, layer.weight.out());
       from = to;
       stride = layer.weight.out();
     }
     const Linear& last = w_.iou.back();
-    ops_.matmul(from, stride, count_, last.weight, last.epilogue(), {.wide = scores, .wide_stride = masks_});
+    ops_.matmul(from, stride, count_, last.weight, last.epilogue(), scores, masks_);
   }
 
   const Kernels& kernels_;
-  const Arithmetic<Act> ops_;
-  const Arithmetic<float> wide_;
   const SamplerWeights& w_;
   const PromptState& prompt_;
   const int64_t count_;
-  Workspace<Act>& ws_;
+  Workspace& ws_;
   const TeamMember& team_;
-  typename Workspace<Act>::Member& own_;
+  Workspace::Member& own_;
+  const Arithmetic ops_;
   const int64_t c_ = w_.config.channels, half_ = c_ / 2, cells_ = w_.config.cells();
   const int64_t tokens_ = prompt_.tokens, rows_ = count_ * tokens_, masks_ = w_.config.masks();
 };
 
 }  // namespace
 
-template <class Act>
 void sample_block(const Kernels& kernels, const ImageState& image, const PromptState& prompt,
-                  const float* eps, int64_t count, Workspace<Act>& workspace, const TeamMember& member,
+                  const float* eps, int64_t count, Workspace& workspace, const TeamMember& member,
                   float* logits, float* scores) {
-  Pass<Act>(kernels, *prompt.weights, prompt, count, workspace, member).run(image, eps, logits, scores);
+  Pass(kernels, *prompt.weights, prompt, count, workspace, member).run(image, eps, logits, scores);
 }
-
-template void sample_block(const Kernels&, const ImageState&, const PromptState&, const float*, int64_t,
-                           Workspace<float>&, const TeamMember&, float*, float*);
-template void sample_block(const Kernels&, const ImageState&, const PromptState&, const float*, int64_t,
-                           Workspace<Bf16>&, const TeamMember&, float*, float*);
 
 }  // namespace asam

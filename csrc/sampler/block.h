@@ -18,9 +18,8 @@ namespace asam {
 //   logits   [count, masks of a pass, 4e, 4e]
 //   scores   [count, masks of a pass]
 // Every number is computed by one thread and in one order: the same bits in any block and any team.
-template <class Act>
 void sample_block(const Kernels& kernels, const ImageState& image, const PromptState& prompt,
-                  const float* eps, int64_t count, Workspace<Act>& workspace, const TeamMember& member,
+                  const float* eps, int64_t count, Workspace& workspace, const TeamMember& member,
                   float* logits, float* scores);
 
 }  // namespace asam

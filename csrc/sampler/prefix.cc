@@ -29,11 +29,10 @@ PrefixScratch::PrefixScratch(const SamplerConfig& config, int64_t tokens)
 void run_prefix(const Kernels& kernels, const SamplerWeights& weights, int64_t tokens, const float* point,
                 PrefixScratch& scratch, float* queries, float* image_queries) {
   const TwoWayLayer& layer = weights.layers.front();
-  const Arithmetic<float> ops(kernels);
+  const Arithmetic ops(kernels);
   const int64_t c = weights.config.channels;
   const auto linear = [&](const Linear& to, const float* from, float* out) {
-    ops.matmul(from, to.weight.in(), tokens, to.weight, to.epilogue(),
-               {.wide = out, .wide_stride = to.weight.out()});
+    ops.matmul(from, to.weight.in(), tokens, to.weight, to.epilogue(), out, to.weight.out());
   };
   // SAM's first self-attention has neither positions nor a residual.
   linear(layer.self_qk, point, scratch.qk.data());
@@ -41,8 +40,8 @@ void run_prefix(const Kernels& kernels, const SamplerWeights& weights, int64_t t
   kernels.attend(shape_of(weights.config, tokens), scratch.qk.data(), scratch.qk.data() + c, scratch.v.data(),
                  scratch.mixed.data(), scratch.attention.data());
   linear(layer.self_out, scratch.mixed.data(), queries);
-  ops.norm(queries, tokens, c, layer.norm1.weight.data(), layer.norm1.bias.data(), kNormEps,
-           {.wide = queries, .plus = point, .plus_rows = tokens, .act_plus = scratch.with_point.data()});
+  ops.norm(queries, tokens, c, layer.norm1.weight.data(), layer.norm1.bias.data(), kNormEps, queries);
+  ops.add_rows(queries, tokens, c, point, tokens, false, scratch.with_point.data());
   linear(layer.token_q, scratch.with_point.data(), image_queries);
 }
 

@@ -104,8 +104,8 @@ std::shared_ptr<const PromptState> Sampler::prompt_state(const ImageState& image
     state->sampled = tokens.extent(0);
     state->token_combined = Buffer(state->sampled * c);
     const Linear& feature = weights_->combiner_prompt.feature;
-    Arithmetic<float>(kernels_).matmul(tokens.data(), c, state->sampled, feature.weight, feature.epilogue(),
-                                       {.wide = state->token_combined.data(), .wide_stride = c});
+    Arithmetic(kernels_).matmul(tokens.data(), c, state->sampled, feature.weight, feature.epilogue(),
+                                state->token_combined.data(), c);
     return state;
   }
   state->queries = Buffer(state->tokens * c);
@@ -145,8 +145,8 @@ Buffer Sampler::features(Buffer rows, int64_t n, const Combiner& combiner) const
   if (!config().combines()) return rows;
   const int64_t c = config().channels;
   Buffer out(n * c);
-  Arithmetic<float>(kernels_).matmul(rows.data(), c, n, combiner.feature.weight, combiner.feature.epilogue(),
-                                     {.wide = out.data(), .wide_stride = c});
+  Arithmetic(kernels_).matmul(rows.data(), c, n, combiner.feature.weight, combiner.feature.epilogue(),
+                              out.data(), c);
   return out;
 }
 
@@ -162,44 +162,34 @@ void Sampler::run(const ImageState& image, const PromptState& prompt, const Nois
   const int64_t masks = config().masks(), n = scores.extent(0) / masks;
   scores.expect_shape("scores", {n * masks});
   logits.expect_shape("logits", {n * masks, config().logits_side(), config().logits_side()});
-  if (precision() == Precision::bf16) {
-    run_as(narrow_pool_, image, prompt, noise, n, logits.data(), scores.data());
-  } else {
-    run_as(wide_pool_, image, prompt, noise, n, logits.data(), scores.data());
-  }
-}
-
-template <class Act, class Noise>
-void Sampler::run_as(WorkspacePool<Act>& pool, const ImageState& image, const PromptState& prompt,
-                     const Noise& noise, int64_t n, float* logits, float* scores) const {
-  const int64_t masks = config().masks(), size = masks * config().logits_size();
+  const int64_t size = masks * config().logits_size();
   // Few hypotheses: threads share each of them. Else a hypothesis belongs to one thread.
   const int64_t team = std::min<int64_t>(num_threads(), config().cells() / kCellsPerMember);
   if (n < team) {
-    auto workspace = pool.borrow(*weights_, 1, prompt.tokens, static_cast<int>(team));
+    auto workspace = workspaces_.borrow(*weights_, 1, prompt.tokens, static_cast<int>(team));
     const float* eps = nullptr;
     parallel_team(static_cast<int>(team), [&](const TeamMember& member) {
       for (int64_t s = 0; s < n; ++s) {
         if (member.index == 0) eps = noise(s, 1, workspace->eps.data());
         member.wait();
-        sample_block(kernels_, image, prompt, eps, 1, *workspace, member, logits + s * size,
-                     scores + s * masks);
+        sample_block(kernels_, image, prompt, eps, 1, *workspace, member, logits.data() + s * size,
+                     scores.data() + s * masks);
       }
     });
-    pool.give_back(std::move(workspace));
+    workspaces_.give_back(std::move(workspace));
     return;
   }
   const int64_t block = block_for(n);
   parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-    auto workspace = pool.borrow(*weights_, block, prompt.tokens, 1);
+    auto workspace = workspaces_.borrow(*weights_, block, prompt.tokens, 1);
     Barrier alone(1);
     const TeamMember member{0, 1, alone};
     for (int64_t first = begin; first < end; first += block) {
       const int64_t count = std::min(block, end - first);
       sample_block(kernels_, image, prompt, noise(first, count, workspace->eps.data()), count, *workspace,
-                   member, logits + first * size, scores + first * masks);
+                   member, logits.data() + first * size, scores.data() + first * masks);
     }
-    pool.give_back(std::move(workspace));
+    workspaces_.give_back(std::move(workspace));
   });
 }
 

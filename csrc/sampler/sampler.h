@@ -20,7 +20,7 @@ namespace asam {
 class Sampler {
  public:
   // block: hypotheses that pass through together, 0 chooses; no result depends on it.
-  // bf16 runs on every instruction set, but before AVX512-BF16 as the slow reference.
+  // int16 and int8 run on every instruction set, but before AVX512-VNNI as the slow reference.
   Sampler(const SamplerConfig& config, const TensorMap& tensors, Isa isa, Precision precision,
           int64_t block = 0);
 
@@ -57,17 +57,13 @@ class Sampler {
   template <class Noise>
   void run(const ImageState& image, const PromptState& prompt, const Noise& noise,
            const Tensor<float, 3>& logits, const Tensor<float, 1>& scores) const;
-  template <class Act, class Noise>
-  void run_as(WorkspacePool<Act>& pool, const ImageState& image, const PromptState& prompt,
-              const Noise& noise, std::int64_t n, float* logits, float* scores) const;
   std::int64_t block_for(std::int64_t n) const;
 
   std::shared_ptr<const SamplerWeights> weights_;
   Isa isa_;
   Kernels kernels_;
   std::int64_t block_;
-  mutable WorkspacePool<float> wide_pool_;
-  mutable WorkspacePool<Bf16> narrow_pool_;
+  mutable WorkspacePool workspaces_;
 };
 
 }  // namespace asam

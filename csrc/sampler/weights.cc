@@ -16,7 +16,8 @@ class Reader : public TensorReader {
   Reader(const SamplerConfig& config, const TensorMap& tensors, Precision precision)
       : TensorReader(tensors),
         config_(config),
-        packing_(precision == Precision::bf16 ? Packing::bf16 : Packing::float32) {}
+        packing_(precision == Precision::float32 ? Packing::float32 : Packing::int16),
+        coarse_(precision == Precision::int8 ? Packing::int8 : packing_) {}
 
   Buffer buffer(const std::string& name, const Extents& shape) {
     const NamedTensor& tensor = read(name, shape);
@@ -47,16 +48,14 @@ class Reader : public TensorReader {
     return {buffer(name + ".weight", {n}), buffer(name + ".bias", {n})};
   }
 
-  // vector: its layers also take the one vector of a constant dense prompt.
-  Combiner combiner(const std::string& name, bool vector) {
+  Combiner combiner(const std::string& name) {
     const int64_t c = config_.channels;
     if (!config_.combines()) return {};
     Combiner out{{matrix(name + ".feature", c, c, Packing::float32), buffer(name + ".bias0", {c})},
                  matrix(name + ".latent", config_.latent, c, Packing::float32),
                  {}};
     for (int64_t i = 1; i < config_.combiner_layers; ++i) {
-      const Packing packing = vector && packing_ == Packing::bf16 ? Packing::both : packing_;
-      out.layers.push_back(linear(name + ".layers." + std::to_string(i), c, c, packing));
+      out.layers.push_back(linear(name + ".layers." + std::to_string(i), c, c));
     }
     return out;
   }
@@ -69,7 +68,7 @@ class Reader : public TensorReader {
     read(name + ".k.bias", {half});  // part of k.pe
     const float* position = read(name + ".k.pe", {cells, half}).data;
     const float* bias = read(name + ".v.bias", {half}).data;
-    CellLinear out{Weight(c, {{keys, half}, {values, half}}, packing_), Buffer(cells * c)};
+    CellLinear out{Weight(c, {{keys, half}, {values, half}}, coarse_), Buffer(cells * c)};
     for (int64_t cell = 0; cell < cells; ++cell) {
       std::copy_n(position + cell * half, half, out.bias.data() + cell * c);
       std::copy_n(bias, half, out.bias.data() + cell * c + half);
@@ -101,39 +100,36 @@ class Reader : public TensorReader {
     const Packing prefix = i == 0 ? Packing::float32 : packing_;
     TwoWayLayer out;
     out.self_qk = queries_keys(name + ".self_attn", prefix);
-    out.self_v = linear(name + ".self_attn.v", c, c, Packing::float32);
-    out.self_out = linear(name + ".self_attn.out", c, c, Packing::float32);
+    out.self_v = linear(name + ".self_attn.v", c, c, prefix);
+    out.self_out = linear(name + ".self_attn.out", c, c, prefix);
     out.norm1 = norm(name + ".norm1", c);
     out.norm2 = norm(name + ".norm2", c);
     out.norm3 = norm(name + ".norm3", c);
     out.norm4 = norm(name + ".norm4", c);
     out.token_q = linear(name + ".token_to_image.q", c, half, prefix);
     out.image_kv = keys_values(name + ".token_to_image");
-    out.token_out = linear(name + ".token_to_image.out", half, c, Packing::float32);
-    out.mlp0 = linear(name + ".mlp.0", c, config_.mlp_dim);
-    out.mlp1 = linear(name + ".mlp.1", config_.mlp_dim, c);
+    out.token_out = linear(name + ".token_to_image.out", half, c);
+    out.mlp0 = linear(name + ".mlp.0", c, config_.mlp_dim, coarse_);
+    out.mlp1 = linear(name + ".mlp.1", config_.mlp_dim, c, coarse_);
     out.image_q = cell_queries(name + ".image_to_token.q");
     out.token_k = linear(name + ".image_to_token.k", c, half);
-    out.token_v = linear(name + ".image_to_token.v", c, half, Packing::float32);
-    out.image_out = linear(name + ".image_to_token.out", half, c, Packing::float32);
+    out.token_v = linear(name + ".image_to_token.v", c, half);
+    out.image_out = linear(name + ".image_to_token.out", half, c);
     return out;
   }
 
   UpscaleWeights upscale() {
     const int64_t c = config_.channels;
-    return {matrix("upscale.0.weight", c, c, Packing::float32),
-            matrix("upscale.1.weight", c / 4, c / 2, Packing::float32),
-            repeated("upscale.0.bias", c / 4, 4),
-            repeated("upscale.1.bias", c / 8, 4),
-            buffer("upscale.norm.weight", {c / 4}),
-            buffer("upscale.norm.bias", {c / 4})};
+    return {matrix("upscale.0.weight", c, c),       matrix("upscale.1.weight", c / 4, c / 2),
+            repeated("upscale.0.bias", c / 4, 4),   repeated("upscale.1.bias", c / 8, 4),
+            buffer("upscale.norm.weight", {c / 4}), buffer("upscale.norm.bias", {c / 4})};
   }
 
   std::vector<Linear> hyper(const std::string& name) {
     const int64_t c = config_.channels;
     std::vector<Linear> out;
     for (int64_t i = 0; i < 3; ++i)
-      out.push_back(linear(name + "." + std::to_string(i), c, i == 2 ? c / 8 : c, Packing::float32));
+      out.push_back(linear(name + "." + std::to_string(i), c, i == 2 ? c / 8 : c));
     return out;
   }
 
@@ -154,6 +150,7 @@ class Reader : public TensorReader {
  private:
   const SamplerConfig& config_;
   const Packing packing_;
+  const Packing coarse_;  // of what int8 takes to 8 bits
 };
 
 }  // namespace
@@ -167,20 +164,19 @@ int64_t SamplerWeights::widest_iou() const {
 SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap& tensors,
                                     Precision precision) {
   config.check();
-  require(precision != Precision::int8, "precision: expected float32 or bf16 of a sampler, got int8");
   Reader reader(config, tensors, precision);
   const int64_t c = config.channels, half = c / 2;
   SamplerWeights out;
   out.config = config;
   out.precision = precision;
-  out.combiner_image = reader.combiner("combiner_image", false);
-  out.combiner_prompt = reader.combiner("combiner_prompt", true);
+  out.combiner_image = reader.combiner("combiner_image");
+  out.combiner_prompt = reader.combiner("combiner_prompt");
   reader.read("pe", {config.cells(), c});  // already inside the position terms
   out.output_tokens = reader.buffer("output_tokens", {config.output_tokens(), c});
   for (int64_t i = 0; i < config.depth; ++i) out.layers.push_back(reader.layer(i));
   out.final_q = reader.linear("final.q", c, half);
   out.final_kv = reader.keys_values("final");
-  out.final_out = reader.linear("final.out", half, c, Packing::float32);
+  out.final_out = reader.linear("final.out", half, c);
   out.final_norm = reader.norm("final.norm", c);
   out.upscale = reader.upscale();
   for (int64_t k = 0; k < config.mask_tokens; ++k)

@@ -75,10 +75,9 @@ struct SamplerWeights {
 
   // Copies what it needs. Tensors named prompt.* belong to the prompt encoder and are passed over.
   // Throws std::invalid_argument naming the tensor: missing, unknown, another shape, NaN or Inf.
-  // Whatever the precision, what is not computed once a cell or once a token stays in float32: the combiners'
-  // halves for features and latents, the combined vector of a constant dense prompt, and the first layer up
-  // to its token queries. There it costs nothing, and its errors would reach every cell. So does what costs
-  // little and errs most: values and outputs of tokens and cells around attention, hyper-networks, upscaling.
+  // Whatever the precision, what is computed once an image or a prompt stays in float32, and so do the halves
+  // of the combiners for latents: it costs nothing, and its errors would reach every cell. int8 is of what
+  // bears it, the MLP of the tokens and the keys and values of the cells; the rest is in 16 bits then.
   static SamplerWeights load(const SamplerConfig& config, const TensorMap& tensors, Precision precision);
 };
 

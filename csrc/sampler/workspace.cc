@@ -17,11 +17,8 @@ int64_t attention_room(const SamplerConfig& config, int64_t tokens, int64_t chun
 
 }  // namespace
 
-template <class Act>
-Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int64_t token_count,
-                          int member_count)
+Workspace::Workspace(const SamplerWeights& weights, int64_t block_size, int64_t token_count, int member_count)
     : block(block_size), tokens(token_count) {
-  using Acts = BufferOf<Act>;
   const SamplerConfig& config = weights.config;
   const int64_t c = config.channels, half = c / 2, cells = config.cells(), rows = block * tokens;
   eps = Buffer(block * 2 * config.latent);
@@ -32,10 +29,10 @@ Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int
   dense = Buffer(block * c);
   dense_a = Buffer(block * c);
   dense_b = Buffer(block * c);
-  src = Dual<Act>(block * cells * c);
+  src = Buffer(block * cells * c);
   cell_kv = Buffer(cells * c);
-  queries = Dual<Act>(rows * c);
-  with_point = Acts(rows * c);
+  queries = Buffer(rows * c);
+  with_point = Buffer(rows * c);
   self_qk = Buffer(rows * 2 * c);
   self_v = Buffer(rows * c);
   token_mixed = Buffer(rows * c);
@@ -44,8 +41,8 @@ Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int
   token_v = Buffer(rows * half);
   head_a = Buffer(config.mask_tokens * block * c);
   head_b = Buffer(config.mask_tokens * block * c);
-  iou_a = Acts(block * weights.widest_iou());
-  iou_b = Acts(block * weights.widest_iou());
+  iou_a = Buffer(block * weights.widest_iou());
+  iou_b = Buffer(block * weights.widest_iou());
   hyper = Buffer(block * config.masks() * (c / 8));
   if (config.sampled_tokens) {
     point = Buffer(rows * c);
@@ -53,14 +50,19 @@ Workspace<Act>::Workspace(const SamplerWeights& weights, int64_t block_size, int
     token_b = Buffer(tokens * c);
     prefix = PrefixScratch(config, tokens);
   }
+  const int64_t most = std::max(kChunk, block), widest = std::max({c, config.mlp_dim, weights.widest_iou()});
+  const bool words = weights.precision != Precision::float32, bytes = weights.precision == Precision::int8;
   for (int i = 0; i < member_count; ++i) {
-    members.push_back({Acts(kChunk * c), Acts(kChunk * c), Buffer(kChunk * half), Buffer(kChunk * half),
-                       Acts(kChunk * config.mlp_dim), Buffer(attention_room(config, tokens, kChunk)),
-                       Buffer(upscale_scratch(c))});
+    members.push_back(
+        {Buffer(kChunk * c),
+         Buffer(kChunk * c),
+         Buffer(kChunk * half),
+         Buffer(kChunk * half),
+         Buffer(kChunk * config.mlp_dim),
+         Buffer(attention_room(config, tokens, kChunk)),
+         Buffer(upscale_scratch(c)),
+         {words ? Int16Rows(most, widest) : Int16Rows(), bytes ? Int8Rows(most, widest) : Int8Rows()}});
   }
 }
-
-template struct Workspace<float>;
-template struct Workspace<Bf16>;
 
 }  // namespace asam

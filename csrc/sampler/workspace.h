@@ -1,4 +1,4 @@
-// Scratch of one executor, sized once for a block of hypotheses. Act: what products take, float or Bf16.
+// Scratch of one executor, sized once for a block of hypotheses.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,6 @@
 
 namespace asam {
 
-template <class Act>
 struct Workspace {
   Workspace(const SamplerWeights& weights, int64_t block, int64_t tokens, int members);
 
@@ -22,16 +21,16 @@ struct Workspace {
   Buffer latent_prompt, latent_image;  // [B, C], latent half of the first combiner layers
   Buffer dense;                        // [B, C], combined prompt where it is one vector, and the last bias
   Buffer dense_a, dense_b;             // [B, C], between its layers
-  Dual<Act> src;                       // [B * P, C]
+  Buffer src;                          // [B * P, C]
   Buffer cell_kv;                      // [P, C]
-  Dual<Act> queries;                   // [B * T, C]
-  BufferOf<Act> with_point;            // [B * T, C], queries + point
+  Buffer queries;                      // [B * T, C]
+  Buffer with_point;                   // [B * T, C], queries + point
   Buffer self_qk;                      // [B * T, 2C]
   Buffer self_v, token_mixed;          // [B * T, C]
   Buffer image_q;                      // [B * T, C/2], token queries for the image
   Buffer token_k, token_v;             // [B * T, C/2], what the image looks at
   Buffer head_a, head_b;               // [K, B, C]
-  BufferOf<Act> iou_a, iou_b;          // [B, widest layer]
+  Buffer iou_a, iou_b;                 // [B, widest layer]
   Buffer hyper;                        // [B, masks of a pass, C/8]
 
   // Where the model samples prompt tokens; else empty.
@@ -41,10 +40,11 @@ struct Workspace {
 
   // Of one thread.
   struct Member {
-    BufferOf<Act> chain_a, chain_b;  // [kChunk, C], between combiner layers
-    Buffer cell_q, cell_mixed;       // [kChunk, C/2]
-    BufferOf<Act> hidden;            // [kChunk, M]
-    Buffer attention, upscale;       // scratch of the operations
+    Buffer chain_a, chain_b;    // [kChunk, C], between combiner layers
+    Buffer cell_q, cell_mixed;  // [kChunk, C/2]
+    Buffer hidden;              // [kChunk, M]
+    Buffer attention, upscale;  // scratch of the operations
+    IntegerRoom integers;       // for kChunk or B rows, where products take them
   };
   std::vector<Member> members;
 

@@ -12,10 +12,9 @@
 namespace asam {
 
 // May be used by several threads at once.
-template <class Act>
 class WorkspacePool {
  public:
-  using Lent = std::unique_ptr<Workspace<Act>>;
+  using Lent = std::unique_ptr<Workspace>;
 
   // One with room for all three.
   Lent borrow(const SamplerWeights& weights, int64_t block, int64_t tokens, int members) {
@@ -36,7 +35,7 @@ class WorkspacePool {
                workspace->members.size() <= static_cast<size_t>(members);
       });
     }
-    return std::make_unique<Workspace<Act>>(weights, block, tokens, members);
+    return std::make_unique<Workspace>(weights, block, tokens, members);
   }
 
   void give_back(Lent workspace) {

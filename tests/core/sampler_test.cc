@@ -112,7 +112,7 @@ class Setting {
 
 // Once warm, a call allocates a few words to run the threads, whatever n is, and no scratch.
 void scratch_is_allocated_once() {
-  for (const Precision precision : {Precision::float32, Precision::bf16}) {
+  for (const Precision precision : {Precision::float32, Precision::int16, Precision::int8}) {
     for (const int threads : {1, 2}) {
       asam::set_num_threads(threads);
       Setting setting(precision);
@@ -136,7 +136,7 @@ void scratch_is_allocated_once() {
 
 // A hypothesis alone, which a team of threads shares, and among others.
 void team_equals_one_thread() {
-  for (const Precision precision : {Precision::float32, Precision::bf16}) {
+  for (const Precision precision : {Precision::float32, Precision::int16, Precision::int8}) {
     Setting setting(precision);
     asam::set_num_threads(1);
     setting.draw(5);

@@ -19,7 +19,8 @@ from asam_trt import _ops, _runtime
 from .conftest import CASES, make_case, small_encoder
 
 ISAS = _ops.supported_isas()
-TYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+# A share of the error that PyTorch makes in a type of its own.
+MOST = {"float32": (2, torch.float32), "int16": (0.5, torch.bfloat16)}
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def native(case: Any, **options: Any) -> Any:
     return _runtime.ImageEncoder(case.config.as_dict(), case.weights, **options)
 
 
-@pytest.mark.parametrize("precision", TYPES)
+@pytest.mark.parametrize("precision", MOST)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", CASES)
 def test_native_equals_segment_anything(
@@ -49,8 +50,8 @@ def test_native_equals_segment_anything(
     found = encoder.encode(case.image)
     assert found.dtype == np.float32
     assert found.shape == case.exact.shape
-    # At most twice the error of PyTorch in the same type; a large map sums more terms than one number has digits.
-    assert rms(found - case.exact) <= 2 * rms(case.torch_error(TYPES[precision]))
+    share, dtype = MOST[precision]  # of float32 2: a large map sums more terms than one number has digits
+    assert rms(found - case.exact) <= share * rms(case.torch_error(dtype))
     if precision == "float32":
         assert np.abs(found - case.exact).max() <= 1e-4 * np.abs(case.exact).max()
 
@@ -88,7 +89,7 @@ def test_int8_loses_what_8_bits_lose(case_of: Callable[[str], Any], name: str, i
     assert 0.5 * expected <= error <= 1.5 * expected
 
 
-@pytest.mark.parametrize("precision", [*TYPES, "int8"])
+@pytest.mark.parametrize("precision", [*MOST, "int8"])
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", ["window larger than the grid", "many windows, one column over"])
 def test_same_bits_for_every_number_of_threads(
@@ -142,8 +143,8 @@ def test_backbones(backbone: str, side: int) -> None:
     case = make_case(image_encoder(ModelConfig(backbone=backbone, image_size=side)))
     error = native(case).encode(case.image) - case.exact
     assert np.abs(error).max() <= 1e-4 * np.abs(case.exact).max()
-    error = native(case, precision="bf16").encode(case.image) - case.exact
-    assert rms(error) <= 2 * rms(case.torch_error(torch.bfloat16))
+    error = native(case, precision="int16").encode(case.image) - case.exact
+    assert rms(error) <= 0.5 * rms(case.torch_error(torch.bfloat16))
 
 
 def test_images_that_are_none(case_of: Callable[[str], Any]) -> None:

@@ -16,8 +16,8 @@ from asam_trt import _ops, build, precision
 from asam_trt.bundle import EngineBundle
 
 BOX = (10, 5, 60, 40)
-NARROW = _ops.isa() == "avx512bf16"
-needs_bf16 = pytest.mark.skipif(not NARROW, reason="bf16 needs AVX512-BF16")
+NARROW = _ops.isa() == "avx512vnni"
+needs_vnni = pytest.mark.skipif(not NARROW, reason="int16 needs AVX512-VNNI")
 
 
 def under(isa: str, script: str, engine: Path) -> str:
@@ -31,47 +31,61 @@ def under(isa: str, script: str, engine: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_auto_takes_bf16_where_the_processor_has_it(engine: Path) -> None:
+def test_auto_takes_int16_where_the_processor_has_it(engine: Path) -> None:
     with asam_trt.Session(engine) as session:
-        assert session.precision == ("bf16" if NARROW else "float32")
-        assert "AVX512-BF16" in session.precision_reason
+        assert session.precision == ("int16" if NARROW else "float32")
+        assert "AVX512-VNNI" in session.precision_reason
         assert f"{session.precision}, {session.precision_reason}" in repr(session)
     assert asam_trt.doctor(show=False)["precision"].detail.startswith(f"auto is {session.precision}: ")
 
 
-@needs_bf16
+@needs_vnni
 def test_precisions_are_near_and_not_equal(engine: Path, image: np.ndarray) -> None:
     found = {}
-    for name in ("float32", "bf16", "int8"):
+    for name in ("float32", "int16", "int8"):
         with asam_trt.load(engine, precision=name) as session:
             assert (session.precision, session.precision_reason) == (name, "asked for")
             session.set_image(image)
             found[name] = session.sample(box=BOX, n=8, seed=1).logits
-    for name in ("bf16", "int8"):
-        error = np.abs(found[name] - found["float32"]).max()
-        assert 1e-5 < error < 0.05 * np.abs(found["float32"]).max()
-    assert np.abs(found["int8"] - found["bf16"]).max() > 1e-5
+    largest = np.abs(found["float32"]).max()
+    for name, least, most in (("int16", 1e-6, 0.005), ("int8", 1e-5, 0.05)):
+        assert least < np.abs(found[name] - found["float32"]).max() < most * largest
+    assert np.abs(found["int8"] - found["int16"]).max() > 1e-5
 
 
-@needs_bf16
-def test_int8_is_of_the_native_encoder(engine: Path) -> None:
-    with pytest.raises(
-        ValueError, match="expected the native encoder with precision='int8', came the encoder"
-    ):
-        asam_trt.Session(engine, precision="int8", encoder="onnxruntime")
+@needs_vnni
+def test_integers_behind_an_encoder_in_float32(engine: Path, image: np.ndarray) -> None:
+    with asam_trt.Session(engine, precision="int8", encoder="onnxruntime") as session:
+        assert (session.precision, session.encoder) == ("int8", "onnxruntime")
+        session.set_image(image)
+        assert np.isfinite(session.sample(box=BOX, n=2).logits).all()
 
 
-def test_before_avx512bf16_auto_is_float32_and_bf16_is_refused(engine: Path) -> None:
+@needs_vnni
+def test_bf16_means_int16_on_the_cpu(engine: Path, tmp_path: Path) -> None:
+    with asam_trt.Session(engine, precision="bf16") as session:
+        assert session.precision == "int16"
+        assert "in place of bf16" in session.precision_reason
+
+
+def test_an_engine_for_another_backend_opens_in_auto() -> None:
+    assert precision.of_engine("int8", "cuda") == "auto"
+    assert precision.of_engine("int16", "tensorrt") == "auto"
+    assert precision.of_engine("bf16", "cuda") == precision.of_engine("bf16", "cpu") == "bf16"
+    assert precision.of_engine("int8", "cpu") == "int8"
+
+
+def test_before_avx512vnni_auto_is_float32_and_integers_are_refused(engine: Path) -> None:
     said = under("portable", "print(asam_trt.Session(sys.argv[1]))", engine)
-    assert "float32, bf16 needs AVX512-BF16, and " in said
-    for name in ("bf16", "int8"):
+    assert "float32, int16 needs AVX512-VNNI, and " in said
+    for name in ("int16", "int8", "bf16"):
         said = under("portable", f"asam_trt.Session(sys.argv[1], precision={name!r})", engine)
-        assert f"BackendUnavailable: precision {name!r} cannot run: it needs AVX512-BF16, and " in said
+        assert f"BackendUnavailable: precision {name!r} cannot run: it needs AVX512-VNNI, and " in said
         if NARROW:
             assert "ASAM_FORCE_ISA allows portable at most; use precision='float32' or 'auto'" in said
 
 
-@needs_bf16
+@needs_vnni
 def test_an_engine_keeps_the_precision_that_it_was_built_for(
     engine: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,11 +94,11 @@ def test_an_engine_keeps_the_precision_that_it_was_built_for(
     asam_trt.build_engine(checkpoint, target, precision="float32", progress=False)
     with asam_trt.Session(target) as session:
         assert (session.precision, session.precision_reason) == ("float32", "asked for")
-    with asam_trt.Session(target, precision="bf16") as session:
-        assert session.precision == "bf16"
+    with asam_trt.Session(target, precision="int16") as session:
+        assert session.precision == "int16"
     # The same checkpoint for another precision is another engine.
-    asam_trt.build_engine(checkpoint, target, precision="bf16", progress=False)
-    assert EngineBundle.open(target).precision == "bf16"
+    asam_trt.build_engine(checkpoint, target, precision="int16", progress=False)
+    assert EngineBundle.open(target).precision == "int16"
 
 
 def _copy_parts(engine: Path, folder: Path) -> dict[str, object]:
@@ -97,7 +111,7 @@ def _copy_parts(engine: Path, folder: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["fp16", "", "BF16"])
 def test_unknown_precisions_are_refused(engine: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="expected precision to be one of auto, float32, bf16, int8, came"):
+    with pytest.raises(ValueError, match="expected precision to be one of auto, float32, int16, int8, came"):
         asam_trt.Session(engine, precision=name)
     with pytest.raises(ValueError, match="expected precision to be one of"):
         precision.choose(name)

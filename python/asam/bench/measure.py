@@ -22,7 +22,6 @@ from asam.bench.routes import open_peer
 from asam.bench.settings import STAGES, Settings, Stage
 from asam.bench.subject import Subject, make_subject
 from asam.bench.timing import interleaved
-from asam_trt.precision import of_sampler
 
 Progress = Callable[[str, int, int], None]
 Errors = dict[str, tuple[float | None, float | None]]
@@ -57,7 +56,7 @@ def run(settings: Settings, on_progress: Progress = lambda text, done, total: No
         floor = None
         if settings.floor:
             steps.begin("multiplying large matrices")
-            floor = _floor(subject, bench.rows, of_sampler(ours.session.precision))
+            floor = _floor(subject, bench.rows, ours.session.precision)
         steps.finish()
     config = subject.model.config
     return Report(
@@ -201,13 +200,14 @@ def _floor(subject: Subject, rows: list[Row], precision: str) -> Floor:
     counts = multiply_adds(
         subject.model.config, combiner_layers=len(list(subject.model.combiner_image.layers))
     )
-    peak = matmul_peak(torch.bfloat16 if precision == "bf16" else torch.float32)
+    name, dtype = ("float32", torch.float32) if precision == "float32" else ("bf16", torch.bfloat16)
+    peak = matmul_peak(dtype)
     share = {
         row.n: row.n * counts.reduced / row.median / peak
         for row in rows
         if row.stage == "sample" and row.route == OURS and row.n is not None
     }
-    return Floor(counts.plain, counts.reduced, precision, peak, share)
+    return Floor(counts.plain, counts.reduced, name, peak, share)
 
 
 @contextmanager

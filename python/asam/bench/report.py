@@ -73,7 +73,7 @@ class Floor:
 
     Attributes:
         plain, reduced: multiply-adds a hypothesis, as written and with the identities 1-6.
-        precision: that our sampler computes in, float32 or bf16.
+        precision: of these, float32 or bf16: whichever is multiplied as fast as what our sampler computes in.
         peak: multiply-adds a second of torch.mm in that precision.
         share: by n, the part of the peak that our sampler reaches with its ``reduced`` multiply-adds.
     """

@@ -90,8 +90,8 @@ class Args:
     """Folder for the results; by default outputs/video/<source name>, with a number where that is there."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
-    precision: Literal["auto", "float32", "bf16", "int8"] = "auto"
-    """Of the native products; auto is bf16 where the processor has AVX512-BF16."""
+    precision: Literal["auto", "float32", "int16", "int8", "bf16", "fp16"] = "auto"
+    """Of the native products; auto is int16 where the processor has AVX512-VNNI."""
 
 
 @dataclass

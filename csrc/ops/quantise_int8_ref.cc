@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/quantise_row.h"
+#include "ops/quantise_int8.h"
 
 namespace asam {
+namespace {
 
-void quantise_row_ref(const float* x, int64_t n, uint8_t* y, float* scale, int32_t* zero) {
+void quantise(const float* x, int64_t n, uint8_t* y, float* scale, int32_t* zero) {
   if (!std::all_of(x, x + n, [](float one) { return std::isfinite(one); })) {
     std::fill_n(y, n, uint8_t{0});
     *scale = NAN;
@@ -24,6 +25,13 @@ void quantise_row_ref(const float* x, int64_t n, uint8_t* y, float* scale, int32
     const float level = std::nearbyint(x[i] * steps) + static_cast<float>(*zero);
     y[i] = static_cast<uint8_t>(std::clamp(level, 0.0f, 255.0f));
   }
+}
+
+}  // namespace
+
+void quantise_int8_ref(const float* x, int64_t x_stride, int64_t rows, int64_t n, uint8_t* y,
+                       int64_t y_stride, float* scale, int32_t* zero) {
+  for (int64_t r = 0; r < rows; ++r) quantise(x + r * x_stride, n, y + r * y_stride, scale + r, zero + r);
 }
 
 }  // namespace asam

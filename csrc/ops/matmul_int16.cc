@@ -1,0 +1,52 @@
+#include "ops/matmul_int16.h"
+
+#include <algorithm>
+
+#include "core/errors.h"
+#include "ops/dispatch.h"
+
+namespace asam {
+
+#if defined(__x86_64__)
+void matmul_int16_avx512vnni(const Int16RowsView& a, int64_t rows, const Int16View& w,
+                             const Epilogue& epilogue, float* c, int64_t c_stride);
+#endif
+
+namespace {
+
+#if defined(__x86_64__)
+constexpr Versions<MatmulInt16Fn> kMatmulInt16{.portable = matmul_int16_ref,
+                                               .avx512vnni = matmul_int16_avx512vnni};
+#else
+constexpr Versions<MatmulInt16Fn> kMatmulInt16{matmul_int16_ref};
+#endif
+
+}  // namespace
+
+PackedInt16Matrix::PackedInt16Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side)
+    : in_(in) {
+  require(in <= kMostInt16Inputs, "expected at most ", kMostInt16Inputs,
+          " inputs of a product in 16 bits, got ", in);
+  for (const PackedMatrix::Columns& part : side_by_side) out_ += part.out;
+  const int64_t columns = (out_ + kPanelStep - 1) / kPanelStep * kPanelStep;
+  data_ = BufferOf<int16_t>(padded(in) * columns);
+  scale_ = Buffer(columns);
+  Buffer column(in);
+  BufferOf<int16_t> levels(in);
+  int64_t at = 0;
+  for (const PackedMatrix::Columns& part : side_by_side) {
+    for (int64_t j = 0; j < part.out; ++j, ++at) {
+      for (int64_t i = 0; i < in; ++i) column.data()[i] = part.weight[i * part.out + j];
+      quantise_int16_ref(column.data(), in, 1, in, levels.data(), in, scale_.data() + at);
+      const int64_t start = at / kPanel * kPanel, width = std::min(kPanel, columns - start);
+      int16_t* to = data_.data() + start * padded(in) + (at - start) * kGroup;
+      for (int64_t i = 0; i < in; ++i) to[i / kGroup * width * kGroup + i % kGroup] = levels.data()[i];
+    }
+  }
+}
+
+MatmulInt16Fn matmul_int16_for(Isa isa) {
+  return kMatmulInt16.pick(isa);
+}
+
+}  // namespace asam
