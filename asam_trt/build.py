@@ -269,12 +269,14 @@ def _steps(show: bool) -> Iterator[_Step]:
         yield lambda text: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     with console.status("building the engine") as status:
 
         def step(text: str) -> None:
-            console.print(f"[dim]·[/dim] {text}", highlight=False, soft_wrap=True)
-            status.update(text)
+            # Not a plain string: names of files in it may look like markup.
+            console.print(Text.assemble(("·", "dim"), f" {text}"), soft_wrap=True)
+            status.update(Text(text))
 
         yield step

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from asam.cli._coordinates import Points
 from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
 
-Points = tuple[tuple[float, float], ...]
 Labels = Annotated[tuple[int, ...], arg(help="1 (object) or 0 (background) of each point; by default all 1.")]
 Temperature = Annotated[float, arg(help="Factor on the standard deviations of both latents.")]
 ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many as the masks show.")]

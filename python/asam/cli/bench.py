@@ -63,7 +63,12 @@ def run(args: Args) -> int:
 
     check_outputs((args.json,), () if args.checkpoint is None else files_of_model(args.checkpoint))
     settings = bench.Settings(**{name: value for name, value in vars(args).items() if name != "json"})
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
     # Drawn on request alone: a thread that redraws would take the processor from what is timed.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
         task = bar.add_task("")

@@ -112,14 +112,16 @@ def run(args: Args) -> int:
 
 
 def _check(args: Check) -> int:
-    from rich.progress import Progress, TaskID
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
     from asam.data.check import check, find
 
     found = [(args.layout, args.path)] if args.layout else list(find(args.path))
     status = 0
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     for layout, path in found:
-        with Progress(transient=True) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(f"{path}", total=None)
 
             def advance(done: int, total: int, *, bar: Progress = bar, task: TaskID = task) -> None:

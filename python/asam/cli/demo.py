@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from asam.cli._coordinates import Box
+
 
 @dataclass(frozen=True)
 class Args:
@@ -16,7 +18,7 @@ class Args:
     """Train a network on the spot (about three minutes on two cores) instead of taking the one that ships."""
     photo: Path | None = None
     """A photo of your own."""
-    box: tuple[float, float, float, float] | None = None
+    box: Box = None
     """x0 y0 x1 y1 in pixels of your photo."""
     n: int = 32
     """Hypotheses an image."""

@@ -12,11 +12,11 @@ from PIL import Image
 from tyro.conf import Positional
 
 import asam_trt
+from asam.cli._coordinates import Box, Points
 from asam.cli._outputs import numbered
 from asam.cli._questions import (
     Labels,
     ModeCount,
-    Points,
     Temperature,
     check_counts,
     labels_of,
@@ -25,7 +25,6 @@ from asam.cli._questions import (
 )
 from asam_trt import render
 from asam_trt.files import check_targets, replacing
-from asam_trt.follow import Box
 from asam_trt.pictures import open_picture
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
@@ -39,7 +38,7 @@ class Args:
     """An image file."""
     engine: Path
     """An engine folder, made by `asam build`."""
-    box: tuple[float, float, float, float] | None = None
+    box: Box = None
     """x0 y0 x1 y1 in pixels of the image."""
     points: Points = ()
     """x y of each point, in pixels of the image."""

@@ -21,11 +21,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional
 
 import asam_trt
+from asam.cli._coordinates import Box, Boxes, Points
 from asam.cli._outputs import numbered
 from asam.cli._questions import (
     Labels,
     ModeCount,
-    Points,
     Temperature,
     check_counts,
     labels_of,
@@ -59,9 +59,9 @@ class Args:
     """A video file, a folder of frames, a camera index, or a URL (rtsp://, http://)."""
     engine: Path
     """An engine folder, made by `asam build`."""
-    box: tuple[float, float, float, float] | None = None
+    box: Box = None
     """x0 y0 x1 y1 in pixels of the first frame."""
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    boxes: Boxes = ()
     """Several objects instead of one: x0 y0 x1 y1 of each, in pixels of the first frame."""
     points: Points = ()
     """x y of each point, in pixels of the first frame."""
@@ -152,7 +152,7 @@ def run(args: Args) -> int:
     source = open_source(int(args.source) if camera else args.source)
     name = "camera" + args.source if camera else Path(args.source.rstrip("/")).stem
     out = args.output or numbered(Path("outputs") / "video" / name)
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup
     log = _Log()
     try:
         check_targets(out, _RESULTS, (args.source, args.engine))
@@ -160,9 +160,9 @@ def run(args: Args) -> int:
             asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session,
             _rerun(args) as viewers,
         ):
-            console.print(f"{session!r}", highlight=False, soft_wrap=True)
+            console.print(f"{session!r}", soft_wrap=True)
             if (remark := remark_on_shares(session)) is not None:
-                console.print(remark, highlight=False, soft_wrap=True)
+                console.print(remark, soft_wrap=True)
             _loop(args, asked, session, source, out, log, console, viewers)
     except BaseException:
         if log.rows:
@@ -252,7 +252,7 @@ def _loop(
                     break
     stream.close()
     for remark in source.remarks:
-        console.print(remark, highlight=False, soft_wrap=True)
+        console.print(remark, soft_wrap=True)
 
 
 def _picture(
@@ -313,9 +313,9 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
     ]
     with replacing(out / "areas.png") as temporary:
         plots.stacked(bands).save(temporary, "PNG")
-    console.print(_latency(args, log), highlight=False, soft_wrap=True)
+    console.print(_latency(args, log), soft_wrap=True)
     for file in _RESULTS:
-        console.print(str(out / file), highlight=False, soft_wrap=True)
+        console.print(str(out / file), soft_wrap=True)
 
 
 def _latency(args: Args, log: _Log) -> str:

@@ -60,14 +60,14 @@ class Settings:
 
 def run(settings: Settings) -> Path:
     """Run the demonstration and return the path of its page."""
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup
     output = settings.output
     check_targets(output, _RESULTS, () if settings.photo is None else (settings.photo,))
     photo = inputs.photo(settings.photo)
     output.mkdir(parents=True, exist_ok=True)
     engine = _engine(settings, console)
     with asam_trt.Session(engine) as session:
-        console.print(f"engine: {session!r}", highlight=False, soft_wrap=True)
+        console.print(f"engine: {session!r}", soft_wrap=True)
         sections = [_photo(session, photo, settings, console)]
         sections += [_video(session, settings, console)]
         report = _judge(session, settings, console)
@@ -85,7 +85,7 @@ def run(settings: Settings) -> Path:
     page = write_page(output / "index.html", sections=sections, figures=figures, report=asdict(report))
     console.print("\nwritten:", style="bold")
     for path in sorted(p for p in output.iterdir() if not p.name.startswith(".")):
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+        console.print(f"  {path}", soft_wrap=True)
     console.print(f"\nopen {page} in a browser", style="bold", soft_wrap=True)
     return page
 
@@ -115,7 +115,7 @@ def _photo(
     session.set_image(image)
     hypotheses = session.sample(box=settings.box, n=settings.n, seed=settings.seed)
     modes = hypotheses.modes()
-    console.print(f"photo: {hypotheses!r}", highlight=False, soft_wrap=True)
+    console.print(f"photo: {hypotheses!r}", soft_wrap=True)
     pictures = (
         _picture(render.overlay(hypotheses, box=settings.box, modes=modes)),
         render.sheet(hypotheses, modes=modes),

@@ -19,7 +19,12 @@ def bars(*, shown: bool = True, keep: bool = True) -> Iterator[Start]:
     Args:
         keep: finished bars stay on the screen.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=not keep) as bar:
 
         def start(title: str) -> OnSample:
