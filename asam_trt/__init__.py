@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from asam_trt._doctor import doctor
     from asam_trt.build import build_engine
     from asam_trt.hypotheses import Hypotheses
+    from asam_trt.intensities import window
     from asam_trt.session import Session, load
     from asam_trt.threads import get_num_threads, set_num_threads
     from asam_trt.video import VideoSampler
@@ -33,6 +34,7 @@ _HOME = {
     "get_num_threads": "asam_trt.threads",
     "load": "asam_trt.session",
     "set_num_threads": "asam_trt.threads",
+    "window": "asam_trt.intensities",
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "set_num_threads",
+    "window",
 ]
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from asam_trt.checks import as_array
 from asam_trt.host_arrays import to_host
+from asam_trt.intensities import is_deep
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -95,10 +96,10 @@ def as_image(image: Any) -> npt.NDArray[Any]:
     """
     pillow = sys.modules.get("PIL.Image")  # imported by whoever gives an image of its own
     if pillow is not None and isinstance(image, pillow.Image):
-        if image.mode.startswith(("I", "F")):
+        if is_deep(image):
             raise TypeError(
-                f"expected an 8-bit PIL image, came mode {image.mode!r}: choose the window yourself, "
-                "np.clip((np.asarray(image) - low) / (high - low), 0, 1)"
+                f"expected an 8-bit PIL image, came mode {image.mode!r}{_extrema(image)}: choose the window of values "
+                "to be seen with asam_trt.window(image, low, high)"
             )
         _check_pixels(image.height, image.width)
         array = _of_pillow(image)
@@ -127,6 +128,17 @@ def as_image(image: Any) -> npt.NDArray[Any]:
             "white level"
         )
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _extrema(image: Any) -> str:
+    """The range of a picture's values, for a message; nothing where its file is damaged."""
+    from asam_trt.pictures import BROKEN
+
+    try:
+        low, high = image.getextrema()
+    except BROKEN:
+        return ""
+    return f" of values {low:g} to {high:g}"
 
 
 def _of_pillow(image: Any) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.geometry import as_image
-from asam_trt.pictures import open_picture
+from asam_trt.pictures import Window, read_picture
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -83,13 +83,21 @@ def is_url(source: Any) -> bool:
     return isinstance(source, str) and _URL.match(source) is not None
 
 
-def open_source(source: Any) -> Source:
+def open_source(source: Any, *, window: Window | None = None) -> Source:
     """A source for a path (video file or folder of images), a camera index, a URL, or an iterable of images.
+
+    Args:
+        window: (low, high) of the values of a folder's images, see `asam_trt.window`; more than 8 bits need one.
 
     Raises:
         TypeError: none of these.
-        ValueError: no such file, an empty folder, one image, or something that is no video.
+        ValueError: no such file, an empty folder, one image, something that is no video, or a window for anything
+            but a folder.
     """
+    if window is not None and not (isinstance(source, (str, os.PathLike)) and Path(source).is_dir()):
+        raise ValueError(
+            f"expected a window with a folder of images, came one with {source}: frames of a video have 8 bits"
+        )
     if isinstance(source, Source):
         return source
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
@@ -101,7 +109,7 @@ def open_source(source: Any) -> Source:
             raise ValueError("expected a video file or a folder of images, came an empty name")
         path = Path(source)
         if path.is_dir():
-            return _Folder(path)
+            return _Folder(path, window)
         if not path.exists():
             raise ValueError(f"expected a video file or a folder of images, came {path}: no such file")
         return _Container(str(path))
@@ -264,7 +272,8 @@ class _Container(Source):
 
 
 class _Folder(Source):
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, window: Window | None) -> None:
+        self._window = window
         found = [
             p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
         ]
@@ -275,11 +284,7 @@ class _Folder(Source):
 
     def frames(self) -> Iterator[RawFrame]:
         for index, file in enumerate(self._files):
-            try:
-                array = as_image(open_picture(file))
-            except TypeError as error:
-                raise ValueError(f"{file}: {error}") from error
-            yield RawFrame(array, index, index / self.fps)
+            yield RawFrame(read_picture(file, self._window), index, index / self.fps)
 
 
 class _Iterable(Source):

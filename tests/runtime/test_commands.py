@@ -138,8 +138,26 @@ def test_sample_refuses_images_beyond_eight_bits(
     path = tmp_path / "scan.tif"
     Image.fromarray((np.arange(48 * 80).reshape(48, 80) * 10).astype(values)).save(path)
     words = ["sample", str(path), "--engine", str(engine), *BOX, "--output", str(tmp_path / "out")]
-    assert "choose the window yourself" in refused(words, capsys)
+    assert "scan.tif: expected an 8-bit PIL image" in refused(words, capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_window_shows_images_beyond_eight_bits(engine: Path, tmp_path: Path, image: np.ndarray) -> None:
+    frames = tmp_path / "scans"
+    frames.mkdir()
+    Image.fromarray(image[:, :, 0].astype(np.uint16) * 100 + 500).save(frames / "0.png")
+    window = ["--window", "500", "26000"]
+    for command, source in (("sample", frames / "0.png"), ("video", frames)):
+        words = [command, str(source), "--engine", str(engine), *BOX, "--n", "4", *window]
+        assert main([*words, "--output", str(tmp_path / command)]) == 0
+    Image.fromarray(image[:, :, 0]).save(tmp_path / "grey.png")
+    words = ["sample", str(tmp_path / "grey.png"), "--engine", str(engine), *BOX, "--n", "4"]
+    assert main([*words, "--output", str(tmp_path / "grey")]) == 0
+    with (
+        np.load(tmp_path / "sample" / "hypotheses.npz") as deep,
+        np.load(tmp_path / "grey" / "hypotheses.npz") as grey,
+    ):
+        np.testing.assert_allclose(deep["logits"], grey["logits"], atol=2e-2)
 
 
 def test_sample_names_an_image_that_was_cut(

@@ -18,7 +18,7 @@ def _group(words: list[str], names: tuple[str, ...]) -> tuple[float, ...]:
         ) from error
 
 
-def _once(*names: str) -> PrimitiveConstructorSpec[Any]:
+def numbers(*names: str) -> PrimitiveConstructorSpec[Any]:
     """One group of numbers; tyro's own message of an optional tuple lists types, with markup in it."""
     return PrimitiveConstructorSpec(
         nargs=len(names),
@@ -50,6 +50,6 @@ def _often(*names: str) -> PrimitiveConstructorSpec[Any]:
     )
 
 
-Box = Annotated[_Corners | None, _once("x0", "y0", "x1", "y1")]
+Box = Annotated[_Corners | None, numbers("x0", "y0", "x1", "y1")]
 Boxes = Annotated[tuple[_Corners, ...], _often("x0", "y0", "x1", "y1")]
 Points = Annotated[tuple[tuple[float, float], ...], _often("x", "y")]

@@ -7,12 +7,17 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from asam.cli._coordinates import Points
+from asam.cli._coordinates import Points, numbers
 from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
 
 Labels = Annotated[tuple[int, ...], arg(help="1 (object) or 0 (background) of each point; by default all 1.")]
 Temperature = Annotated[float, arg(help="Factor on the standard deviations of both latents.")]
+Window = Annotated[
+    tuple[float, float] | None,
+    numbers("low", "high"),
+    arg(help="Values of the file that are seen as black and as white; images of more than 8 bits need it."),
+]
 ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many as the masks show.")]
 
 

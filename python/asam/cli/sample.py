@@ -18,6 +18,7 @@ from asam.cli._questions import (
     Labels,
     ModeCount,
     Temperature,
+    Window,
     check_counts,
     labels_of,
     remark_on_shares,
@@ -25,7 +26,7 @@ from asam.cli._questions import (
 )
 from asam_trt import render
 from asam_trt.files import check_targets, replacing
-from asam_trt.pictures import open_picture
+from asam_trt.pictures import read_picture
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
 
@@ -43,6 +44,7 @@ class Args:
     points: Points = ()
     """x y of each point, in pixels of the image."""
     labels: Labels = ()
+    window: Window = None
     n: int = 32
     """Number of hypotheses."""
     seed: int = 0
@@ -64,7 +66,7 @@ def run(args: Args) -> int:
     labels = labels_of(args.points, args.labels)
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points)
-    image = open_picture(args.image)
+    image = read_picture(args.image, args.window)
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
     check_targets(
         out,

@@ -27,6 +27,7 @@ from asam.cli._questions import (
     Labels,
     ModeCount,
     Temperature,
+    Window,
     check_counts,
     labels_of,
     remark_on_shares,
@@ -66,6 +67,7 @@ class Args:
     points: Points = ()
     """x y of each point, in pixels of the first frame."""
     labels: Labels = ()
+    window: Window = None
     n: int = 32
     """Hypotheses a frame."""
     seed: int = 0
@@ -149,7 +151,7 @@ def run(args: Args) -> int:
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points, args.boxes)
     camera = args.source.isdecimal() and args.source.isascii() and not Path(args.source).exists()
-    source = open_source(int(args.source) if camera else args.source)
+    source = open_source(int(args.source) if camera else args.source, window=args.window)
     name = "camera" + args.source if camera else Path(args.source.rstrip("/")).stem
     out = args.output or numbered(Path("outputs") / "video" / name)
     console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup

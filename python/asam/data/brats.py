@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asam.data.errors import DataError
-from asam.data.files import FileDataset, listing, window, write_json
+from asam.data.files import FileDataset, listing, write_json
 from asam.data.nifti import read_nifti
 from asam.data.sample import Promise, Sample
+from asam_trt.intensities import scaled
 
 __all__ = ["MODALITIES", "Brats2017"]
 
@@ -202,9 +203,9 @@ def _check_labels(path: Path, labels: NDArray[Any]) -> None:
 def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     brain = values[values != 0]
     low, high = np.percentile(brain, (0.5, 99.5)) if brain.size else (0.0, 1.0)
-    scaled = window(values, float(low), float(high))
-    scaled[values == 0] = 0
-    return np.asarray(scaled * np.float32(255) + np.float32(0.5), dtype=np.float32).astype(np.uint8)
+    seen = scaled(values, float(low), float(high))
+    seen[values == 0] = 0
+    return np.asarray(seen * np.float32(255) + np.float32(0.5), dtype=np.float32).astype(np.uint8)
 
 
 def _save(path: Path, array: NDArray[np.uint8]) -> None:

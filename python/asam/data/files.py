@@ -27,7 +27,6 @@ __all__ = [
     "read_image",
     "read_mask",
     "same_size",
-    "window",
     "write_json",
 ]
 
@@ -159,15 +158,6 @@ def read_mask(path: Path, shape: tuple[int, ...], *, threshold: int | None = Non
         shown = ", ".join(str(value) for value in values[:4])
         raise DataError(path, f"expected a mask with one value besides 0, got {len(values)} ({shown}, ...)")
     return mask
-
-
-def window(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
-    """Maps [low, high] to [0, 1] and clips what lies outside."""
-    scaled: NDArray[np.float32] = (values.astype(np.float32) - np.float32(low)) / np.float32(
-        max(high - low, 1e-12)
-    )
-    np.clip(scaled, 0, 1, out=scaled)
-    return scaled
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asam.data.errors import DataError
-from asam.data.files import FileDataset, window
+from asam.data.files import FileDataset
 from asam.data.sample import Sample, equal_weights
+from asam_trt.intensities import scaled
 
 __all__ = ["LidcCrops"]
 
@@ -91,7 +92,7 @@ class LidcCrops(FileDataset[_Row]):
         if self._empty == "drop":
             masks, seen = masks[marked], seen[marked]
         return Sample.of(
-            window(self._table["image"][entry.row], *INTENSITY_WINDOW),
+            scaled(self._table["image"][entry.row], *INTENSITY_WINDOW),
             masks,
             id=entry.id,
             group=entry.group,

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from asam.data.errors import DataError, missing_package
-from asam.data.files import FileDataset, listing, window
+from asam.data.files import FileDataset, listing
 from asam.data.lidc_xml import Annotation, Reading, cluster, fill, read_xml
 from asam.data.sample import Sample
+from asam_trt.intensities import scaled
 
 __all__ = ["LidcDicom"]
 
@@ -125,7 +126,7 @@ class LidcDicom(FileDataset[_Nodule]):
         rows, columns = (np.clip(axis, 0, size - 1) for axis, size in zip(nearest, values.shape, strict=True))
         inside = (nearest[0] == rows) & (nearest[1] == columns)
         return Sample.of(
-            window(image, *HU_WINDOW),
+            scaled(image, *HU_WINDOW),
             masks[:, rows, columns] & inside,
             id=entry.id,
             group=entry.group,

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asam.data.errors import DataError
-from asam.data.files import FileDataset, window
+from asam.data.files import FileDataset
 from asam.data.nifti import read_nifti
 from asam.data.sample import Sample
+from asam_trt.intensities import scaled
 
 __all__ = ["Qubiq"]
 
@@ -135,7 +136,7 @@ def _picture(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
         values = np.moveaxis(values, 2, 0)
     if values.ndim != 3 or values.shape[0] > _CHANNELS:
         raise DataError(path, f"is {values.shape}, expected a picture [W, H] of up to {_CHANNELS} modalities")
-    channels = [window(plane.T, *np.percentile(plane, (0.5, 99.5)).tolist()) for plane in values[:3]]
+    channels = [scaled(plane.T, *np.percentile(plane, (0.5, 99.5)).tolist()) for plane in values[:3]]
     while len(channels) < 3:
         channels.append(channels[-1])
     return np.stack(channels, axis=2)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam.data import Sample, SyntheticVideo
-from asam_trt.geometry import as_image
-from asam_trt.pictures import open_picture
+from asam_trt.pictures import read_picture
 
 PHOTO_BOX = (56.0, 2.0, 182.0, 68.0)  # around two of the coins, pixels
 VIDEO_SEEDS = {"nested": 2, "pair": 2, "fuzzy": 2}
@@ -38,10 +37,9 @@ def photo(path: Path | None) -> npt.NDArray[Any]:
     """The user's photo, or part of scikit-image's coins.
 
     Raises:
-        ValueError: a file that is no image.
-        TypeError: an image of more than 8 bits.
+        ValueError: a file that is no image, or one of more than 8 bits.
     """
-    return coins() if path is None else as_image(open_picture(path))
+    return coins() if path is None else read_picture(path)
 
 
 def scenes(size: int) -> list[list[Sample]]:
