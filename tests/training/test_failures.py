@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -262,14 +265,52 @@ def test_an_interrupted_evaluation_is_done_again(tmp_path: Path, whole: Path) ->
     assert_same(tmp_path, whole)
 
 
-def test_a_second_interrupt_is_obeyed_at_once(tmp_path: Path) -> None:
+def test_a_second_interrupt_changes_nothing_and_a_third_is_obeyed_at_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     def twice() -> None:
         press_ctrl_c()
         press_ctrl_c()
 
+    def thrice() -> None:
+        twice()
+        press_ctrl_c()
+
+    with pytest.raises(Interrupted, match=r"after step 3 of 6.*step-00000003"):
+        tiny_train(tmp_path / "two", steps=6, data=Watched(sample_of_step(2), twice))
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "stopping" in line]
+    assert "a third signal ends the run at once" in line
     with pytest.raises(KeyboardInterrupt) as stop:
-        tiny_train(tmp_path, steps=6, data=Watched(sample_of_step(2), twice))
+        tiny_train(tmp_path / "three", steps=6, data=Watched(sample_of_step(2), thrice))
     assert not isinstance(stop.value, Interrupted)
+    assert not (tmp_path / "three" / "states" / "step-00000003").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_command_that_is_told_to_end_twice_saves_its_step(tmp_path: Path, workers: int) -> None:
+    """A real process group, and signals that reach all of it."""
+    words = ["train", "--output", str(tmp_path), "--data", "synthetic:nested", "--image-size", "64"]
+    words += ["--config.batch-size", "128", "--config.steps", "500", "--config.workers", str(workers)]
+    run = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from asam.cli import main; sys.exit(main())", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with seconds(120):
+        while not (tmp_path / "config.json").exists():  # written after the handlers are set
+            assert run.poll() is None
+            time.sleep(0.02)
+        time.sleep(1)
+        os.killpg(run.pid, signal.SIGTERM)
+        time.sleep(0.05)  # two that are pending at once would be one; a step takes far longer than this
+        os.killpg(run.pid, signal.SIGTERM)
+        _, said = run.communicate()
+    assert run.returncode == 130, said
+    assert "stopping: the step under way is finished" in said
+    assert "asam train: interrupted after step" in said
+    assert newest_state(tmp_path / "states") is not None
 
 
 def test_an_empty_data_set_writes_nothing(tmp_path: Path) -> None:

@@ -188,9 +188,16 @@ def _batches(batches: DataLoader[Any]) -> Generator[Batch | Unreadable, None, No
 
 
 def _leave_signals_to_parent(worker: int) -> None:
-    """Signals reach every process of a group; the one that trains has to finish its step first."""
+    """Signals reach every process of a group; the one that trains has to finish its step first.
+
+    The third SIGTERM ends a loader process, as it ends the run. PyTorch ends it by an event of its own.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _obey_the_next)
+    signal.signal(signal.SIGTERM, _obey_the_third)
+
+
+def _obey_the_third(number: int, _: object) -> None:
+    signal.signal(number, _obey_the_next)
 
 
 def _obey_the_next(number: int, _: object) -> None:

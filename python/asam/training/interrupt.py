@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+_UNDER_WAY = (
+    b"\nstopping: the step under way is finished and its state saved; a third signal ends the run at once, "
+    b"without that\n"
+)
 
 
 @dataclass
@@ -19,9 +25,10 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM; a second one acts as usual.
+    """Note the first SIGINT or SIGTERM, answer the second by a line on standard error; a third acts as usual.
 
-    Outside the main thread, where Python allows no signal handlers, nothing is noted.
+    A second one often comes by itself, from a shell beside a scheduler or an impatient finger, and must not cost the
+    state. Outside the main thread, where Python allows no signal handlers, nothing is noted.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -34,8 +41,10 @@ def stop_request() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
+        if request.asked:
+            restore()
+            os.write(2, _UNDER_WAY)  # not print, which may be what the signal came in the midst of
         request.asked = True
-        restore()
 
     for number in usual:
         signal.signal(number, note)

@@ -47,7 +47,8 @@ def train(
     ones where there is no validation data), ``last.safetensors``, ``log.jsonl`` (losses every 20 steps, figures of
     every evaluation), ``config.json`` and ``states/`` to resume from; ``tensorboard/`` where asked for.
 
-    Ctrl-C and SIGTERM end the run after the present step, with its state saved; a second one ends it at once.
+    Ctrl-C and SIGTERM end the run after the present step, with its state saved; a second one changes nothing,
+    a third one ends it at once.
 
     Args:
         network: :class:`asam.training.Trainable`.
