@@ -160,12 +160,47 @@ def test_a_warmup_beyond_the_run_is_told_in_a_line(
     both, one = caplog.records
     assert (both.name, both.levelname) == (one.name, one.levelname) == ("asam", "WARNING")
     learning_rate = (
-        "within the run of 1 steps, got warmup of 2 steps, the learning rate ends at 50% of its peak"
+        "ends after 1 steps, within its warm-up: warmup of 2 steps, the learning rate ends at 50% of its peak"
     )
     assert learning_rate in one.getMessage()
     assert learning_rate in both.getMessage()
     assert "kl_warmup of 4 steps, the KL weights end at 25% of theirs" in both.getMessage()
     assert "kl_warmup" not in one.getMessage()
+    assert "needs no change; else take a larger --config.steps" in one.getMessage()
+
+
+def test_more_steps_than_before_say_what_becomes_of_the_learning_rate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["--output", str(tmp_path), "--config.steps"]
+    assert cli.main(["train", *SMALL, *words, "4", "--config.eval-every", "9"]) == 0
+    assert cli.main(["train", *words, "6", "--resume", "--config.schedule", "linear"]) == 0
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "steps 6 in place of 4: no second warm-up, but from step 4 on" in line
+    assert "a linear schedule over 6 steps, 50% of its peak where it was 0%" in line
+
+
+def no_data(*_: object) -> None:
+    raise AssertionError("the data were opened")
+
+
+def test_what_the_folder_holds_is_said_before_the_data_are_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--output", str(tmp_path / "run")]
+    assert cli.main(["train", *SMALL, *words, "--config.steps", "2"]) == 0
+    (tmp_path / "file").touch()
+    capsys.readouterr()
+    monkeypatch.setattr("asam.cli.train._opened", no_data)
+    assert cli.main(["train", *words, "--resume"]) == 0
+    assert capsys.readouterr().out.startswith("finished already, at step 2; a larger --config.steps goes on")
+    assert "holds a run already, at step 2" in error(capsys, *SMALL, *words)
+    assert "expected a folder for the results" in error(capsys, *SMALL, "--output", str(tmp_path / "file"))
+    line = error(capsys, *SMALL, "--output", str(tmp_path / "none"), "--resume")
+    assert "expected a state to resume from, got none" in line
+    (tmp_path / "run" / "last.safetensors").unlink()
+    with pytest.raises(AssertionError):  # not quite finished: it goes on
+        cli.main(["train", *words, "--resume"])
 
 
 def test_adaptation_changes_what_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from asam.training.config import TrainConfig
+from asam_trt.files import check_targets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -140,12 +141,15 @@ def run(args: Args) -> int:
     from asam.training.schedule import unfinished_warmup
 
     plan = _resolve(args)
+    if not args.dry_run and _nothing_to_do(args, plan):
+        return 0
     training = _opened(plan, "train", plan.source["length"])
     config = _config(plan, len(training))
     if args.resume:
         _check_resumed(args.output / "config.json", plan, config)
-    if late := unfinished_warmup(config):
-        _log.warning(late)
+    for line in (unfinished_warmup(config), _changed_course(args, config)):
+        if line is not None:
+            _log.warning(line)
     for idle in _without_effect(args, plan):
         _log.warning(idle)
     validation = _opened(plan, "validate", config.eval_images or 256)
@@ -163,7 +167,7 @@ def run(args: Args) -> int:
     if args.dry_run:
         return 0
     try:
-        best = train(
+        train(
             model,
             training,
             validation=validation,
@@ -175,8 +179,47 @@ def run(args: Args) -> int:
     except (NonFiniteLoss, LoaderStopped, MemoryError, Interrupted) as stop:
         print(f"asam train: {stop}", file=sys.stderr)
         return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
-    print(f"best checkpoint: {best}\nlog: {args.output / 'log.jsonl'}")
+    _tell_files(args.output)
     return 0
+
+
+def _nothing_to_do(args: Args, plan: _Plan) -> bool:
+    """Whether the run in the output folder is finished, which is then said: all this before the data are opened.
+
+    Raises:
+        ValueError: the folder cannot take a run, holds one already, or holds none to resume.
+    """
+    from asam.training.state import check_vacant, is_finished, state_to_resume
+
+    check_targets(args.output, ("config.json", "log.jsonl"))
+    if not args.resume:
+        check_vacant(args.output)
+        return False
+    state_to_resume(args.output / "states")
+    if plan.epochs is not None:
+        return False
+    config = TrainConfig.from_dict(plan.training)
+    _check_resumed(args.output / "config.json", plan, config)
+    if not is_finished(args.output, config.steps):
+        return False
+    print(f"finished already, at step {config.steps}; a larger --config.steps goes on from there")
+    _tell_files(args.output)
+    return True
+
+
+def _changed_course(args: Args, config: TrainConfig) -> str | None:
+    """What the steps that are asked for now change about a run that goes on."""
+    from asam.training.schedule import changed_course
+    from asam.training.state import newest_state, step_of
+
+    file, newest = args.output / "config.json", newest_state(args.output / "states")
+    if not args.resume or newest is None or not file.is_file():
+        return None
+    return changed_course(step_of(newest), TrainConfig.from_dict(_read(file)["training"]), config)
+
+
+def _tell_files(output: Path) -> None:
+    print(f"best checkpoint: {output / 'best.safetensors'}\nlog: {output / 'log.jsonl'}")
 
 
 def _resolve(args: Args) -> _Plan:

@@ -26,7 +26,8 @@ class TrainConfig:
     """Settings of one run.
 
     Attributes:
-        steps: optimiser steps of the whole run; the schedule ends with them.
+        steps: optimiser steps of the whole run; the schedule ends with them. A resume with another number follows the
+            new schedule from there on, without another warm-up.
         batch_size: images a step, over all processes.
         shuffle: a new order of the samples in each pass.
         accumulate: parts that each process computes its share of a batch in, to save memory; changes no result.

@@ -25,7 +25,7 @@ from asam.training.interrupt import stop_request
 from asam.training.items import Unreadable
 from asam.training.lock import only_run
 from asam.training.run import Run
-from asam.training.state import newest_state
+from asam.training.state import check_vacant
 from asam.training.trainable import Trainable
 from asam_trt.files import replacing
 
@@ -91,11 +91,8 @@ def train(
             run.restore()
             if run.step == config.steps and run.main and progress:
                 print(f"finished already, at step {run.step}")
-        elif run.main and (newest_state(run.states) is not None or any(output.glob("*.safetensors"))):
-            raise ValueError(
-                f"{output}: holds a run already; go on with it by resume=True (asam train --resume), or choose another "
-                "output folder"
-            )
+        elif run.main:
+            check_vacant(output)
         batches = loader(
             data,
             network.config,

@@ -38,9 +38,9 @@ from asam.training.state import (
     cut_log,
     load_optimizer,
     load_state,
-    newest_state,
     remove_leftovers,
     save_state,
+    state_to_resume,
 )
 from asam.training.trainable import Trainable
 
@@ -259,9 +259,7 @@ class Run:
             CheckpointError: the state is damaged or of another network; names what, and an older state if there is one.
             ValueError: there is none, it is beyond the last step, or its weight decay is on other parameters.
         """
-        path = newest_state(self.states)
-        if path is None:
-            raise ValueError(f"{self.states}: expected a state to resume from, got none")
+        path = state_to_resume(self.states)
         try:
             self._restore(path)
         except CheckpointError as error:

@@ -40,6 +40,24 @@ def unfinished_warmup(config: TrainConfig) -> str | None:
     if not late:
         return None
     return (
-        f"expected warm-ups within the run of {config.steps} steps, got {'; '.join(late)}. "
-        "Take more steps or a shorter warm-up"
+        f"the run ends after {config.steps} steps, within its warm-up: {'; '.join(late)}. To try something out that "
+        "needs no change; else take a larger --config.steps, or a smaller --config.warmup and --config.kl-warmup"
+    )
+
+
+def changed_course(step: int, before: TrainConfig, after: TrainConfig) -> str | None:
+    """What another length makes of the learning rate of a run that goes on, in a line; None where it changes nothing.
+
+    The factor is a function of step and length alone, so it jumps to where a run of the new length would be.
+
+    Args:
+        step: steps done.
+        before, after: the configurations until now and from now on.
+    """
+    was, now = learning_rate(step, before), learning_rate(step, after)
+    if before.steps == after.steps or was == now:
+        return None
+    return (
+        f"steps {after.steps} in place of {before.steps}: no second warm-up, but from step {step} on the learning rate "
+        f"is that of a {after.schedule} schedule over {after.steps} steps, {now:.0%} of its peak where it was {was:.0%}"
     )

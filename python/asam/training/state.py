@@ -84,6 +84,51 @@ def newest_state(folder: Path) -> Path | None:
     return states[-1] if states else None
 
 
+def state_to_resume(folder: Path) -> Path:
+    """The newest complete state under ``folder``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    newest = newest_state(folder)
+    if newest is None:
+        raise ValueError(
+            f"{folder}: expected a state to resume from, got none; leave --resume out to start anew"
+        )
+    return newest
+
+
+def check_vacant(output: Path) -> None:
+    """Raise ValueError where a folder holds a run already."""
+    newest = newest_state(output / "states")
+    if newest is not None or any(output.glob("*.safetensors")):
+        far = "" if newest is None else f", at step {step_of(newest)}"
+        raise ValueError(
+            f"{output}: holds a run already{far}; go on with it by resume=True (asam train --resume), or "
+            "choose another output folder"
+        )
+
+
+def step_of(state: Path) -> int:
+    """The step that the folder of a state is named by; -1 where it has no such name."""
+    text = state.name.removeprefix("step-")
+    return int(text) if text.isdecimal() else -1
+
+
+def is_finished(output: Path, steps: int) -> bool:
+    """Whether a run of so many steps has nothing left to do: its last state is judged, its checkpoints are newer."""
+    newest = newest_state(output / "states")
+    if newest is None:
+        return False
+    try:
+        record = json.loads((newest / "state.json").read_text())
+        saved, written = ((newest / "state.json").stat(), (output / "last.safetensors").stat())
+        whole = record["step"] == record["judged_step"] == steps and saved.st_mtime_ns <= written.st_mtime_ns
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+    return whole and (output / "best.safetensors").is_file()
+
+
 def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
     """Read a state: its record and the tensors of "model", "average" and "optimizer".
 
