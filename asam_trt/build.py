@@ -91,7 +91,8 @@ def build_engine(
         raise ValueError(f"expected jitter to be one of {', '.join(JITTERS)}, came {jitter!r}")
     source_file = as_path(checkpoint, "checkpoint")
     if not source_file.is_file():
-        raise ValueError(f"expected a checkpoint file, came {source_file}: no such file")
+        came = "a folder" if source_file.is_dir() else "no such file"
+        raise ValueError(f"expected a checkpoint file, came {source_file}: {came}")
     target = as_path(output, "output") if output is not None else source_file.with_suffix(".asam")
     _check_packages()
     with _steps(progress) as step:

@@ -303,6 +303,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: expected an engine folder, came {what}; make one with asam_trt.build_engine"
         )
     file = folder / MANIFEST
+    if not os.path.lexists(file):
+        raise EngineError(
+            f"{folder}: expected an engine folder, came one without {MANIFEST}; make one with asam_trt.build_engine"
+        )
     _check_plain(file, _MAX_MANIFEST_BYTES)
     try:
         data = file.read_bytes()

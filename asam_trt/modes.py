@@ -79,9 +79,13 @@ class Modes:
 
     def __repr__(self) -> str:
         share = ", ".join(
-            f"{p:.0%} (spread {s:.2f})" for p, s in zip(self.probabilities, self.spread, strict=True)
+            f"{p:.0%} (spread {s:.2f})" if marked else f"{p:.0%} empty"
+            for p, s, marked in zip(
+                self.probabilities, self.spread, np.asarray(self.masks.any(axis=(1, 2))), strict=True
+            )
         )
-        unclear = "" if self.clear else "; no clear groups"
+        others = " among the others" if len(self) > 1 else ""  # than the empty ones
+        unclear = "" if self.clear else f"; no clear groups{others}"
         return f"Modes({len(self)}: {share} of {len(self.assignment)} hypotheses{unclear})"
 
     @property

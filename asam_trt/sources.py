@@ -197,6 +197,11 @@ class _Container(Source):
             self.remarks.append(
                 f"{self.name}: {self._undecodable} frames could not be decoded and are left out"
             )
+        if error is not None and index == 0 and not self.live:
+            words = _words(error, _STREAM_TIMEOUT[1])
+            raise ValueError(
+                f"{self.name}: expected a video or a picture, came a file that is none: {words}"
+            ) from error
         if error is not None:
             words = _words(error, _STREAM_TIMEOUT[1])
             raise ValueError(f"{self.name}: the video breaks off after {index} frames: {words}") from error
@@ -317,7 +322,11 @@ def _camera(index: int) -> Source:
 
 def _words(error: Exception, limit: float) -> str:
     """What an error of FFmpeg says; of a time limit in seconds it says "Immediate exit requested"."""
-    return f"no data within {limit:g} s" if isinstance(error, av.error.ExitError) else str(error)
+    return (
+        f"no data within {limit:g} s"
+        if isinstance(error, av.error.ExitError)
+        else getattr(error, "strerror", None) or str(error)
+    )
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -10,6 +10,9 @@ from PIL import Image
 
 from asam import cli
 from asam.assets import NANO
+from asam.cli import train
+from asam.cli._wording import as_typed, options_of
+from asam_trt.sources import open_source
 
 
 def usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -62,3 +65,137 @@ def test_a_check_names_its_folder_as_it_is(tmp_path: Path, capsys: pytest.Captur
     folder.mkdir()
     assert cli.main(["data", "check", str(folder), "--layout", "lidc-crops"]) == 1
     assert capsys.readouterr().out.startswith(f"{folder}: ")
+
+
+OPTIONS = {
+    "backend": "--backend",
+    "root": "--root",
+    "augment": "--config.augment",
+    "image_size": "--image-size",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("no such folder; make one with asam_trt.build_engine", "no such folder; make one with `asam build`"),
+        ("choose it with asam_trt.window(image, low, high)", "choose it with --window LOW HIGH"),
+        ("data set 'x' needs root=, the folder", "data set 'x' needs --root, the folder"),
+        ("use backend='cpu', or another", "use --backend cpu, or another"),
+        ("expected augment=False beside it", "expected --config.no-augment beside it"),
+        ("image_size: expected 16, got 3", "--image-size: expected 16, got 3"),
+        ("expected image_size for a plain SAM alone", "expected --image-size for a plain SAM alone"),
+        ("a.json: got: [Errno 2] No such file", "a.json: got: No such file"),
+        ("root of the tree, encoder='auto'", "root of the tree, encoder='auto'"),
+        ("in/image_size/x_y.png: no image_size.", "in/image_size/x_y.png: no image_size."),
+    ],
+)
+def test_arguments_are_named_as_they_are_typed(text: str, typed: str) -> None:
+    assert as_typed(text, OPTIONS) == typed
+
+
+def test_options_of_a_command() -> None:
+    found = options_of(train.Args)
+    assert found["sam_checkpoint"] == "--sam-checkpoint"
+    assert found["batch_size"] == "--config.batch-size"
+    assert found["output"] == "--output"
+
+
+PHOTO = ["photo.png", "--engine"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a photo and files that are not what their names say."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save("photo.png")
+    Image.fromarray(np.full((48, 64), 3000, np.uint16)).save("scan.png")
+    Path("text.jpg").write_text("no picture\n")
+    Path("empty").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["sample", *PHOTO, "."],
+            ".: expected an engine folder, came one without manifest.json; make one with `asam build`",
+        ),
+        (["video", "empty", "--engine", "."], ".: expected an engine folder"),
+        (["sample", *PHOTO, "no.asam"], "no such folder; make one with `asam build`"),
+        (
+            ["sample", *PHOTO, "e", "--n", "0"],
+            "expected --n from 1 to 8192 hypotheses, came 0 (",
+        ),
+        (["sample", *PHOTO, "e", "--labels", "1"], "came 1 label of 0 points"),
+        (
+            ["sample", "scan.png", "--engine", "e"],
+            "of values 3000 to 3000: choose the window of values to be seen with --w",
+        ),
+        (
+            ["sample", "no.png", "--engine", "e"],
+            "no.png: expected a readable image file, came: No such file or directory (",
+        ),
+        (
+            ["sample", "empty", "--engine", "e"],
+            "empty: expected a readable image file, came: Is a directory (",
+        ),
+        (["build", "empty"], "expected a checkpoint file, came empty: a folder"),
+        (
+            ["data", "check", "nowhere"],
+            "error: nowhere: expected a data set, got no such file or folder; check the path",
+        ),
+        (["data", "check", "empty", "--limit", "-1"], "--limit: expected 0, for all, or more, got -1"),
+        (["data", "show", "synthetic:nested", "--tile", "-4"], "--tile: expected 16 to 2048 pixels, got -4"),
+        (["demo", "--n", "0"], "expected --n"),
+        (["train", "--output", "r", "--data", "lidc-crops"], "needs --root, the folder that holds it"),
+        (
+            ["train", "--output", "r", "--data", "synthetic:pair", "--config.warmup", "-1"],
+            "--config.warmup: expected a n",
+        ),
+        (
+            ["train", "--output", "r", "--data", "x", "--method", "unet", "--backbone", "nano"],
+            "--method: expected one of ['asam'",
+        ),
+        (["evaluate", "tabels"], "no experiment 'tabels'; expected options, or one of ablation"),
+        (
+            ["evaluate", "tables", "--studies", "photo.png"],
+            "evaluate tables: error: photo.png: expected the study.json of a strict study, got: no text",
+        ),
+        (
+            ["evaluate", "--model", "empty", "--epochs", "3", "--data", "synthetic:pair"],
+            "--epochs: expected with a file of",
+        ),
+        (
+            [
+                "evaluate",
+                "sensitivity",
+                "--model",
+                "text.jpg",
+                "--sam",
+                "vit_b",
+                "--data",
+                "synthetic:pair",
+                "--output",
+                "s",
+            ],
+            "text.jpg: expected a file of tensors only",
+        ),
+    ],
+)
+def test_a_slip_takes_one_line_that_helps(
+    folder: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in line
+    assert len(line) < 400
+
+
+def test_a_text_that_is_named_as_a_picture(folder: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"text.jpg: expected a video or a picture, came .*: Invalid data"
+    ) as stop:
+        list(open_source("text.jpg").frames())
+    assert "Errno" not in str(stop.value)

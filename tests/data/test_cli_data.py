@@ -64,9 +64,9 @@ def test_list_and_errors(tmp_path, capsys):
     assert main(["data", "list"]) == 0
     assert "synthetic:nested" in capsys.readouterr().out.split()
     assert main(["data", "check", str(tmp_path)]) == 2
-    assert "no known layout" in capsys.readouterr().err
+    assert "none of a known layout" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path / "nonexist")]) == 2
     said = capsys.readouterr().err
-    assert "is not there" in said
+    assert "nonexist: expected a data set, got no such file or folder" in said
     assert "lidc-crops" not in said
     assert main(["data", "show", "synthetic:nested", "--count", "0"]) == 2

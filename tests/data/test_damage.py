@@ -194,7 +194,7 @@ def test_find_looks_one_level_down(write, tmp_path):
         ("isic2016", "isic2016"),
     }
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no known layout"):
+    with pytest.raises(DataError, match="none of a known layout"):
         list(find(tmp_path / "empty"))
 
 

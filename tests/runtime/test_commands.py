@@ -178,7 +178,7 @@ def question(request: pytest.FixtureRequest, engine: Path, photo: Path, still: P
     ("options", "words"),
     [
         (["--labels", "1", "0"], "--labels with --points, one a point, came 2 labels of 0 points"),
-        (["--points", "20", "30", "--labels", "1", "0"], "one a point, came 2 labels of 1 points"),
+        (["--points", "20", "30", "--labels", "1", "0"], "one a point, came 2 labels of 1 point"),
         (["--points", "20", "30", "--labels", "2"], "--labels of 1 (object) or 0 (background), came [2]"),
         (["--n", "65536"], "--n from 1 to 8192"),
         (["--n", "0"], "--n from 1 to 8192"),

@@ -135,3 +135,13 @@ def test_one_mode_of_unlike_masks_says_so() -> None:
     assert "no clear groups" not in repr(find_modes(alike))
     assert not find_modes(unlike, 1).clear
     assert "no clear groups" in repr(find_modes(unlike, 1))
+
+
+def test_an_empty_mode_beside_a_loose_one_is_named() -> None:
+    masks = np.zeros((4, 8, 8), np.bool_)
+    for i in range(2):
+        masks[i, 3 * i : 3 * i + 4] = True
+    masks[2, 2:6] = True
+    modes = find_modes(masks)
+    assert not modes.clear
+    assert repr(modes).endswith("25% empty of 4 hypotheses; no clear groups among the others)")

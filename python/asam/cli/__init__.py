@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import asam_trt
 
@@ -85,21 +86,10 @@ def _main(words: list[str]) -> int:
         print(f"asam: no command '{command}'; expected one of {', '.join(modules)}", file=sys.stderr)
         return _USAGE_ERROR
     try:
-        return _run(command, modules[command], words[1:])
+        return _run(command, modules[command], words[1:], debug=debug)
     except KeyboardInterrupt:
         print(f"asam {command}: interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except _expected_errors() as error:
-        if debug:
-            traceback.print_exc()
-        else:
-            text = " ".join(str(error).split()) or type(error).__name__
-            if isinstance(error, MemoryError):
-                text = f"out of memory ({text}); take fewer hypotheses or a smaller image"
-            print(f"asam {command}: error: {text} (--debug shows where)", file=sys.stderr)
-        return _USAGE_ERROR
 
 
 def _expected_errors() -> tuple[type[BaseException], ...]:
@@ -107,14 +97,41 @@ def _expected_errors() -> tuple[type[BaseException], ...]:
     return (*_EXPECTED_ERRORS, *(getattr(module, name) for module, name in loaded if module is not None))
 
 
-def _run(command: str, module_name: str, words: list[str]) -> int:
+def _run(command: str, module_name: str, words: list[str], *, debug: bool) -> int:
     import tyro  # a tenth of a second that --help need not wait for
 
     module = importlib.import_module(f"{__name__}.{module_name}")
-    if words and words[0] in getattr(module, "SUBCOMMANDS", ()):
-        return _run(f"{command} {words[0]}", f"_{module_name}.{words[0]}", words[1:])
+    known = getattr(module, "SUBCOMMANDS", ())
+    if known and words and not words[0].startswith("-"):
+        if words[0] not in known:
+            print(
+                f"asam {command}: no experiment '{words[0]}'; expected options, or one of {', '.join(known)}",
+                file=sys.stderr,
+            )
+            return _USAGE_ERROR
+        return _run(f"{command} {words[0]}", f"_{module_name}.{words[0]}", words[1:], debug=debug)
     args = tyro.cli(module.Args, prog=f"asam {command}", description=module.__doc__, args=words)
-    return int(module.run(args))
+    try:
+        return int(module.run(args))
+    except BrokenPipeError:
+        raise
+    except _expected_errors() as error:
+        if debug:
+            traceback.print_exc()
+        else:
+            text = _said(error, type(getattr(args, "command", args)))
+            print(f"asam {command}: error: {text} (--debug shows where)", file=sys.stderr)
+        return _USAGE_ERROR
+
+
+def _said(error: BaseException, options: type[Any]) -> str:
+    """An error in one line."""
+    from asam.cli._wording import as_typed, options_of
+
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = f"out of memory ({text}); take fewer hypotheses or a smaller image"
+    return as_typed(text, options_of(options))
 
 
 def _modules() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from asam.cli._coordinates import Points, numbers
+from asam.cli._wording import counted
 from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
 
@@ -28,9 +29,8 @@ def labels_of(points: Points, labels: tuple[int, ...]) -> tuple[int, ...]:
         ValueError: not one label a point, or one other than 0 and 1.
     """
     if labels and len(labels) != len(points):
-        raise ValueError(
-            f"expected --labels with --points, one a point, came {len(labels)} labels of {len(points)} points"
-        )
+        came = f"{counted(len(labels), 'label')} of {counted(len(points), 'point')}"
+        raise ValueError(f"expected --labels with --points, one a point, came {came}")
     if wrong := sorted(set(labels) - {0, 1}):
         raise ValueError(f"expected --labels of 1 (object) or 0 (background), came {wrong}")
     return labels or (1,) * len(points)
@@ -40,8 +40,8 @@ def check_counts(n: int, modes: int | None) -> None:
     """Raise ValueError where ``n`` hypotheses cannot be grouped, or not into ``modes``."""
     if not 1 <= n <= MAX_GROUPED:
         raise ValueError(
-            f"expected --n from 1 to {MAX_GROUPED}, as many as modes are found of, came {n}; Session.sample "
-            "draws more"
+            f"expected --n from 1 to {MAX_GROUPED} hypotheses, came {n}"
+            + ("; draw more in several calls with another --seed each" if n > 0 else "")
         )
     if modes is not None and not 1 <= modes <= n:
         raise ValueError(f"expected --modes from 1 to --n {n}, came {modes}")

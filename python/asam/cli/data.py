@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from asam.cli._outputs import check_outputs, check_suffix
+from asam.cli._wording import counted
+
+_LARGEST_TILE = 2048
 
 if TYPE_CHECKING:
     from asam.data import Dataset, Report, Sample
@@ -117,6 +120,8 @@ def _check(args: Check) -> int:
 
     from asam.data.check import check, find
 
+    if args.limit < 0:
+        raise ValueError(f"--limit: expected 0, for all, or more, got {args.limit}")
     found = [(args.layout, args.path)] if args.layout else list(find(args.path))
     status = 0
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
@@ -137,10 +142,12 @@ def _tell(report: Report, limit: int) -> None:
     raters = ", ".join(f"{count} with {number}" for number, count in sorted(report.raters.items()))
     sizes = [f"{w} x {h}" for h, w in sorted(report.sizes)]
     shown = ", ".join(sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
-    print(f"{report.root}: {report.name}, {report.samples} samples of {report.groups} groups")
+    print(
+        f"{report.root}: {report.name}, {counted(report.samples, 'sample')} of {counted(report.groups, 'group')}"
+    )
     if report.samples:
         print(f"  masks a sample: {raters}; {report.empty} masks are empty; sizes (w x h) {shown}")
-    print(f"  {len(report.problems) or 'no'} problem{'' if len(report.problems) == 1 else 's'}")
+    print(f"  {counted(len(report.problems), 'problem')}" if report.problems else "  no problems")
     for problem in report.problems[: limit or None]:
         print(f"  - {problem}")
     if limit and len(report.problems) > limit:
@@ -154,6 +161,8 @@ def _show(args: Show) -> int:
 
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
+    if not 16 <= args.tile <= _LARGEST_TILE:
+        raise ValueError(f"--tile: expected 16 to {_LARGEST_TILE} pixels, got {args.tile}")
     check_suffix("--output", args.output, ".png")
     check_outputs((args.output,), (Path(args.source),))
     data = _open_shown(args)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asam.cli._coordinates import Box
+from asam.cli._questions import check_counts
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def run(args: Args) -> int:
     """Run the demonstration."""
     if (args.photo is None) != (args.box is None):
         raise ValueError("expected --photo and --box together, got one of them")
+    check_counts(args.n, None)
     from asam import demo
 
     settings = demo.Settings(output=args.output, train=args.train, n=args.n, seed=args.seed)

@@ -24,7 +24,9 @@ from asam.cli._questions import (
     remark_on_shares,
     tell_unprompted,
 )
+from asam.cli._wording import counted
 from asam_trt import render
+from asam_trt.bundle import read_manifest
 from asam_trt.files import check_targets, replacing
 from asam_trt.pictures import read_picture
 
@@ -67,6 +69,7 @@ def run(args: Args) -> int:
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points)
     image = read_picture(args.image, args.window)
+    read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
     check_targets(
         out,
@@ -130,7 +133,7 @@ def _page(args: Args, hypotheses: asam_trt.Hypotheses, remark: str | None, pictu
     prompt = _describe(args.box, args.points)
     sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in pictures)
     origin = "" if remark is None else f"<br>{html.escape(remark)}"
-    title = html.escape(f"{args.image.name}: {len(hypotheses)} hypotheses")
+    title = html.escape(f"{args.image.name}: {counted(len(hypotheses), 'hypothesis')}")
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{background:#16181c;color:#ececec;font:15px/1.5 system-ui,sans-serif;max-width:1300px;
@@ -150,5 +153,5 @@ def _describe(box: Box | None, points: Points) -> str:
     if box is not None:
         parts.append("box " + " ".join(f"{v:g}" for v in box))
     if points:
-        parts.append(f"{len(points)} points")
+        parts.append(counted(len(points), "point"))
     return ", ".join(parts) or "no prompt"

@@ -327,8 +327,12 @@ def _peer_sizes(
     """The one choice that a peer leaves open.
 
     Raises:
-        ValueError: options that are A-SAM's alone.
+        ValueError: an unknown method, or options that are A-SAM's alone.
     """
+    from asam.baselines import BASELINES, SAM
+
+    if source["method"] not in (known := [_ASAM, *BASELINES, SAM]):
+        raise ValueError(f"method: expected one of {known}, got {source['method']!r}")
     own = [name for name in (*_MODEL, "sam_checkpoint", "start") if name != "image_size"]
     if wrong := [name for name in own if name in given]:
         raise ValueError(f"method {source['method']}: expected none of A-SAM's own options, got {wrong}")

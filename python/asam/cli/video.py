@@ -33,8 +33,10 @@ from asam.cli._questions import (
     remark_on_shares,
     tell_unprompted,
 )
+from asam.cli._wording import counted
 from asam_trt import palette, plots, render
 from asam_trt.ahead import Behind
+from asam_trt.bundle import read_manifest
 from asam_trt.files import check_targets, replacing
 from asam_trt.modes import Modes
 from asam_trt.rerun_log import RerunLog
@@ -151,6 +153,7 @@ def run(args: Args) -> int:
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points, args.boxes)
     camera = args.source.isdecimal() and args.source.isascii() and not Path(args.source).exists()
+    read_manifest(args.engine)  # what is no engine is said as such
     source = open_source(int(args.source) if camera else args.source, window=args.window)
     name = "camera" + args.source if camera else Path(args.source.rstrip("/")).stem
     out = args.output or numbered(Path("outputs") / "video" / name)
@@ -333,7 +336,8 @@ def _latency(args: Args, log: _Log) -> str:
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
     return (
-        f"{frames} frames, {args.n} hypotheses each: {rate:.1f} frames/s with drawing and writing; from image to "
+        f"{counted(frames, 'frame')}, {counted(args.n, 'hypothesis')} each: "
+        f"{rate:.1f} frames/s with drawing and writing; from image to "
         f"hypotheses {spans} ms a frame (encode {np.median(encode):.1f}, sample "
         f"{np.median(sample):.1f}) while others are decoded, encoded and drawn ({np.median(log.draw_ms[warm:]):.1f} "
         f"ms); first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB of memory"

@@ -53,10 +53,12 @@ def find(root: str | Path) -> Iterator[tuple[str, Path]]:
     inside = [(detect(folder), folder) for folder in listing(path)] if name is None else [(name, path)]
     found = [(layout, folder) for layout, folder in inside if layout is not None]
     if not found and not path.exists():
-        raise DataError(path, "is not there", "check the path")
+        raise DataError(path, "expected a data set, got no such file or folder", "check the path")
     if not found:
         known = ", ".join(FORMATS)
-        raise DataError(path, "has no known layout", f"known layouts are described in docs/data.md: {known}")
+        raise DataError(
+            path, "expected a data set, got none of a known layout", f"known, see docs/data.md: {known}"
+        )
     yield from found
 
 

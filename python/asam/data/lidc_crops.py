@@ -126,9 +126,7 @@ def _who_saw(marked: NDArray[np.bool_], n_raters: int) -> NDArray[np.bool_]:
 def _read(root: Path) -> dict[str, NDArray[Any]]:
     path = root / FILE_NAME if root.is_dir() else root
     if not path.is_file():
-        raise DataError(
-            path, f"not found; expected the file {FILE_NAME}", "give the folder that holds it as root"
-        )
+        raise DataError(path, f"not found; expected the file {FILE_NAME}", "give the folder that holds it")
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in _KEYS if key not in archive]

@@ -65,8 +65,18 @@ def read_studies(paths: Sequence[Path]) -> Ours:
                 }
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path}: expected the study.json of a strict study, got: {error!r}") from error
+            raise ValueError(
+                f"{path}: expected the study.json of a strict study, got: {_reason(error)}"
+            ) from error
     return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, UnicodeDecodeError):  # its own words hold the whole file
+        return "no text"
+    return repr(error) if isinstance(error, LookupError) else str(error)
 
 
 def render(ours: Ours) -> str:

@@ -37,6 +37,10 @@ def open_method(path: Path, epoch: int | None = None) -> Engine | Prior:
     from asam.model import ASAM, load_checkpoint
 
     if path.is_dir():
+        if epoch is not None:
+            raise ValueError(
+                f"epochs: expected with a file of published weights alone, got some with the engine {path}"
+            )
         return Engine.of(asam_trt.load(path))
     # Other suffixes are formats of A-SAM alone.
     safe = epoch is None and path.suffix == ".safetensors"

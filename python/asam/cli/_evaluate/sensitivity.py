@@ -85,11 +85,19 @@ def run(args: Args) -> int:
 
 def _network(args: Args) -> Outputs:
     from asam.model import load_checkpoint
+    from asam.model.torch_file import read_torch_file
     from asam.studies.sensitivity import AsamOutputs, SamOutputs
 
     if args.sam is None:
         return AsamOutputs(load_checkpoint(args.model))
     from segment_anything import sam_model_registry
 
-    # torch.load, which it calls, reads nothing but tensors by default.
-    return SamOutputs(sam_model_registry[args.sam](checkpoint=str(args.model)).eval())
+    sam = sam_model_registry[args.sam]()
+    state = read_torch_file(args.model)
+    try:
+        sam.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{args.model}: expected SAM's own checkpoint of {args.sam}, got another file"
+        ) from error
+    return SamOutputs(sam.eval())
