@@ -14,6 +14,7 @@ ON_GPU, PROVIDER = "onnxruntime-cuda", "CUDAExecutionProvider"
 # Instruction sets on which the native encoder measured faster than ONNX Runtime, in float32 and below; see "The
 # image encoder" in docs/architecture.md.
 _FASTER_ON = ("avx2", "avx512f", "avx512vnni")
+_NOT_TIMED_ON = ("neon",)
 _NO_WEIGHTS = "the engine has no weights of its encoder and latent networks that PyTorch takes"
 
 
@@ -102,6 +103,8 @@ def _on_cpu(name: str, has_native: bool) -> tuple[str, str]:
     isa = _ops.isa()
     if isa in _FASTER_ON:
         return "native", f"faster than ONNX Runtime on {isa}"
+    if isa in _NOT_TIMED_ON:
+        return "onnxruntime", f"the native encoder has not been timed on {isa}"
     return "onnxruntime", f"faster than the native encoder on {isa}"
 
 

@@ -19,6 +19,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
@@ -57,17 +59,25 @@ double best_of(const std::function<void()>& call) {
 }
 
 // Multiply-adds a second of a loop in registers: no kernel can do more.
+constexpr int kLoops = 20'000;
 #if defined(__x86_64__)
-constexpr int kLoops = 20'000, kChains = 12;
+constexpr int kChains = 12;
+#define ASAM_VECTOR "+v"
+#elif defined(__aarch64__)
+constexpr int kChains = 16;  // four units, four cycles
+#define ASAM_VECTOR "+w"
+#endif
 
-// Twelve sums that no step of the loop can be merged over.
+// Sums that no step of the loop can be merged over.
 #define ASAM_CHAINS(step)                             \
   for (int i = 0; i < kLoops; ++i) {                  \
-    _Pragma("GCC unroll 12") for (auto& sum : sums) { \
+    _Pragma("GCC unroll 16") for (auto& sum : sums) { \
       sum = (step);                                   \
-      asm volatile("" : "+v"(sum));                   \
+      asm volatile("" : ASAM_VECTOR(sum));            \
     }                                                 \
   }
+
+#if defined(__x86_64__)
 
 __attribute__((target("avx512f,avx512vnni"))) void run_int16() {
   __m512i sums[kChains] = {};
@@ -92,8 +102,15 @@ __attribute__((target("avx2,fma"))) void run_avx2() {
   const __m256 a = _mm256_set1_ps(1e-9f);
   ASAM_CHAINS(_mm256_fmadd_ps(a, a, sum))
 }
-#undef ASAM_CHAINS
+#elif defined(__aarch64__)
+void run_neon() {
+  float32x4_t sums[kChains] = {};
+  const float32x4_t a = vdupq_n_f32(1e-9f);
+  ASAM_CHAINS(vfmaq_f32(sum, a, a))
+}
 #endif
+#undef ASAM_CHAINS
+#undef ASAM_VECTOR
 
 double ceiling(Isa isa, Packing packing) {
 #if defined(__x86_64__)
@@ -101,6 +118,8 @@ double ceiling(Isa isa, Packing packing) {
   if (packing == Packing::int16) return kLoops * kChains * 32.0 / best_of(run_int16);
   if (isa >= Isa::avx512f) return kLoops * kChains * 16.0 / best_of(run_avx512f);
   if (isa == Isa::avx2) return kLoops * kChains * 8.0 / best_of(run_avx2);
+#elif defined(__aarch64__)
+  if (isa == Isa::neon) return kLoops * kChains * 4.0 / best_of(run_neon);
 #endif
   (void)isa, (void)packing;
   return 0;

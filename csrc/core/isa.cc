@@ -10,8 +10,9 @@
 namespace asam {
 namespace {
 
-constexpr std::array<std::pair<Isa, const char*>, 4> kNames{{
+constexpr std::array<std::pair<Isa, const char*>, 5> kNames{{
     {Isa::portable, "portable"},
+    {Isa::neon, "neon"},
     {Isa::avx2, "avx2"},
     {Isa::avx512f, "avx512f"},
     {Isa::avx512vnni, "avx512vnni"},
@@ -32,6 +33,8 @@ std::vector<Isa> detect() {
   }
   found.push_back(Isa::avx512f);
   if (__builtin_cpu_supports("avx512vnni")) found.push_back(Isa::avx512vnni);
+#elif defined(__aarch64__)
+  found.push_back(Isa::neon);
 #endif
   return found;
 }

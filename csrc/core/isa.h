@@ -6,9 +6,11 @@
 
 namespace asam {
 
-// Ordered: each one includes those before it.
+// Two ladders on one floor: neon on aarch64; avx2 and up on x86-64, where each one includes those before it.
+// neon is ordered below avx2, so that isa >= Isa::avx2 holds on the second ladder alone.
 enum class Isa {
   portable,    // the baseline of the compiler
+  neon,        // Advanced SIMD, which every aarch64 processor has
   avx2,        // AVX2, FMA and F16C
   avx512f,     // AVX-512 F, BW, DQ and VL
   avx512vnni,  // the above and AVX512_VNNI

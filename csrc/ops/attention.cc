@@ -10,6 +10,9 @@ void attend_avx2(const AttentionShape& shape, const float* q, const float* k, co
                  float* scratch);
 void attend_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
                     float* scratch);
+#elif defined(__aarch64__)
+void attend_neon(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
+                 float* scratch);
 #endif
 
 namespace {
@@ -21,6 +24,8 @@ void attend_portable(const AttentionShape& shape, const float* q, const float* k
 
 #if defined(__x86_64__)
 constexpr Versions<AttendFn> kAttend{attend_portable, attend_avx2, attend_avx512f};
+#elif defined(__aarch64__)
+constexpr Versions<AttendFn> kAttend{.portable = attend_portable, .neon = attend_neon};
 #else
 constexpr Versions<AttendFn> kAttend{attend_portable};
 #endif

@@ -12,12 +12,14 @@ struct Versions {
   Fn avx2 = nullptr;
   Fn avx512f = nullptr;
   Fn avx512vnni = nullptr;
+  Fn neon = nullptr;
 
-  // The version for the instruction set, or the best below it.
+  // The version for the instruction set, or the best below it on its ladder.
   constexpr Fn pick(Isa isa) const {
     if (isa >= Isa::avx512vnni && avx512vnni) return avx512vnni;
     if (isa >= Isa::avx512f && avx512f) return avx512f;
     if (isa >= Isa::avx2 && avx2) return avx2;
+    if (isa == Isa::neon && neon) return neon;
     return portable;
   }
 };

@@ -10,6 +10,9 @@ void layer_norm_avx2(const float* x, int64_t rows, int64_t n, const float* weigh
                      float eps, float* y);
 void layer_norm_avx512f(const float* x, int64_t rows, int64_t n, const float* weight, const float* bias,
                         float eps, float* y);
+#elif defined(__aarch64__)
+void layer_norm_neon(const float* x, int64_t rows, int64_t n, const float* weight, const float* bias,
+                     float eps, float* y);
 #endif
 
 namespace {
@@ -21,6 +24,8 @@ void layer_norm_portable(const float* x, int64_t rows, int64_t n, const float* w
 
 #if defined(__x86_64__)
 constexpr Versions<LayerNormFn> kLayerNorm{layer_norm_portable, layer_norm_avx2, layer_norm_avx512f};
+#elif defined(__aarch64__)
+constexpr Versions<LayerNormFn> kLayerNorm{.portable = layer_norm_portable, .neon = layer_norm_neon};
 #else
 constexpr Versions<LayerNormFn> kLayerNorm{layer_norm_portable};
 #endif

@@ -12,6 +12,9 @@ void matmul_avx2(const float* a, int64_t a_stride, int64_t rows, const PackedVie
                  const Epilogue& epilogue, float* c, int64_t c_stride);
 void matmul_avx512f(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                     const Epilogue& epilogue, float* c, int64_t c_stride);
+#elif defined(__aarch64__)
+void matmul_neon(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
+                 const Epilogue& epilogue, float* c, int64_t c_stride);
 #endif
 
 namespace {
@@ -23,6 +26,8 @@ void matmul_portable(const float* a, int64_t a_stride, int64_t rows, const Packe
 
 #if defined(__x86_64__)
 constexpr Versions<MatmulFn> kMatmul{matmul_portable, matmul_avx2, matmul_avx512f};
+#elif defined(__aarch64__)
+constexpr Versions<MatmulFn> kMatmul{.portable = matmul_portable, .neon = matmul_neon};
 #else
 constexpr Versions<MatmulFn> kMatmul{matmul_portable};
 #endif

@@ -12,6 +12,9 @@ void relative_attend_avx2(const RelativeAttentionShape& shape, const RelativePos
                           const float* q, const float* k, const float* v, float* out, float* scratch);
 void relative_attend_avx512f(const RelativeAttentionShape& shape, const RelativePositions& positions,
                              const float* q, const float* k, const float* v, float* out, float* scratch);
+#elif defined(__aarch64__)
+void relative_attend_neon(const RelativeAttentionShape& shape, const RelativePositions& positions,
+                          const float* q, const float* k, const float* v, float* out, float* scratch);
 #endif
 
 namespace {
@@ -24,6 +27,9 @@ void relative_attend_portable(const RelativeAttentionShape& shape, const Relativ
 #if defined(__x86_64__)
 constexpr Versions<RelativeAttendFn> kRelativeAttend{relative_attend_portable, relative_attend_avx2,
                                                      relative_attend_avx512f};
+#elif defined(__aarch64__)
+constexpr Versions<RelativeAttendFn> kRelativeAttend{.portable = relative_attend_portable,
+                                                     .neon = relative_attend_neon};
 #else
 constexpr Versions<RelativeAttendFn> kRelativeAttend{relative_attend_portable};
 #endif

@@ -73,7 +73,13 @@ def test_both_encoders_give_the_same(engine: Path, image: np.ndarray, precision:
 
 
 def test_auto_takes_the_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = {"portable": "onnxruntime", "avx2": "native", "avx512f": "native", "avx512vnni": "native"}
+    expected = {
+        "portable": "onnxruntime",
+        "neon": "onnxruntime",
+        "avx2": "native",
+        "avx512f": "native",
+        "avx512vnni": "native",
+    }
     for isa, encoder in expected.items():
         monkeypatch.setattr(_ops, "isa", lambda isa=isa: isa)
         name, reason = encoders.choose("auto", has_native=True)
