@@ -24,6 +24,8 @@ std::vector<const MaskPairKernel*> detect() {
   const Isa best = supported_isas().back();
   if (best >= Isa::avx2 && __builtin_cpu_supports("popcnt")) found.push_back(&kMaskPairAvx2);
   if (best >= Isa::avx512f && __builtin_cpu_supports("avx512vpopcntdq")) found.push_back(&kMaskPairAvx512);
+#elif defined(__aarch64__)
+  found.push_back(&kMaskPairNeon);
 #endif
   return found;
 }
@@ -35,6 +37,8 @@ const MaskPairKernel& best_kernel() {
 #if defined(__x86_64__)
     if (kernel == &kMaskPairAvx2 && allowed >= Isa::avx2) best = kernel;
     if (kernel == &kMaskPairAvx512 && allowed >= Isa::avx512f) best = kernel;
+#elif defined(__aarch64__)
+    if (kernel == &kMaskPairNeon && allowed == Isa::neon) best = kernel;
 #endif
   }
   static_cast<void>(allowed);

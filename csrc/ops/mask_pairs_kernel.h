@@ -30,6 +30,8 @@ extern const MaskPairKernel kMaskPairPortable;
 #if defined(__x86_64__)
 extern const MaskPairKernel kMaskPairAvx2;    // AVX2 and POPCNT
 extern const MaskPairKernel kMaskPairAvx512;  // AVX-512 F, BW and VPOPCNTDQ
+#elif defined(__aarch64__)
+extern const MaskPairKernel kMaskPairNeon;
 #endif
 
 }  // namespace asam
