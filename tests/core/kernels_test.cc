@@ -1,0 +1,165 @@
+// Every instruction set's float32 kernels beside the readable ones, where there is no Python: on a processor
+// that is emulated. tests/ops holds them to float64. One case a run, named on the command line.
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/isa.h"
+#include "harness.h"
+#include "ops/kernels.h"
+#include "ops/mask_pairs.h"
+
+namespace {
+
+using asam::Isa;
+using asam::Kernels;
+using harness::expect;
+using Floats = std::vector<float>;
+
+const std::vector<std::int64_t> kEdges{1, 3, 4, 7, 8, 15, 16, 17, 31, 33};
+
+// Numbers between -1 and 1, the same in every run.
+Floats numbers(std::int64_t size, std::uint32_t seed) {
+  Floats out(static_cast<std::size_t>(size));
+  for (float& x : out) {
+    seed = seed * 1664525u + 1013904223u;
+    x = static_cast<float>(seed >> 8) * 0x1p-23f - 1.0f;
+  }
+  return out;
+}
+
+Floats room(std::int64_t size) {
+  return Floats(static_cast<std::size_t>(size));
+}
+
+// of(kernels): what they compute. The same within a tolerance on every instruction set as by the readable
+// ones.
+template <class Of>
+void expect_near(const std::string& what, float tolerance, Of&& of) {
+  const Floats want = of(Kernels::reference());
+  for (const Isa isa : asam::supported_isas()) {
+    const Floats got = of(Kernels::of(isa));
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      expect(std::abs(got[i] - want[i]) <= tolerance, what + " on " + asam::isa_name(isa));
+    }
+  }
+}
+
+void matmul_on_every_isa() {
+  const std::int64_t in = 29;
+  for (const std::int64_t out : {1, 16, 17, 49, 64}) {
+    const Floats w = numbers(in * out, 2), bias = numbers(out, 3);
+    for (const std::int64_t panel : {asam::PackedMatrix::kPanelStep, asam::PackedMatrix::kPanel}) {
+      const asam::PackedMatrix packed(in, {{w.data(), out}}, panel);
+      for (const std::int64_t rows : kEdges) {
+        const Floats a = numbers(rows * in, 4), residual = numbers(rows * out, 5);
+        for (const bool gelu : {false, true}) {
+          expect_near("matmul", 2e-5f, [&](const Kernels& kernels) {
+            Floats c = room(rows * out);
+            kernels.matmul(a.data(), in, rows, packed,
+                           {.bias = bias.data(), .residual = residual.data(), .relu = !gelu, .gelu = gelu},
+                           c.data(), out);
+            return c;
+          });
+        }
+      }
+    }
+  }
+}
+
+void rows_on_every_isa() {
+  constexpr std::int64_t kRows = 5;
+  for (const std::int64_t n : kEdges) {
+    const Floats x = numbers(kRows * n, 6), weight = numbers(n, 7), bias = numbers(n, 8);
+    expect_near("layer_norm", 2e-5f, [&](const Kernels& kernels) {
+      Floats y = room(kRows * n);
+      kernels.layer_norm(x.data(), kRows, n, weight.data(), bias.data(), 1e-2f, y.data());
+      return y;
+    });
+    expect_near("gelu", 2e-6f, [&](const Kernels& kernels) {
+      Floats y = x;
+      kernels.gelu(y.data(), kRows * n);
+      return y;
+    });
+    expect_near("dot_rows", 1e-5f, [&](const Kernels& kernels) {
+      Floats y = room(kRows);
+      kernels.dot_rows(x.data(), kRows, n, weight.data(), y.data());
+      return y;
+    });
+  }
+}
+
+void attention_on_every_isa() {
+  constexpr std::int64_t kHeads = 2, kDim = 17, kWidth = kHeads * kDim;
+  for (const std::int64_t queries : kEdges) {
+    for (const std::int64_t keys : kEdges) {
+      const asam::AttentionShape shape{queries, keys, kHeads, kDim, kWidth, kWidth, kWidth, kWidth};
+      const Floats q = numbers(queries * kWidth, 9), k = numbers(keys * kWidth, 10),
+                   v = numbers(keys * kWidth, 11);
+      expect_near("attention", 5e-6f, [&](const Kernels& kernels) {
+        Floats out = room(queries * kWidth), scratch = room(asam::attention_scratch(shape));
+        kernels.attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data());
+        return out;
+      });
+    }
+  }
+}
+
+void relative_attention_on_every_isa() {
+  constexpr std::int64_t kDim = 17, kWindow = 5;
+  const Floats table_h = numbers((2 * kWindow - 1) * kDim, 12), table_w = numbers(table_h.size(), 13),
+               key = numbers(kDim, 14), value = numbers(kDim, 15);
+  for (const std::int64_t high : {1, 3, 5}) {
+    for (const std::int64_t wide : {2, 5}) {
+      const std::int64_t cells = high * wide, first = cells / 3;
+      const asam::RelativeAttentionShape shape{kDim,          kWindow, high, wide, first,
+                                               cells - first, kDim,    kDim, kDim};
+      const Floats q = numbers(cells * kDim, 16), k = numbers(cells * kDim, 17),
+                   v = numbers(cells * kDim, 18);
+      expect_near("relative_attention", 5e-6f, [&](const Kernels& kernels) {
+        Floats out = room(shape.queries * kDim), scratch = room(asam::relative_attention_scratch(shape));
+        kernels.relative_attend(shape, {table_h.data(), table_w.data(), key.data(), value.data()}, q.data(),
+                                k.data(), v.data(), out.data(), scratch.data());
+        return out;
+      });
+    }
+  }
+}
+
+void mask_pairs_of_every_kernel() {
+  constexpr std::int64_t kMasks = 11;
+  const asam::MaskPairKernel& reference = asam::mask_pair_kernel("reference");
+  for (const std::int64_t pixels : {1, 63, 64, 65, 129, 4095, 4097, 9001}) {
+    const std::int64_t words = asam::packed_words(pixels);
+    std::vector<std::uint8_t> masks;
+    for (const float x : numbers(kMasks * pixels, 19)) masks.push_back(x > -0.9f ? 2 : 0);
+    const auto of = [&](const asam::MaskPairKernel& kernel) {
+      std::vector<std::uint64_t> packed(static_cast<std::size_t>(kMasks * words));
+      std::vector<std::int32_t> shared(kMasks * kMasks);
+      asam::pack_masks(kernel, masks.data(), kMasks, pixels, packed.data());
+      asam::pairwise_intersections(kernel, packed.data(), kMasks, packed.data(), kMasks, words,
+                                   shared.data());
+      return std::pair{packed, shared};
+    };
+    for (const asam::MaskPairKernel* kernel : asam::mask_pair_kernels()) {
+      expect(of(*kernel) == of(reference), std::string("the same counts by ") + kernel->name);
+    }
+  }
+}
+
+const std::map<std::string, void (*)()> kCases{
+    {"attention_on_every_isa", attention_on_every_isa},
+    {"mask_pairs_of_every_kernel", mask_pairs_of_every_kernel},
+    {"matmul_on_every_isa", matmul_on_every_isa},
+    {"relative_attention_on_every_isa", relative_attention_on_every_isa},
+    {"rows_on_every_isa", rows_on_every_isa},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return harness::run(argc, argv, kCases);
+}

@@ -1,0 +1,53 @@
+"""The C++ tests for another processor: cross-compiled for aarch64, where `neon` is, and run by an emulator."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .test_cpp import run
+
+COMPILER = shutil.which("aarch64-linux-gnu-g++")
+EMULATOR = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+LIBRARIES = Path("/usr/aarch64-linux-gnu")
+
+# Counting allocations takes a minute there and depends on no instruction set.
+TOO_SLOW = "scratch_is_allocated_once"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (COMPILER and EMULATOR and LIBRARIES.is_dir()),
+    reason="needs g++-aarch64-linux-gnu and qemu-user",
+)
+def test_core_on_aarch64(repository: Path, tmp_path: Path) -> None:
+    cmake, ctest = shutil.which("cmake"), shutil.which("ctest")
+    if cmake is None or ctest is None:
+        pytest.skip("cmake is not on the PATH")
+    options = [
+        "CMAKE_SYSTEM_NAME=Linux",
+        "CMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"CMAKE_CXX_COMPILER={COMPILER}",
+        f"CMAKE_CROSSCOMPILING_EMULATOR={EMULATOR};-L;{LIBRARIES}",
+        "CMAKE_CXX_FLAGS_RELEASE=-O1",  # -O3 takes twice as long to compile
+        "ASAM_PYTHON=OFF",
+        "ASAM_TESTS=ON",
+        "ASAM_CUDA=OFF",
+    ]
+    run([cmake, "-S", str(repository), "-B", str(tmp_path), *(f"-D{option}" for option in options)])
+    run(
+        [
+            cmake,
+            "--build",
+            str(tmp_path),
+            "--target",
+            "core_test",
+            "sampler_test",
+            "encoder_test",
+            "kernels_test",
+        ]
+    )
+    found = run([ctest, "--test-dir", str(tmp_path), "--output-on-failure", "-E", f"^{TOO_SLOW}$"])
+    assert "100% tests passed" in found
