@@ -36,7 +36,7 @@ inline FloatArray as_float32(const std::string& name, pybind11::handle value) {
     throw py::type_error(
         concat(name, ": expected dtype float32, got ", py::str(array.dtype()).cast<std::string>()));
   }
-  constexpr int kNeeded = static_cast<int>(py::array::c_style) | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int kNeeded = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   require((array.flags() & kNeeded) == kNeeded, name,
           ": expected an aligned C-contiguous array, got another layout; pass numpy.ascontiguousarray of it");
   return py::reinterpret_borrow<FloatArray>(value);

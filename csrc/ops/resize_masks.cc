@@ -1,7 +1,6 @@
 #include "ops/resize_masks.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "core/errors.h"
 #include "core/threads.h"
@@ -162,7 +161,8 @@ void mask_statistics(const float* logits, int64_t n, const ResizeGeometry& geome
                           }
                           area += inside;
                         });
-        if (area != 0) std::atomic_ref<int64_t>(areas[s]).fetch_add(area, std::memory_order_relaxed);
+        // std::atomic_ref came to LLVM's library with version 19 only.
+        if (area != 0) __atomic_fetch_add(&areas[s], area, __ATOMIC_RELAXED);
       }
     }
   });

@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import resource
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -334,7 +335,8 @@ def _latency(args: Args, log: _Log) -> str:
     rate = (
         (frames - 1 - warm) / (log.done[-1] - log.done[warm]) if frames > warm + 1 else frames / log.done[-1]
     )
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
+    unit = 1 if sys.platform == "darwin" else 1 << 10  # bytes there, else KiB
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)
     return (
         f"{counted(frames, 'frame')}, {counted(args.n, 'hypothesis')} each: "
         f"{rate:.1f} frames/s with drawing and writing; from image to "
