@@ -56,6 +56,8 @@ macro(asam_enable_cxx)
   set(CMAKE_CXX_STANDARD 20)
   set(CMAKE_CXX_STANDARD_REQUIRED ON)
   set(CMAKE_CXX_EXTENSIONS OFF)
+  # There are none; CMake would look for them by a tool that not every Clang comes with.
+  set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
   set(CMAKE_CXX_VISIBILITY_PRESET hidden)
   set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)

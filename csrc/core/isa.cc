@@ -1,5 +1,9 @@
 #include "core/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -18,12 +22,20 @@ constexpr std::array<std::pair<Isa, const char*>, 5> kNames{{
     {Isa::avx512vnni, "avx512vnni"},
 }};
 
+#if defined(__x86_64__)
+// Asked of the processor itself: not every Clang knows "f16c".
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 std::vector<Isa> detect() {
   std::vector<Isa> found{Isa::portable};
 #if defined(__x86_64__)
   // The compiler's check also asks the operating system whether it saves the wide registers.
   __builtin_cpu_init();
-  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))) {
+  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())) {
     return found;
   }
   found.push_back(Isa::avx2);
