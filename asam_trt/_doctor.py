@@ -14,6 +14,9 @@ from asam_trt._version import __version__
 
 Status = Literal["ok", "missing", "compiled, not run", "broken"]
 
+# Instruction sets whose kernels ran under emulation alone.
+_NOT_TIMED = ("neon",)
+
 _STYLES: dict[Status, str] = {
     "ok": "green",
     "missing": "yellow",
@@ -95,7 +98,8 @@ def _native() -> list[Check]:
         best = _ops.supported_isas()[-1]
         forced = os.environ.get("ASAM_FORCE_ISA")
         used = f"{_ops.isa()}, forced by ASAM_FORCE_ISA (best here: {best})" if forced else _ops.isa()
-        checks.append(Check("instruction set", "ok", used))
+        note = ", tested under emulation, not timed on hardware" if _ops.isa() in _NOT_TIMED else ""
+        checks.append(Check("instruction set", "ok", used + note))
         checks.append(Check("precision", "ok", "auto is {}: {}".format(*precision.choose("auto"))))
     except ValueError as error:
         checks.append(Check("instruction set", "broken", str(error), "unset ASAM_FORCE_ISA"))

@@ -31,6 +31,14 @@ def test_rows_say_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
         report["perpetual motion"]
 
 
+def test_an_instruction_set_without_timings_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for isa, told in {"portable": False, "neon": True}.items():
+        monkeypatch.setattr(_ops, "isa", lambda isa=isa: isa)
+        detail = asam_trt.doctor(show=False)["instruction set"].detail
+        assert detail.startswith(isa)
+        assert detail.endswith(", tested under emulation, not timed on hardware") == told
+
+
 def test_cuda_that_nothing_here_has_run_is_not_called_ok() -> None:
     report = asam_trt.doctor(show=False)
     found = _runtime.cuda_report()

@@ -30,7 +30,13 @@ def test_core(repository: Path, tmp_path: Path, sanitizer: str) -> None:
         f"ASAM_SANITIZE={sanitizer}",
     ]
     run([cmake, "-S", str(repository), "-B", str(tmp_path), *(f"-D{option}" for option in options)])
-    targets = ["core_test", "sampler_test", "encoder_test", "kernels_test", *(["kernels"] if not sanitizer else [])]
+    targets = [
+        "core_test",
+        "sampler_test",
+        "encoder_test",
+        "kernels_test",
+        *(["kernels"] if not sanitizer else []),
+    ]
     run([cmake, "--build", str(tmp_path), "--target", *targets])
     exclude = SANITIZERS[sanitizer]
     found = run(
