@@ -15,13 +15,20 @@ struct Size {
 };
 
 ASAM_INLINE Size size_of(const float* x, int64_t n, float factor) {
-  F squares{}, highs{};
-  for (int64_t i = 0; i < n; i += 16) {
+  F squares[2]{}, highs[2]{};  // two sums, since one would wait for itself
+  const auto add = [&](int64_t i, int sum) __attribute__((always_inline)) {
     const F v = simd::load_first(x + i, n - i) * factor;
-    squares += v * v;
-    highs = simd::max<16>(highs, (F)_mm512_abs_ps((__m512)v));
+    squares[sum] += v * v;
+    highs[sum] = simd::max<16>(highs[sum], (F)_mm512_abs_ps((__m512)v));
+  };
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    add(i, 0);
+    add(i + 16, 1);
   }
-  return {__builtin_sqrtf(simd::sum_to_all(squares)[0]), simd::max_to_all(highs)[0]};
+  for (; i < n; i += 16) add(i, 0);
+  return {__builtin_sqrtf(simd::sum_to_all(squares[0] + squares[1])[0]),
+          simd::max_to_all(simd::max<16>(highs[0], highs[1]))[0]};
 }
 
 // 1 for a row of next to nothing, NaN for one that is not finite.
