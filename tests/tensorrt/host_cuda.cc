@@ -93,7 +93,8 @@ int create(const asam_cuda_config* given, const asam_cuda_tensor* tensors, int64
       tensor.data = made->data.back().data();
       named.emplace(tensors[i].name, tensor);
     }
-    const auto kind = precision == ASAM_CUDA_FLOAT32 ? asam::Precision::float32 : asam::Precision::int16;  // as near
+    const auto kind =
+        precision == ASAM_CUDA_FLOAT32 ? asam::Precision::float32 : asam::Precision::int16;  // as near
     made->sampler = std::make_unique<asam::Sampler>(config, named, asam::active_isa(), kind);
     ++alive;
     *out = made.release();
