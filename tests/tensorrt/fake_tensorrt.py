@@ -461,7 +461,7 @@ def tensorrt(world: World) -> ModuleType:
                 for name, value in self._fields.items()
                 if f"{name}.shape" in self._fields
             }
-            kind = "float32" if precision == 0 else "int16"  # as near, and what the CPU has
+            kind = "float32" if precision == 0 else "int8"  # about as near as bf16, and what the CPU has
             sampler = _runtime.Sampler(config, weights, precision=kind)
             side = 4 * config["grid"]
 

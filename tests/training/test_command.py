@@ -295,7 +295,7 @@ def test_start_from_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture
     )
     assert 0 < distance < 0.01, "one step away from where it started"
     conflict = error(capsys, *rest, *start, "--image-size", "64", "--output", str(tmp_path / "third"))
-    assert "image_size: expected 32" in conflict
+    assert "--image-size: expected 32" in conflict
 
 
 def test_a_start_brings_the_settings_of_its_preset(
@@ -378,7 +378,7 @@ def test_resume_keeps_the_data_and_the_batches(tmp_path: Path, capsys: pytest.Ca
     capsys.readouterr()
     changes = ["--data", "synthetic:plain", "--config.seed", "7", "--config.batch-size", "3"]
     line = error(capsys, *words, "--resume", "--config.steps", "2", *changes)
-    for part in ("'synthetic:plain' in place of 'synthetic:pair'", "seed 7", "batch_size 3", "leave these"):
+    for part in ("'synthetic:plain' in place of 'synthetic:pair'", "seed 7", "batch-size 3", "leave these"):
         assert part in line
     assert (tmp_path / "config.json").read_bytes() == before
 
