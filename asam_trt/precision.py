@@ -8,6 +8,7 @@ from asam_trt.errors import BackendUnavailable
 PRECISIONS = ("auto", "float32", "int16", "int8")  # on the CPU
 GPU_PRECISIONS = ("auto", "float32", "bf16", "fp16")
 ENGINE_PRECISIONS = (*PRECISIONS, "bf16")  # that an engine can be built for
+ON_GPU = ("cuda", "tensorrt")  # backends
 _NEEDED = "avx512vnni"  # the instruction set; before it products of integers are no faster than float32
 
 
@@ -25,7 +26,7 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
         ValueError: no such precision, or ASAM_FORCE_ISA names no instruction set of this processor.
         BackendUnavailable: int16, int8 or bf16 was asked for and cannot run here.
     """
-    if backend in ("cuda", "tensorrt"):
+    if backend in ON_GPU:
         if name not in GPU_PRECISIONS:
             raise ValueError(f"expected precision to be one of {', '.join(GPU_PRECISIONS)}, came {name!r}")
         return ("bf16", "what GPUs multiply fastest") if name == "auto" else (name, "asked for")
@@ -52,6 +53,4 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
 
 def of_engine(name: str, backend: str) -> str:
     """What an engine that was built for ``name`` is opened in on a backend: "auto" where that has no such precision."""
-    return (
-        name if name in (GPU_PRECISIONS if backend in ("cuda", "tensorrt") else ENGINE_PRECISIONS) else "auto"
-    )
+    return name if name in (GPU_PRECISIONS if backend in ON_GPU else ENGINE_PRECISIONS) else "auto"

@@ -9,27 +9,28 @@
 namespace asam::dot_groups {
 
 constexpr int kMostRows = 12;  // 12 x 2 sums, 2 weights and a broadcast fit the 32 registers
-constexpr int64_t kPanel = 32, kPanelStep = 16;
 
-// A product of rows, each readable up to a whole group, with packed weights: panels of kPanel columns, kGroup
-// inputs of a column side by side.
+// A product of rows, each readable up to a whole group, with packed weights: see
+// ops/packed_groups.h.
 //
 // Numbers says what is multiplied:
-//   Row, Weight               types
-//   kGroup                    inputs of a group: four bytes of a row
+//   Row                       a number of a row; a group of them is four bytes
+//   Matrix                    the weights, a PackedGroups
 //   add(sum, x, w)            sum + the products of a group; x has the row's in every lane
 //   scaled(sum, row, column)  what 16 sums stand for
 template <class Numbers>
 struct Product {
   const typename Numbers::Row* rows;  // row_stride apart
   int64_t row_stride;
-  const PackedView<typename Numbers::Weight>& w;
+  const PackedView<typename Numbers::Matrix::Number>& w;
   Numbers numbers;
   const Epilogue& epilogue;
   float* c;
   int64_t c_stride;
 
-  ASAM_INLINE int64_t groups() const { return (w.in() + Numbers::kGroup - 1) / Numbers::kGroup; }
+  ASAM_INLINE int64_t groups() const {
+    return (w.in() + Numbers::Matrix::kGroup - 1) / Numbers::Matrix::kGroup;
+  }
 
   // Vecs sums of 16 columns, from `column` on.
   template <int Vecs>
@@ -66,9 +67,9 @@ ASAM_INLINE __m512i splat(const void* p) {
 
 // One tile: Rows rows by Vecs vectors of columns, from `row` and `column` on.
 template <int Rows, int Vecs, class Numbers>
-ASAM_INLINE void tile(const Product<Numbers>& product, const typename Numbers::Weight* panel,
+ASAM_INLINE void tile(const Product<Numbers>& product, const typename Numbers::Matrix::Number* panel,
                       const Ahead& ahead, int64_t row, int64_t column) {
-  constexpr int64_t kGroup = Numbers::kGroup, kVector = 16 * kGroup;
+  constexpr int64_t kGroup = Numbers::Matrix::kGroup, kVector = 16 * kGroup;
   const auto* a = product.rows + row * product.row_stride;
   const int64_t stride = product.row_stride;
   const int64_t groups = product.groups();
@@ -101,7 +102,7 @@ ASAM_INLINE void tile(const Product<Numbers>& product, const typename Numbers::W
 }
 
 template <int Rows, int Vecs, class Numbers>
-void one_tile(int64_t height, const Product<Numbers>& product, const typename Numbers::Weight* panel,
+void one_tile(int64_t height, const Product<Numbers>& product, const typename Numbers::Matrix::Number* panel,
               const Ahead& ahead, int64_t row, int64_t column) {
   if constexpr (Rows > 0) {
     if (height == Rows) {
@@ -115,11 +116,11 @@ void one_tile(int64_t height, const Product<Numbers>& product, const typename Nu
 // Tiles of nearly equal heights: a last one of a row or two would wait for its own sums. Each fetches a part
 // of the panel that follows.
 template <int Vecs, class Numbers>
-void columns(const Product<Numbers>& product, int64_t rows, const typename Numbers::Weight* panel,
+void columns(const Product<Numbers>& product, int64_t rows, const typename Numbers::Matrix::Number* panel,
              int64_t column) {
   const int64_t groups = product.groups();
   const auto* next =
-      reinterpret_cast<const char*>(product.w.ahead(panel + groups * Vecs * 16 * Numbers::kGroup));
+      reinterpret_cast<const char*>(product.w.ahead(panel + groups * Vecs * 16 * Numbers::Matrix::kGroup));
   const int64_t tiles = (rows + kMostRows - 1) / kMostRows, step = Vecs * 64 / tiles;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t row = rows * t / tiles, height = rows * (t + 1) / tiles - row;
@@ -130,10 +131,11 @@ void columns(const Product<Numbers>& product, int64_t rows, const typename Numbe
 template <class Numbers>
 ASAM_INLINE void run(const Product<Numbers>& product, int64_t rows) {
   if (rows == 0) return;
-  const int64_t padded = product.groups() * Numbers::kGroup;
-  for (int64_t start = 0; start < product.w.out(); start += kPanel) {
+  using Matrix = typename Numbers::Matrix;
+  const int64_t padded = product.groups() * Matrix::kGroup;
+  for (int64_t start = 0; start < product.w.out(); start += Matrix::kPanel) {
     const auto* panel = product.w.data() + start * padded;
-    if (product.w.out() - start <= kPanelStep) {
+    if (product.w.out() - start <= Matrix::kPanelStep) {
       columns<1>(product, rows, panel, start);
     } else {
       columns<2>(product, rows, panel, start);

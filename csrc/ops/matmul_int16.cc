@@ -1,7 +1,5 @@
 #include "ops/matmul_int16.h"
 
-#include <algorithm>
-
 #include "core/errors.h"
 #include "ops/dispatch.h"
 
@@ -24,23 +22,17 @@ constexpr Versions<MatmulInt16Fn> kMatmulInt16{matmul_int16_ref};
 }  // namespace
 
 PackedInt16Matrix::PackedInt16Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side)
-    : in_(in) {
+    : PackedGroups(in, side_by_side), scale_(padded_columns()) {
   require(in <= kMostInt16Inputs, "expected at most ", kMostInt16Inputs,
           " inputs of a product in 16 bits, got ", in);
-  for (const PackedMatrix::Columns& part : side_by_side) out_ += part.out;
-  const int64_t columns = (out_ + kPanelStep - 1) / kPanelStep * kPanelStep;
-  data_ = BufferOf<int16_t>(padded(in) * columns);
-  scale_ = Buffer(columns);
   Buffer column(in);
   BufferOf<int16_t> levels(in);
-  int64_t at = 0;
+  int64_t at_column = 0;
   for (const PackedMatrix::Columns& part : side_by_side) {
-    for (int64_t j = 0; j < part.out; ++j, ++at) {
+    for (int64_t j = 0; j < part.out; ++j, ++at_column) {
       for (int64_t i = 0; i < in; ++i) column.data()[i] = part.weight[i * part.out + j];
-      quantise_int16_ref(column.data(), in, 1, in, levels.data(), in, scale_.data() + at);
-      const int64_t start = at / kPanel * kPanel, width = std::min(kPanel, columns - start);
-      int16_t* to = data_.data() + start * padded(in) + (at - start) * kGroup;
-      for (int64_t i = 0; i < in; ++i) to[i / kGroup * width * kGroup + i % kGroup] = levels.data()[i];
+      quantise_int16_ref(column.data(), in, 1, in, levels.data(), in, scale_.data() + at_column);
+      for (int64_t i = 0; i < in; ++i) at(i, at_column) = levels.data()[i];
     }
   }
 }

@@ -11,6 +11,7 @@
 #include <initializer_list>
 
 #include "ops/matmul.h"
+#include "ops/packed_groups.h"
 #include "ops/quantise_int16.h"
 
 namespace asam {
@@ -28,36 +29,21 @@ struct Int16View {
   const float* scale;  // [out]
 };
 
-// A weight matrix [in, out] of floats as 16-bit numbers, a scale a column: panels of kPanel columns; in a
-// panel inputs 2p and 2p + 1 as pairs, column by column. A last odd one is paired with zeros. The last panel
-// is as wide as the remaining columns, rounded up to kPanelStep and filled with zeros.
-class PackedInt16Matrix {
+// A weight matrix [in, out] of floats as 16-bit numbers, a scale a column.
+class PackedInt16Matrix : public PackedGroups<int16_t, 2> {
  public:
-  static constexpr int64_t kPanel = 32;
-  static constexpr int64_t kPanelStep = 16;
-  static constexpr int64_t kGroup = 2;
-
   PackedInt16Matrix() = default;
   // Throws std::invalid_argument for more than kMostInt16Inputs.
   PackedInt16Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side);
 
-  int64_t in() const { return in_; }
-  int64_t out() const { return out_; }
-
-  // in, rounded up to whole pairs.
-  [[gnu::always_inline]] static int64_t padded(int64_t in) { return (in + kGroup - 1) / kGroup * kGroup; }
-
   // As PackedMatrix::columns.
   Int16View columns(int64_t first, int64_t count) const {
-    const int16_t* data = data_.data();
-    return {{in_, count, kPanel, data + first * padded(in_), data + data_.size()}, scale_.data() + first};
+    return {panels(first, count), scale_.data() + first};
   }
-  operator Int16View() const { return columns(0, out_); }
+  operator Int16View() const { return columns(0, out()); }
 
  private:
-  int64_t in_ = 0, out_ = 0;
-  BufferOf<int16_t> data_;
-  Buffer scale_;  // [out], rounded up to kPanelStep
+  Buffer scale_;  // [padded columns]
 };
 
 // outputs

@@ -8,8 +8,7 @@ namespace {
 
 struct Numbers {
   using Row = int16_t;
-  using Weight = int16_t;
-  static constexpr int64_t kGroup = PackedInt16Matrix::kGroup;
+  using Matrix = PackedInt16Matrix;
 
   const Int16RowsView& a;
   const Int16View& w;

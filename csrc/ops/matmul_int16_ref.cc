@@ -1,21 +1,7 @@
-#include <cmath>
-
+#include "ops/epilogue_ref.h"
 #include "ops/matmul_int16.h"
 
 namespace asam {
-namespace {
-
-// Element [i, j] of a packed matrix.
-int32_t weight_at(const PackedView<int16_t>& w, int64_t i, int64_t j) {
-  constexpr int64_t kGroup = PackedInt16Matrix::kGroup;
-  const int64_t start = j / w.panel() * w.panel();
-  const bool narrow = w.out() - start <= PackedInt16Matrix::kPanelStep;
-  const int64_t width = narrow ? PackedInt16Matrix::kPanelStep : w.panel();
-  const int64_t panel = start * PackedInt16Matrix::padded(w.in());
-  return w.data()[panel + (i / kGroup * width + (j - start)) * kGroup + i % kGroup];
-}
-
-}  // namespace
 
 void matmul_int16_ref(const Int16RowsView& a, int64_t rows, const Int16View& w, const Epilogue& epilogue,
                       float* c, int64_t c_stride) {
@@ -23,13 +9,11 @@ void matmul_int16_ref(const Int16RowsView& a, int64_t rows, const Int16View& w, 
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < out; ++j) {
       int32_t sum = 0;
-      for (int64_t i = 0; i < in; ++i) sum += a.values[r * a.stride + i] * weight_at(w.panels, i, j);
-      float x = static_cast<float>(sum) * (a.scale[r] * w.scale[j]);
-      if (epilogue.bias) x += epilogue.bias[r % epilogue.bias_rows * out + j];
-      if (epilogue.residual) x += epilogue.residual[r * c_stride + j];
-      if (epilogue.relu && x < 0.0f) x = 0.0f;
-      if (epilogue.gelu) x = static_cast<float>(0.5 * x * std::erfc(-x * std::sqrt(0.5)));
-      c[r * c_stride + j] = x;
+      for (int64_t i = 0; i < in; ++i) {
+        sum += a.values[r * a.stride + i] * w.panels.data()[PackedInt16Matrix::place(i, j, in, out)];
+      }
+      const float x = static_cast<float>(sum) * (a.scale[r] * w.scale[j]);
+      c[r * c_stride + j] = finish_ref(x, epilogue, r, j, out, c_stride);
     }
   }
 }

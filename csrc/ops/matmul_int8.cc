@@ -25,13 +25,8 @@ constexpr Versions<MatmulInt8Fn> kMatmulInt8{matmul_int8_ref};
 }  // namespace
 
 PackedInt8Matrix::PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side)
-    : in_(in) {
+    : PackedGroups(in, side_by_side), scale_(padded_columns()), sums_(padded_columns()) {
   require(in <= kMostInputs, "expected at most ", kMostInputs, " inputs of a product in int8, got ", in);
-  for (const PackedMatrix::Columns& part : side_by_side) out_ += part.out;
-  const int64_t columns = (out_ + kPanelStep - 1) / kPanelStep * kPanelStep;
-  data_ = BufferOf<int8_t>(padded(in) * columns);
-  scale_ = Buffer(columns);
-  sums_ = BufferOf<int32_t>(columns);
   int64_t column = 0;
   for (const PackedMatrix::Columns& part : side_by_side) {
     for (int64_t j = 0; j < part.out; ++j, ++column) {
@@ -39,14 +34,11 @@ PackedInt8Matrix::PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatri
       for (int64_t i = 0; i < in; ++i) largest = std::max(largest, std::abs(part.weight[i * part.out + j]));
       const float steps = largest > 0.0f ? 127.0f / largest : 0.0f;
       scale_.data()[column] = largest / 127.0f;
-      const int64_t start = column / kPanel * kPanel, width = std::min(kPanel, columns - start);
-      int8_t* to = data_.data() + start * padded(in) + (column - start) * kGroup;
       for (int64_t i = 0; i < in; ++i) {
         const float level =
             std::clamp(std::nearbyint(part.weight[i * part.out + j] * steps), -127.0f, 127.0f);
-        const auto rounded = static_cast<int8_t>(level);
-        to[i / kGroup * width * kGroup + i % kGroup] = rounded;
-        sums_.data()[column] += rounded;
+        at(i, column) = static_cast<int8_t>(level);
+        sums_.data()[column] += static_cast<int8_t>(level);
       }
     }
   }

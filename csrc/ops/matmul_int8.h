@@ -10,6 +10,7 @@
 #include <initializer_list>
 
 #include "ops/matmul.h"
+#include "ops/packed_groups.h"
 #include "ops/quantise_int8.h"
 
 namespace asam {
@@ -29,38 +30,23 @@ struct Int8View {
   const int32_t* sums;  // [out], of each column
 };
 
-// A weight matrix [in, out] of floats as 8-bit numbers, -127 .. 127 times the column's scale: panels as of
-// PackedInt16Matrix, four inputs of a column side by side; inputs beyond the last one are zero.
-class PackedInt8Matrix {
+// A weight matrix [in, out] of floats as 8-bit numbers, -127 .. 127 times the column's scale.
+class PackedInt8Matrix : public PackedGroups<int8_t, 4> {
  public:
-  static constexpr int64_t kPanel = 32;
-  static constexpr int64_t kPanelStep = 16;
-  static constexpr int64_t kGroup = 4;
   static constexpr int64_t kMostInputs = 1 << 16;  // a sum of more might not fit 32 bits
 
   PackedInt8Matrix() = default;
   // Throws std::invalid_argument for more than kMostInputs.
   PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatrix::Columns> side_by_side);
 
-  int64_t in() const { return in_; }
-  int64_t out() const { return out_; }
-
-  // in, rounded up to whole groups.
-  [[gnu::always_inline]] static int64_t padded(int64_t in) { return (in + kGroup - 1) / kGroup * kGroup; }
-
   // As PackedMatrix::columns.
   Int8View columns(int64_t first, int64_t count) const {
-    const int8_t* data = data_.data();
-    return {{in_, count, kPanel, data + first * padded(in_), data + data_.size()},
-            scale_.data() + first,
-            sums_.data() + first};
+    return {panels(first, count), scale_.data() + first, sums_.data() + first};
   }
-  operator Int8View() const { return columns(0, out_); }
+  operator Int8View() const { return columns(0, out()); }
 
  private:
-  int64_t in_ = 0, out_ = 0;
-  BufferOf<int8_t> data_;
-  Buffer scale_;  // [out], rounded up to kPanelStep
+  Buffer scale_;  // [padded columns]
   BufferOf<int32_t> sums_;
 };
 

@@ -8,8 +8,7 @@ namespace {
 
 struct Numbers {
   using Row = uint8_t;
-  using Weight = int8_t;
-  static constexpr int64_t kGroup = PackedInt8Matrix::kGroup;
+  using Matrix = PackedInt8Matrix;
 
   const Int8RowsView& a;
   const Int8View& w;

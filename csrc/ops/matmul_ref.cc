@@ -1,5 +1,4 @@
-#include <cmath>
-
+#include "ops/epilogue_ref.h"
 #include "ops/matmul.h"
 
 namespace asam {
@@ -21,11 +20,7 @@ void matmul_ref(const float* a, int64_t a_stride, int64_t rows, const PackedView
     for (int64_t j = 0; j < w.out(); ++j) {
       float sum = 0.0f;
       for (int64_t i = 0; i < w.in(); ++i) sum += a[r * a_stride + i] * weight_at(w, i, j);
-      if (epilogue.bias) sum += epilogue.bias[r % epilogue.bias_rows * w.out() + j];
-      if (epilogue.residual) sum += epilogue.residual[r * c_stride + j];
-      if (epilogue.relu && sum < 0.0f) sum = 0.0f;
-      if (epilogue.gelu) sum = static_cast<float>(0.5 * sum * std::erfc(-sum * std::sqrt(0.5)));
-      c[r * c_stride + j] = sum;
+      c[r * c_stride + j] = finish_ref(sum, epilogue, r, j, w.out(), c_stride);
     }
   }
 }
