@@ -9,7 +9,11 @@ PRECISIONS = ("auto", "float32", "int16", "int8")  # on the CPU
 GPU_PRECISIONS = ("auto", "float32", "bf16", "fp16")
 ENGINE_PRECISIONS = (*PRECISIONS, "bf16")  # that an engine can be built for
 ON_GPU = ("cuda", "tensorrt")  # backends
-_NEEDED = "avx512vnni"  # the instruction set; before it products of integers are no faster than float32
+# Instruction sets with kernels for it.
+_INTEGERS = {"int16": ("avx2", "avx512f", "avx512vnni"), "int8": ("avx512vnni",)}
+# Those on which it is faster: what avx512f has of int16 is in 256 bits, and its float32 in 512.
+_FASTER_INT16 = ("avx2", "avx512vnni")
+_NAMES = {"avx2": "AVX2", "avx512vnni": "AVX512-VNNI"}
 
 
 def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
@@ -35,22 +39,40 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
     isa = _ops.isa()
     if name == "float32":
         return name, "asked for"
-    if isa == _NEEDED:
-        if name == "bf16":
-            return "int16", "in place of bf16: as fast on this processor, and nearer to float32"
-        return ("int16", "this processor has AVX512-VNNI") if name == "auto" else (name, "asked for")
-    why = (
-        f"ASAM_FORCE_ISA allows {isa} at most"
-        if _NEEDED in _ops.supported_isas()
-        else f"the best instruction set of this processor is {isa}"
-    )
-    if name != "auto":
+    if name == "auto":
+        if isa in _FASTER_INT16:
+            return "int16", f"this processor has {_NAMES[isa]}"
+        return "float32", "int16 " + (_missing("int16") or f"is hardly faster on {isa}")
+    missing = _missing(name)
+    if missing is not None:
+        others = [f"precision={other!r}" for other in ("int16", "float32") if _missing(other) is None]
         raise BackendUnavailable(
-            f"precision {name!r} cannot run: it needs AVX512-VNNI, and {why}; use precision='float32' or 'auto'"
+            f"precision {name!r} cannot run: it {missing}; use {', '.join(others)} or 'auto'"
         )
-    return "float32", f"int16 needs AVX512-VNNI, and {why}"
+    return ("int16", "in place of bf16, and nearer to float32") if name == "bf16" else (name, "asked for")
 
 
-def of_engine(name: str, backend: str) -> str:
-    """What an engine that was built for ``name`` is opened in on a backend: "auto" where that has no such precision."""
-    return name if name in (GPU_PRECISIONS if backend in ON_GPU else ENGINE_PRECISIONS) else "auto"
+def _missing(name: str) -> str | None:
+    """What a precision of the CPU lacks here, in words; None for one that can run."""
+    if name == "float32":
+        return None
+    isa, needed = _ops.isa(), _INTEGERS["int8" if name == "int8" else "int16"]
+    if isa in needed:
+        return None
+    if _ops.supported_isas()[-1] in needed:
+        why = f"ASAM_FORCE_ISA allows {isa} at most"
+    else:
+        why = f"the best instruction set of this processor is {_ops.supported_isas()[-1]}"
+    return f"needs {_NAMES[needed[0]]}, and {why}"
+
+
+def of_engine(name: str, backend: str) -> tuple[str, str]:
+    """What "auto" is of an engine that was built for ``name``, and why: that, where it can run on this backend, else
+    as of any other."""
+    chosen, why = choose("auto", backend)
+    if name == "auto" or name not in (GPU_PRECISIONS if backend in ON_GPU else ENGINE_PRECISIONS):
+        return chosen, why
+    missing = None if backend in ON_GPU else _missing(name)
+    if missing is not None:
+        return chosen, f"{why}; {name}, which the engine was built for, {missing}"
+    return choose(name, backend)[0], f"the engine was built for {name}"

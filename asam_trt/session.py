@@ -66,8 +66,8 @@ class Session:
         threads: of the encoder and, for the whole process, of the native loops; None keeps
             `asam_trt.get_num_threads()`. Results do not depend on it.
         backend: "auto" takes the best that works here; `backend` and `backend_reason` say which and why.
-        precision: of the native products: "float32"; "int16", about twice as fast and close to it, where the processor
-            has AVX512-VNNI; "int8", there too: 8 bits where they cost least, faster again and less exact (judge it on
+        precision: of the native products: "float32"; "int16", faster and close to it, where the processor has AVX2;
+            "int8", where it has AVX512-VNNI: 8 bits where they cost least, faster again and less exact (judge it on
             your own checkpoint); on a GPU "float32", "bf16" or "fp16"; or "auto": what the engine was built for,
             else int16, or bf16 on a GPU, where it can run. `precision` and `precision_reason` say which and why.
         encoder: of images: "native" or "onnxruntime" (float32 whatever the precision) on the CPU; "torch", PyTorch on
@@ -91,15 +91,14 @@ class Session:
         encoder: str = "auto",
     ) -> None:
         self.backend, self.backend_reason = backends.choose(backend)
-        precisions.choose(precision, self.backend)  # what cannot run is refused before a file is read
+        # What cannot run is refused before a file is read.
+        self.precision, self.precision_reason = precisions.choose(precision, self.backend)
         encoders.checked(encoder)
         if threads is not None:
             threads = checked_threads(threads, "threads")
         self.engine = EngineBundle.open(as_path(path, "path"))
-        wanted = (
-            precision if precision != "auto" else precisions.of_engine(self.engine.precision, self.backend)
-        )
-        self.precision, self.precision_reason = precisions.choose(wanted, self.backend)
+        if precision == "auto":
+            self.precision, self.precision_reason = precisions.of_engine(self.engine.precision, self.backend)
         self.encoder, self.encoder_reason = encoders.choose(
             encoder,
             has_native=self.engine.has_native_encoder,

@@ -97,6 +97,12 @@ __attribute__((target("avx512f"))) void run_avx512f() {
   ASAM_CHAINS(_mm512_fmadd_ps(a, a, sum))
 }
 
+__attribute__((target("avx2"))) void run_int16_avx2() {
+  __m256i sums[kChains] = {};
+  const __m256i a = _mm256_set1_epi16(1);
+  ASAM_CHAINS(_mm256_add_epi32(sum, _mm256_madd_epi16(a, sum)))
+}
+
 __attribute__((target("avx2,fma"))) void run_avx2() {
   __m256 sums[kChains] = {};
   const __m256 a = _mm256_set1_ps(1e-9f);
@@ -115,7 +121,9 @@ void run_neon() {
 double ceiling(Isa isa, Packing packing) {
 #if defined(__x86_64__)
   if (packing == Packing::int8) return kLoops * kChains * 64.0 / best_of(run_int8);
-  if (packing == Packing::int16) return kLoops * kChains * 32.0 / best_of(run_int16);
+  if (packing == Packing::int16 && isa >= Isa::avx512vnni)
+    return kLoops * kChains * 32.0 / best_of(run_int16);
+  if (packing == Packing::int16) return kLoops * kChains * 16.0 / best_of(run_int16_avx2);
   if (isa >= Isa::avx512f) return kLoops * kChains * 16.0 / best_of(run_avx512f);
   if (isa == Isa::avx2) return kLoops * kChains * 8.0 / best_of(run_avx2);
 #elif defined(__aarch64__)
@@ -297,6 +305,7 @@ int main(int argc, char** argv) {
   const Kernels kernels = Kernels::of(isa);
   std::printf("instruction set %s, one thread\n", asam::isa_name(isa));
   std::vector<Packing> packings{Packing::float32};
+  if (isa >= Isa::avx2) packings = {Packing::int16, Packing::float32};
   if (isa == Isa::avx512vnni) packings = {Packing::int8, Packing::int16, Packing::float32};
   for (const Packing packing : packings) {
     Profile profile(isa, kernels, packing);

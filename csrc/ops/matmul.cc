@@ -21,7 +21,7 @@ namespace {
 
 void matmul_portable(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                      const Epilogue& epilogue, float* c, int64_t c_stride) {
-  simd::matmul_kernel<4, 6, 2>(a, a_stride, rows, w, epilogue, c, c_stride);
+  simd::matmul_floats<4, 6, 2>(a, a_stride, rows, w, epilogue, c, c_stride);
 }
 
 #if defined(__x86_64__)

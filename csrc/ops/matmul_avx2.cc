@@ -6,7 +6,7 @@ namespace asam {
 
 void matmul_avx2(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
                  const Epilogue& epilogue, float* c, int64_t c_stride) {
-  simd::matmul_kernel<8, 6, 2>(a, a_stride, rows, w, epilogue, c, c_stride);
+  simd::matmul_floats<8, 6, 2>(a, a_stride, rows, w, epilogue, c, c_stride);
 }
 
 }  // namespace asam

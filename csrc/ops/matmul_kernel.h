@@ -1,4 +1,5 @@
-// Register-tiled matrix product, one source for every vector width. Rules of ops/simd.h apply.
+// Register-tiled matrix product, one source for every vector width and every kind of number. Rules of
+// ops/simd.h apply.
 #pragma once
 
 #include "ops/gelu_kernel.h"
@@ -7,127 +8,188 @@
 
 namespace asam::simd {
 
+// Rows times packed weights.
+//
+// Numbers says what is multiplied, and with which instruction:
+//   Number                   of the rows; Number::kGroup neighbouring ones take four bytes
+//   Weight                   of the matrix, packed in panels: in each of them a group of inputs side by side,
+//                            column by column, then the next one
+//   Vector                   kLanes sums, or kLanes groups of weights
+//   add(sum, x, w)           sum + the products of a group; x has the row's in every lane
+//   value(sum, row, column)  the floats that kLanes sums stand for
+template <class Numbers>
+struct Product {
+  const typename Numbers::Number* a;  // rows a_stride apart, each readable up to a whole group
+  int64_t a_stride;
+  const PackedView<typename Numbers::Weight>& w;
+  Numbers numbers;
+  const Epilogue& epilogue;
+  float* c;  // rows c_stride apart
+  int64_t c_stride;
+
+  static constexpr int64_t kGroup = 4 / sizeof(typename Numbers::Number);
+
+  ASAM_INLINE int64_t groups() const { return (w.in() + kGroup - 1) / kGroup; }
+};
+
 // A part of the next panel, fetched while this one is multiplied by: `step` bytes from `from` on for each
-// row.
+// group.
 struct Ahead {
   const char* from;
   int64_t step;
 };
 
+template <class Vector>
+ASAM_INLINE Vector load_vector(const void* p) {
+  Vector v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// Four bytes in every lane.
+template <class Vector>
+ASAM_INLINE Vector splat_group(const void* p) {
+  decltype(Vector{}[0] + Vector{}[0]) bits;
+  static_assert(sizeof bits == 4);
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return bits - Vector{};
+}
+
 // The sums of one tile, `Rows` rows by `Vecs` vectors of columns, row by row. panel points at its first
-// column, its rows panel_stride apart. A function of its own, so that the sums have all registers to
+// column, its groups panel_stride apart. A function of its own, so that the sums have all registers to
 // themselves; internal, so that it stays in the file whose instruction set it is compiled for.
-template <int Lanes, int Rows, int Vecs>
-[[gnu::noinline]] static void matmul_sums(const float* a, int64_t a_stride, int64_t in, const float* panel,
-                                          int64_t panel_stride, const char* ahead, int64_t ahead_step,
-                                          float* sums) {
-  Float<Lanes> sum[Rows][Vecs] = {};
-  for (int64_t i = 0; i < in; ++i, panel += panel_stride, ahead += ahead_step) {
+template <class Numbers, int Rows, int Vecs>
+[[gnu::noinline]] static void tile_sums(const typename Numbers::Number* a, int64_t a_stride, int64_t groups,
+                                        const typename Numbers::Weight* panel, int64_t panel_stride,
+                                        const char* ahead, int64_t ahead_step,
+                                        typename Numbers::Vector* sums) {
+  using Vector = typename Numbers::Vector;
+  constexpr int64_t kGroup = Product<Numbers>::kGroup;
+  Vector sum[Rows][Vecs] = {};
+  for (int64_t g = 0; g < groups; ++g, panel += panel_stride, ahead += ahead_step) {
     __builtin_prefetch(ahead);
-    Float<Lanes> w[Vecs];
+    Vector w[Vecs];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vecs; ++v) w[v] = load<Lanes>(panel + v * Lanes);
+    for (int v = 0; v < Vecs; ++v) w[v] = load_vector<Vector>(panel + v * Numbers::kLanes * kGroup);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      const Float<Lanes> x = splat<Lanes>(a[r * a_stride + i]);
+      const Vector x = splat_group<Vector>(a + r * a_stride + g * kGroup);
 #pragma GCC unroll 4
-      for (int v = 0; v < Vecs; ++v) sum[r][v] += x * w[v];
+      for (int v = 0; v < Vecs; ++v) sum[r][v] = Numbers::add(sum[r][v], x, w[v]);
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Vecs; ++v) store<Lanes>(sums + (r * Vecs + v) * Lanes, sum[r][v]);
+    for (int v = 0; v < Vecs; ++v) sums[r * Vecs + v] = sum[r][v];
   }
 }
 
-template <int Lanes, int Rows, int Vecs>
-ASAM_INLINE void matmul_sums_of(int64_t height, const float* a, int64_t a_stride, int64_t in,
-                                const float* panel, int64_t panel_stride, const Ahead& ahead, float* sums) {
+template <int Rows, int Vecs, class Numbers>
+ASAM_INLINE void tile_sums_of(int64_t height, const Product<Numbers>& product, int64_t row,
+                              const typename Numbers::Weight* panel, int64_t panel_stride, const Ahead& ahead,
+                              typename Numbers::Vector* sums) {
   if constexpr (Rows > 0) {
     if (height == Rows) {
-      matmul_sums<Lanes, Rows, Vecs>(a, a_stride, in, panel, panel_stride, ahead.from, ahead.step, sums);
+      tile_sums<Numbers, Rows, Vecs>(product.a + row * product.a_stride, product.a_stride, product.groups(),
+                                     panel, panel_stride, ahead.from, ahead.step, sums);
     } else {
-      matmul_sums_of<Lanes, Rows - 1, Vecs>(height, a, a_stride, in, panel, panel_stride, ahead, sums);
+      tile_sums_of<Rows - 1, Vecs>(height, product, row, panel, panel_stride, ahead, sums);
     }
   }
 }
 
-// What the sums of a tile still need, from row `row` and column `column` of the product on.
-template <int Lanes, int Vecs>
-ASAM_INLINE void matmul_finish(const float* sums, int64_t height, const Epilogue& epilogue, int64_t row,
-                               int64_t column, int64_t out, float* c, int64_t c_stride) {
-  for (int64_t r = 0; r < height; ++r) {
-    const float* bias = epilogue.bias ? epilogue.bias + bias_row(epilogue, row + r) * out : nullptr;
-    const float* residual = epilogue.residual ? epilogue.residual + (row + r) * c_stride : nullptr;
+// What the sums of a tile still need, from row `row` and column `column` on.
+template <int Vecs, class Numbers>
+ASAM_INLINE void finish_tile(const typename Numbers::Vector* sums, int64_t height,
+                             const Product<Numbers>& product, int64_t row, int64_t column) {
+  constexpr int kLanes = Numbers::kLanes;
+  const Epilogue& epilogue = product.epilogue;
+  const int64_t out = product.w.out();
+  for (int64_t r = row; r < row + height; ++r, sums += Vecs) {
+    const float* bias = epilogue.bias ? epilogue.bias + bias_row(epilogue, r) * out : nullptr;
+    const float* residual = epilogue.residual ? epilogue.residual + r * product.c_stride : nullptr;
+    float* c = product.c + r * product.c_stride;
     for (int v = 0; v < Vecs; ++v) {
-      const int64_t j = column + v * Lanes;
+      const int64_t j = column + v * kLanes;
       if (j >= out) continue;
-      Float<Lanes> x = load<Lanes>(sums + (r * Vecs + v) * Lanes);
-      if (j + Lanes <= out) {
-        if (bias) x += load<Lanes>(bias + j);
-        if (residual) x += load<Lanes>(residual + j);
-        if (epilogue.relu) x = max<Lanes>(Float<Lanes>{}, x);
-        if (epilogue.gelu) x = gelu<Lanes>(x);
-        store<Lanes>(c + r * c_stride + j, x);
+      Float<kLanes> x = product.numbers.value(sums[v], r, j);
+      if (j + kLanes <= out) {
+        if (bias) x += load<kLanes>(bias + j);
+        if (residual) x += load<kLanes>(residual + j);
+        if (epilogue.relu) x = max<kLanes>(Float<kLanes>{}, x);
+        if (epilogue.gelu) x = gelu<kLanes>(x);
+        store<kLanes>(c + j, x);
       } else {
         const int64_t count = out - j;
-        if (bias) x += load_part<Lanes>(bias + j, count);
-        if (residual) x += load_part<Lanes>(residual + j, count);
-        if (epilogue.relu) x = max<Lanes>(Float<Lanes>{}, x);
-        if (epilogue.gelu) x = gelu<Lanes>(x);
-        store_part<Lanes>(c + r * c_stride + j, x, count);
+        if (bias) x += load_part<kLanes>(bias + j, count);
+        if (residual) x += load_part<kLanes>(residual + j, count);
+        if (epilogue.relu) x = max<kLanes>(Float<kLanes>{}, x);
+        if (epilogue.gelu) x = gelu<kLanes>(x);
+        store_part<kLanes>(c + j, x, count);
       }
     }
   }
 }
 
-// Columns `first` .. of a panel. Tiles of nearly equal heights: a last one of a row or two would wait for its
-// own sums. next: the panel that follows, in part fetched by each tile.
-template <int Lanes, int Rows, int Vecs>
-ASAM_INLINE void matmul_columns(const float* a, int64_t a_stride, int64_t rows, int64_t in,
-                                const float* panel, int64_t panel_stride, const float* next, int64_t first,
-                                const Epilogue& epilogue, int64_t column, int64_t out, float* c,
-                                int64_t c_stride) {
-  const int64_t tiles = (rows + Rows - 1) / Rows, parts = tiles * (panel_stride / (Vecs * Lanes));
-  const int64_t step = panel_stride * static_cast<int64_t>(sizeof(float)) / parts;
+// Columns `first` .. of a panel that starts at column `start`. Tiles of nearly equal heights: a last one of a
+// row or two would wait for its own sums. next: the panel that follows, in part fetched by each tile.
+template <int Rows, int Vecs, class Numbers>
+ASAM_INLINE void panel_columns(const Product<Numbers>& product, int64_t rows,
+                               const typename Numbers::Weight* panel, int64_t panel_stride,
+                               const typename Numbers::Weight* next, int64_t start, int64_t first) {
+  constexpr int64_t kWidth = Vecs * Numbers::kLanes, kGroup = Product<Numbers>::kGroup;
+  const int64_t tiles = (rows + Rows - 1) / Rows, parts = tiles * (panel_stride / (kWidth * kGroup));
+  const int64_t step = panel_stride * static_cast<int64_t>(sizeof(*panel)) / parts;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t row = rows * t / tiles, height = rows * (t + 1) / tiles - row;
-    const int64_t part = first / (Vecs * Lanes) * tiles + t;
-    const Ahead ahead{reinterpret_cast<const char*>(next) + part * step * in, step};
-    alignas(64) float sums[Rows * Vecs * Lanes];
-    matmul_sums_of<Lanes, Rows, Vecs>(height, a + row * a_stride, a_stride, in, panel + first, panel_stride,
-                                      ahead, sums);
-    matmul_finish<Lanes, Vecs>(sums, height, epilogue, row, column + first, out, c + row * c_stride,
-                               c_stride);
+    const int64_t part = first / kWidth * tiles + t;
+    const Ahead ahead{reinterpret_cast<const char*>(next) + part * step * product.groups(), step};
+    typename Numbers::Vector sums[Rows * Vecs];
+    tile_sums_of<Rows, Vecs>(height, product, row, panel + first * kGroup, panel_stride, ahead, sums);
+    finish_tile<Vecs>(sums, height, product, row, start + first);
   }
 }
 
 // Rows and Vecs are chosen so that Rows * Vecs sums, Vecs weights and one broadcast fit the registers.
-template <int Lanes, int Rows, int Vecs>
-ASAM_INLINE void matmul_kernel(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
-                               const Epilogue& epilogue, float* c, int64_t c_stride) {
-  constexpr int64_t kWidth = Lanes * Vecs;
-  constexpr int kNarrow = PackedMatrix::kPanelStep / Lanes;  // vectors in a narrow panel
+template <int Rows, int Vecs, class Numbers>
+ASAM_INLINE void matmul_kernel(const Product<Numbers>& product, int64_t rows) {
+  constexpr int64_t kWidth = Numbers::kLanes * Vecs, kGroup = Product<Numbers>::kGroup;
+  constexpr int64_t kStep = PackedMatrix::kPanelStep;
+  constexpr int kNarrow = kStep / Numbers::kLanes;  // vectors in a narrow panel
   static_assert(PackedMatrix::kPanel % kWidth == 0);
   if (rows == 0) return;
-  const int64_t in = w.in(), out = w.out();
-  const float* panel = w.data();
-  for (int64_t start = 0; start < out; start += w.panel()) {
-    const int64_t left = out - start;
-    const int64_t stride = left <= PackedMatrix::kPanelStep ? PackedMatrix::kPanelStep : w.panel();
-    const float* next = w.ahead(panel + in * stride);
-    if (kWidth > stride) {
-      matmul_columns<Lanes, Rows, kNarrow>(a, a_stride, rows, in, panel, stride, next, 0, epilogue, start,
-                                           out, c, c_stride);
+  const PackedView<typename Numbers::Weight>& w = product.w;
+  const auto* panel = w.data();
+  for (int64_t start = 0; start < w.out(); start += w.panel()) {
+    const int64_t width = w.out() - start <= kStep ? kStep : w.panel(), stride = width * kGroup;
+    const auto* next = w.ahead(panel + product.groups() * stride);
+    if (kWidth > width) {
+      panel_columns<Rows, kNarrow>(product, rows, panel, stride, next, start, 0);
     } else {
-      for (int64_t j = 0; j < stride; j += kWidth) {
-        matmul_columns<Lanes, Rows, Vecs>(a, a_stride, rows, in, panel, stride, next, j, epilogue, start, out,
-                                          c, c_stride);
+      for (int64_t j = 0; j < width; j += kWidth) {
+        panel_columns<Rows, Vecs>(product, rows, panel, stride, next, start, j);
       }
     }
-    panel += in * stride;
+    panel += product.groups() * stride;
   }
+}
+
+template <int Lanes>
+struct Floats {
+  using Number = float;
+  using Weight = float;
+  using Vector = Float<Lanes>;
+  static constexpr int kLanes = Lanes;
+
+  ASAM_INLINE static Vector add(Vector sum, Vector x, Vector w) { return sum + x * w; }
+  ASAM_INLINE Vector value(Vector sum, int64_t, int64_t) const { return sum; }
+};
+
+template <int Lanes, int Rows, int Vecs>
+ASAM_INLINE void matmul_floats(const float* a, int64_t a_stride, int64_t rows, const PackedView<float>& w,
+                               const Epilogue& epilogue, float* c, int64_t c_stride) {
+  matmul_kernel<Rows, Vecs>(Product<Floats<Lanes>>{a, a_stride, w, {}, epilogue, c, c_stride}, rows);
 }
 
 }  // namespace asam::simd

@@ -14,15 +14,12 @@ from asam.assets import NANO
 from asam.bench.accuracy import mean_iou
 from asam.data import Dataset, LidcCrops, Synthetic
 from asam.model import load_checkpoint
-from asam_trt import _ops
+from asam_trt import precision as precisions
 from asam_trt.modes import iou_distances
 
 N = 32  # hypotheses a picture
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(_ops.isa() != "avx512vnni", reason="int16 and int8 need AVX512-VNNI"),
-]
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,10 @@ class Change:
 
 
 def change(engine: Path, data: Dataset, pictures: int, precision: str, encoder: str) -> Change:
+    try:
+        precisions.choose(precision)
+    except asam_trt.BackendUnavailable as error:
+        pytest.skip(str(error))
     model = load_checkpoint(NANO)
     ious, geds, spreads = [], [], []
     with asam_trt.Session(engine, precision=precision, encoder=encoder) as session:

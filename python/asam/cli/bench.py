@@ -41,7 +41,7 @@ class Args:
     ] = ("torch-float32", "torch-bf16", "ort-float32", "loop")
     """What to compare with; ort-mixed is an int8 encoder with a float32 sampler, asam-int8 the engine in int8."""
     precision: Literal["auto", "float32", "int16", "int8"] = "auto"
-    """Of our native products; auto is int16 where the processor has AVX512-VNNI."""
+    """Of our native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
     encoder: Literal["auto", "native", "onnxruntime", "torch"] = "auto"
     """What encodes images for our route; auto is the faster one here."""
     loop_limit: int = 32

@@ -96,7 +96,7 @@ class Args:
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
     precision: Literal["auto", "float32", "int16", "int8", "bf16", "fp16"] = "auto"
-    """Of the native products; auto is int16 where the processor has AVX512-VNNI."""
+    """Of the native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
 
 
 @dataclass
