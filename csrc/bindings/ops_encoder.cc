@@ -13,7 +13,7 @@ namespace {
 
 auto relative_attend(Input<2> q, Input<2> k, Input<2> v, Input<2> table_h, Input<2> table_w,
                      Input<1> padded_key, Input<1> padded_value, int64_t wide, int64_t first,
-                     const std::string& version) {
+                     const std::string& version, bool int16) {
   const int64_t queries = tensor_of<2>(q).extent(0), dim = tensor_of<2>(q).extent(1);
   const int64_t cells = tensor_of<2>(k).extent(0), reach = tensor_of<2>(table_h).extent(0);
   require(dim >= 1 && queries >= 1, "q: expected at least one query of at least one number");
@@ -39,7 +39,8 @@ auto relative_attend(Input<2> q, Input<2> k, Input<2> v, Input<2> table_h, Input
                                      .out_stride = dim};
   Buffer scratch(relative_attention_scratch(shape));
   auto out = new_array<float, 2>({queries, dim});
-  kernels_of(version).relative_attend(
+  const Kernels kernels = kernels_of(version);
+  (int16 ? kernels.relative_attend_int16 : kernels.relative_attend)(
       shape, {table_h.data(), table_w.data(), padded_key.data(), padded_value.data()}, q.data(), k.data(),
       v.data(), out.data(), scratch.data());
   return out;
@@ -52,12 +53,12 @@ void bind_encoder_ops(nb::module_& module) {
   module.def("relative_attend", &relative_attend, arg("q").noconvert(), arg("k").noconvert(),
              arg("v").noconvert(), arg("table_h").noconvert(), arg("table_w").noconvert(),
              arg("padded_key").noconvert(), arg("padded_value").noconvert(), arg("wide"), arg("first") = 0,
-             arg("version") = isa_name(supported_isas().back()),
+             arg("version") = isa_name(supported_isas().back()), arg("int16") = false,
              "Attention of one head in a window of n x n cells of which high x wide are real: q [a, d] of "
              "the cells\n"
              "from `first` on, k and v [high * wide, d], tables of relative positions [2n - 1, d], key and "
              "value of\n"
-             "the padded cells [d] -> [a, d].");
+             "the padded cells [d] -> [a, d]. int16: products of integers, where the version has them.");
 }
 
 }  // namespace asam

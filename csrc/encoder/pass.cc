@@ -124,7 +124,10 @@ class Pass {
                                        .q_stride = stride,
                                        .kv_stride = stride,
                                        .out_stride = dim};
-    k_.relative_attend(shape, block.positions(head, dim), q, k, v, own_.mixed.data(), own_.attention.data());
+    // For fewer keys rounding them costs what it saves.
+    const bool words = w_.precision != Precision::float32 && part.high * part.wide > kRelativeKeys;
+    (words ? k_.relative_attend_int16 : k_.relative_attend)(shape, block.positions(head, dim), q, k, v,
+                                                            own_.mixed.data(), own_.attention.data());
     for (int64_t i = 0; i < part.queries; ++i) {
       ws_.mixed.store(cell_of(part.first + i), head * dim, own_.mixed.data() + i * dim, dim);
     }

@@ -21,7 +21,8 @@ struct EncoderScratch {
 };
 
 struct EncoderWorkspace {
-  static constexpr int64_t kQueries = 64;  // of one part of a window
+  // Of one part of a window: what is made once of its keys and values is shared by so many.
+  static constexpr int64_t kQueries = 128;
 
   EncoderWorkspace(const EncoderWeights& weights, int most_threads);
 

@@ -26,6 +26,7 @@ struct Kernels {
   QuantiseInt16Fn quantise_int16;
   QuantiseInt8Fn quantise_int8;
   RelativeAttendFn relative_attend;
+  RelativeAttendFn relative_attend_int16;
 
   static Kernels of(Isa isa) {
     return {.matmul = matmul_for(isa),
@@ -37,7 +38,8 @@ struct Kernels {
             .matmul_int16 = matmul_int16_for(isa),
             .quantise_int16 = quantise_int16_for(isa),
             .quantise_int8 = quantise_int8_for(isa),
-            .relative_attend = relative_attend_for(isa)};
+            .relative_attend = relative_attend_for(isa),
+            .relative_attend_int16 = relative_attend_int16_for(isa)};
   }
   // The readable scalar versions.
   static Kernels reference() {
@@ -50,7 +52,8 @@ struct Kernels {
             .matmul_int16 = matmul_int16_ref,
             .quantise_int16 = quantise_int16_ref,
             .quantise_int8 = quantise_int8_ref,
-            .relative_attend = relative_attend_ref};
+            .relative_attend = relative_attend_ref,
+            .relative_attend_int16 = relative_attend_ref};
   }
 };
 

@@ -32,7 +32,7 @@ PackedInt8Matrix::PackedInt8Matrix(int64_t in, std::initializer_list<PackedMatri
     for (int64_t j = 0; j < part.out; ++j, ++column) {
       float largest = 0.0f;
       for (int64_t i = 0; i < in; ++i) largest = std::max(largest, std::abs(part.weight[i * part.out + j]));
-      const float steps = largest > 0.0f ? 127.0f / largest : 0.0f;
+      const float steps = largest > kLeastRange ? 127.0f / largest : 0.0f;
       scale_.data()[column] = largest / 127.0f;
       for (int64_t i = 0; i < in; ++i) {
         const float level =

@@ -85,16 +85,16 @@ template <class Numbers, int Rows, int Vecs>
   }
 }
 
-template <int Rows, int Vecs, class Numbers>
-ASAM_INLINE void tile_sums_of(int64_t height, const Product<Numbers>& product, int64_t row,
-                              const typename Numbers::Weight* panel, int64_t panel_stride, const Ahead& ahead,
-                              typename Numbers::Vector* sums) {
+// The same for a height that is known when it runs.
+template <class Numbers, int Rows, int Vecs>
+ASAM_INLINE void tile_sums_of(int64_t height, const typename Numbers::Number* a, int64_t a_stride,
+                              int64_t groups, const typename Numbers::Weight* panel, int64_t panel_stride,
+                              const Ahead& ahead, typename Numbers::Vector* sums) {
   if constexpr (Rows > 0) {
     if (height == Rows) {
-      tile_sums<Numbers, Rows, Vecs>(product.a + row * product.a_stride, product.a_stride, product.groups(),
-                                     panel, panel_stride, ahead.from, ahead.step, sums);
+      tile_sums<Numbers, Rows, Vecs>(a, a_stride, groups, panel, panel_stride, ahead.from, ahead.step, sums);
     } else {
-      tile_sums_of<Rows - 1, Vecs>(height, product, row, panel, panel_stride, ahead, sums);
+      tile_sums_of<Numbers, Rows - 1, Vecs>(height, a, a_stride, groups, panel, panel_stride, ahead, sums);
     }
   }
 }
@@ -146,7 +146,8 @@ ASAM_INLINE void panel_columns(const Product<Numbers>& product, int64_t rows,
     const int64_t part = first / kWidth * tiles + t;
     const Ahead ahead{reinterpret_cast<const char*>(next) + part * step * product.groups(), step};
     typename Numbers::Vector sums[Rows * Vecs];
-    tile_sums_of<Rows, Vecs>(height, product, row, panel + first * kGroup, panel_stride, ahead, sums);
+    tile_sums_of<Numbers, Rows, Vecs>(height, product.a + row * product.a_stride, product.a_stride,
+                                      product.groups(), panel + first * kGroup, panel_stride, ahead, sums);
     finish_tile<Vecs>(sums, height, product, row, start + first);
   }
 }

@@ -15,10 +15,17 @@ namespace asam {
 
 inline constexpr int64_t kMostInt16Inputs = 1 << 16;
 
-// Scale of a row of n, given its largest number, by size, and its norm. The norm of its levels may be
-// sqrt(2^31) = 46,340.9, of which rounding takes up to sqrt(n) / 2, and float32 up to 1 in 1,000.
+inline constexpr float kInt16Most = 32767.0f;
+
+// Norm that a row of n may have in levels. That of rounded ones may be sqrt(2^31) = 46,340.9, of which
+// rounding takes up to sqrt(n) / 2, and float32 up to 1 in 1,000.
+[[gnu::always_inline]] inline float int16_norm(float n) {
+  return 46290.0f - 0.5f * __builtin_sqrtf(n);
+}
+
+// Scale of a row of n, given its largest number, by size, and its norm.
 [[gnu::always_inline]] inline float int16_scale(float largest, float norm, float n) {
-  const float by_size = largest * (1.0f / 32767.0f), by_norm = norm / (46290.0f - 0.5f * __builtin_sqrtf(n));
+  const float by_size = largest * (1.0f / kInt16Most), by_norm = norm / int16_norm(n);
   return by_size > by_norm ? by_size : by_norm;
 }
 

@@ -34,6 +34,9 @@ struct RelativePositions {
   const float* padded_value;  // [d]
 };
 
+// Queries that pass together, and in the version of integers keys.
+inline constexpr int64_t kRelativeQueries = 64, kRelativeKeys = 64;
+
 // inputs
 //   q      [queries, d]
 //   k, v   [high * wide, d]
@@ -51,5 +54,9 @@ void relative_attend_ref(const RelativeAttentionShape& shape, const RelativePosi
 
 // The version for an instruction set, or the best below it.
 RelativeAttendFn relative_attend_for(Isa isa);
+
+// The same with scores and mixtures of values as products of 16-bit integers
+// (ops/relative_attention_int16_kernel.h); that of floats where there is none.
+RelativeAttendFn relative_attend_int16_for(Isa isa);
 
 }  // namespace asam

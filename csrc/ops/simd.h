@@ -64,6 +64,14 @@ ASAM_INLINE Float<Lanes> min(Float<Lanes> a, Float<Lanes> b) {
   return a < b ? a : b;
 }
 
+template <int Lanes>
+ASAM_INLINE Float<Lanes> sqrt(Float<Lanes> v) {
+  float x[Lanes];
+  __builtin_memcpy(x, &v, sizeof v);
+  for (float& one : x) one = __builtin_sqrtf(one);
+  return load<Lanes>(x);
+}
+
 // Pairwise, so that the order of the sum is the same in every build of one Lanes.
 template <int Lanes>
 ASAM_INLINE float sum(Float<Lanes> v) {

@@ -109,11 +109,11 @@ void attention_on_every_isa() {
 }
 
 void relative_attention_on_every_isa() {
-  constexpr std::int64_t kDim = 17, kWindow = 5;
+  constexpr std::int64_t kDim = 17, kWindow = 15;
   const Floats table_h = numbers((2 * kWindow - 1) * kDim, 12), table_w = numbers(table_h.size(), 13),
                key = numbers(kDim, 14), value = numbers(kDim, 15);
-  for (const std::int64_t high : {1, 3, 5}) {
-    for (const std::int64_t wide : {2, 5}) {
+  for (const std::int64_t high : {1, 5, 15}) {
+    for (const std::int64_t wide : {2, 5, 15}) {
       const std::int64_t cells = high * wide, first = cells / 3;
       const asam::RelativeAttentionShape shape{kDim,          kWindow, high, wide, first,
                                                cells - first, kDim,    kDim, kDim};
@@ -123,6 +123,12 @@ void relative_attention_on_every_isa() {
         Floats out = room(shape.queries * kDim), scratch = room(asam::relative_attention_scratch(shape));
         kernels.relative_attend(shape, {table_h.data(), table_w.data(), key.data(), value.data()}, q.data(),
                                 k.data(), v.data(), out.data(), scratch.data());
+        return out;
+      });
+      expect_near("relative_attention in 16 bits", 1e-3f, [&](const Kernels& kernels) {
+        Floats out = room(shape.queries * kDim), scratch = room(asam::relative_attention_scratch(shape));
+        kernels.relative_attend_int16(shape, {table_h.data(), table_w.data(), key.data(), value.data()},
+                                      q.data(), k.data(), v.data(), out.data(), scratch.data());
         return out;
       });
     }

@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 
 from asam_trt import _ops
 
-VERSIONS = ["reference", *_ops.supported_isas()]
+# An instruction set, and whether products are of 16-bit integers, which what is below AVX2 has not.
+VERSIONS = [
+    *((isa, False) for isa in ("reference", *_ops.supported_isas())),
+    *((isa, True) for isa in _ops.supported_isas() if isa in ("avx2", "avx512vnni")),
+]
 Array = NDArray[Any]
+
+every_version = pytest.mark.parametrize(("version", "int16"), VERSIONS)
 
 
 def draw(seed: int, *shape: int) -> NDArray[np.float32]:
@@ -60,32 +66,45 @@ def padded_window(
     return out
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@every_version
 @pytest.mark.parametrize(
     ("high", "wide", "window"),
-    [(1, 1, 1), (1, 1, 5), (5, 5, 5), (3, 5, 5), (5, 2, 5), (4, 3, 5), (8, 8, 14), (7, 9, 9), (1, 14, 14)],
+    [
+        (1, 1, 1),
+        (1, 1, 5),
+        (5, 5, 5),
+        (3, 5, 5),
+        (5, 2, 5),
+        (4, 3, 5),
+        (8, 8, 14),
+        (7, 9, 9),
+        (1, 14, 14),
+        (13, 14, 14),
+        (16, 16, 16),
+    ],
 )
-def test_windows(version: str, high: int, wide: int, window: int) -> None:
-    for dim in (1, 3, 16, 17):
+def test_windows(version: str, int16: bool, high: int, wide: int, window: int) -> None:
+    for dim in (1, 3, 16, 17, 64):
         given = inputs(high, wide, window, dim)
-        found = _ops.relative_attend(**given, wide=wide, version=version)
-        np.testing.assert_allclose(found, padded_window(**given, wide=wide), atol=5e-6, err_msg=f"dim {dim}")
+        found = _ops.relative_attend(**given, wide=wide, version=version, int16=int16)
+        atol = 4e-4 if int16 else 2e-5
+        np.testing.assert_allclose(found, padded_window(**given, wide=wide), atol=atol, err_msg=f"dim {dim}")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@every_version
 @pytest.mark.parametrize("queries", [1, 7, 15, 16, 17, 31, 32, 33, 40])
-def test_parts_of_a_window(version: str, queries: int) -> None:
+def test_parts_of_a_window(version: str, int16: bool, queries: int) -> None:
     given = inputs(6, 7, 8, 24)
-    whole = _ops.relative_attend(**given, wide=7, version=version)
+    whole = _ops.relative_attend(**given, wide=7, version=version, int16=int16)
     for first in (0, 1, 42 - queries):
         part = given | {"q": np.ascontiguousarray(given["q"][first : first + queries])}
-        found = _ops.relative_attend(**part, wide=7, first=first, version=version)
+        found = _ops.relative_attend(**part, wide=7, first=first, version=version, int16=int16)
         np.testing.assert_allclose(found, whole[first : first + queries], rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@every_version
 @pytest.mark.parametrize("who", ["real", "padded", "both"])
-def test_sharp_scores(version: str, who: str) -> None:
+def test_sharp_scores(version: str, int16: bool, who: str) -> None:
     """Scores of hundreds: whatever wins takes everything, and nothing overflows."""
     given = inputs(4, 3, 6, 16)
     if who != "padded":
@@ -93,18 +112,20 @@ def test_sharp_scores(version: str, who: str) -> None:
     if who != "real":
         given["padded_key"] *= 100
         given["table_h"] *= 30
-    found = _ops.relative_attend(**given, wide=3, version=version)
+    found = _ops.relative_attend(**given, wide=3, version=version, int16=int16)
     np.testing.assert_allclose(found, padded_window(**given, wide=3), atol=2e-3)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@every_version
 @pytest.mark.parametrize("name", ["q", "k", "v", "table_h", "table_w", "padded_key", "padded_value"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_stays_so(version: str, name: str, value: float) -> None:
+def test_what_is_not_finite_stays_so(version: str, int16: bool, name: str, value: float) -> None:
     for place in (0, 3, -1):
         given = inputs(4, 3, 6, 16)
         given[name].reshape(-1)[place] = value
-        got, want = (_ops.relative_attend(**given, wide=3, version=one) for one in (version, "reference"))
+        got, want = (
+            _ops.relative_attend(**given, wide=3, version=one, int16=int16) for one in (version, "reference")
+        )
         # Where a whole rectangle of padded cells has no weight, the sum over it may be lost as well.
         assert not (np.isfinite(got) & ~np.isfinite(want)).any()
 

@@ -17,7 +17,7 @@ from asam.bench.torch_route import PublishedLoop, TorchRoute
 def open_peer(name: str, subject: Subject, settings: Settings) -> Route:
     """Make the peer of that name, one of :data:`asam.bench.settings.PEERS`."""
     makers: dict[str, Callable[[str, Subject], Route]] = {
-        "asam-int8": lambda name, subject: Ours(subject, "int8", "native", name),
+        **{f"asam-{precision}": partial(_ours, precision) for precision in ("float32", "int16", "int8")},
         "torch-float32": partial(TorchRoute, dtype=torch.float32),
         "torch-bf16": partial(TorchRoute, dtype=torch.bfloat16),
         "torch-float32-compiled": partial(TorchRoute, dtype=torch.float32, compiled=True),
@@ -28,3 +28,7 @@ def open_peer(name: str, subject: Subject, settings: Settings) -> Route:
         "loop": partial(PublishedLoop, limit=settings.loop_limit),
     }
     return makers[name](name, subject)
+
+
+def _ours(precision: str, name: str, subject: Subject) -> Route:
+    return Ours(subject, precision, "native", name)

@@ -11,6 +11,8 @@ Stage = Literal["encode", "sample", "frame"]
 STAGES: tuple[Stage, ...] = ("encode", "sample", "frame")
 
 PEERS = (
+    "asam-float32",
+    "asam-int16",
     "asam-int8",
     "torch-float32",
     "torch-bf16",

@@ -27,6 +27,8 @@ class Args:
     """Of every runtime; by default all processors of this process."""
     peers: tuple[
         Literal[
+            "asam-float32",
+            "asam-int16",
             "asam-int8",
             "torch-float32",
             "torch-bf16",
@@ -39,7 +41,8 @@ class Args:
         ],
         ...,
     ] = ("torch-float32", "torch-bf16", "ort-float32", "loop")
-    """What to compare with; ort-mixed is an int8 encoder with a float32 sampler, asam-int8 the engine in int8."""
+    """What to compare with; ort-mixed is an int8 encoder with a float32 sampler, asam-* the engine in that
+    precision."""
     precision: Literal["auto", "float32", "int16", "int8"] = "auto"
     """Of our native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
     encoder: Literal["auto", "native", "onnxruntime", "torch"] = "auto"
@@ -56,27 +59,15 @@ class Args:
 
 def run(args: Args) -> int:
     """Measure, print the table, and say where it was written."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from asam import bench
+    from asam.progress import bars
 
     check_outputs((args.json,), () if args.checkpoint is None else files_of_model(args.checkpoint))
     settings = bench.Settings(**{name: value for name, value in vars(args).items() if name != "json"})
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    # Drawn on request alone: a thread that redraws would take the processor from what is timed.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("")
-
-        def show(text: str, done: int, total: int) -> None:
-            bar.update(task, description=text, completed=done, total=total, refresh=True)
-
-        report = bench.run(settings, show)
+    # A thread that redraws would take the processor from what is timed.
+    with bars(redraws=False) as start:
+        show = start("bench")
+        report = bench.run(settings, lambda text, done, total: show(done, total, text))
     print(report)
     if args.json is not None:
         report.save(args.json)
