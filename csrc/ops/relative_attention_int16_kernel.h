@@ -267,15 +267,19 @@ ASAM_INLINE void relative_words_block(const RelativeAttentionShape& s, const Rel
   lanes_to_rows(room.mixed, width, s.queries, s.dim, out, s.out_stride);
 }
 
+// Lanes of so many queries, in whole pairs of vectors.
+template <int Lanes>
+ASAM_INLINE int64_t lanes_of(int64_t queries) {
+  return (queries + 2 * Lanes - 1) / (2 * Lanes) * (2 * Lanes);
+}
+
 template <int Lanes, int Rows, class Instruction>
 ASAM_INLINE void relative_words_kernel(const RelativeAttentionShape& s, const RelativePositions& positions,
                                        QuantiseInt16Fn quantise, const float* q, const float* k,
                                        const float* v, float* out, float* scratch) {
-  constexpr int64_t kStep = 2 * Lanes;
   const KeyBlocks blocks(s.high * s.wide);
-  const auto width_of = [](int64_t queries) { return (queries + kStep - 1) / kStep * kStep; };
   const int64_t most = s.queries < kRelativeQueries ? s.queries : kRelativeQueries;
-  const WordRoom room(s, width_of(most), scratch);
+  const WordRoom room(s, lanes_of<Lanes>(most), scratch);
   rows_to_words(quantise, k, s.kv_stride, blocks.keys, s.dim, room.pairs, room.keys, room.key_scale);
   for (int64_t block = 0; block < blocks.count; ++block) {
     const int64_t first = blocks.first(block), keys = blocks.first(block + 1) - first;
@@ -284,8 +288,8 @@ ASAM_INLINE void relative_words_kernel(const RelativeAttentionShape& s, const Re
   }
   for_query_blocks(s, [&](const RelativeAttentionShape& part, int64_t first) __attribute__((always_inline)) {
     relative_words_block<Lanes, Rows, Words<Lanes, Instruction>>(
-        part, positions, quantise, q + first * s.q_stride, width_of(part.queries), out + first * s.out_stride,
-        room);
+        part, positions, quantise, q + first * s.q_stride, lanes_of<Lanes>(part.queries),
+        out + first * s.out_stride, room);
   });
 }
 
