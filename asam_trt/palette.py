@@ -9,15 +9,20 @@ import numpy.typing as npt
 from PIL import ImageFont
 
 Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Okabe and Ito (2008), the brightest first; black and the purple of `SHADE` are left out.
+# As many as there are modes at most where their number is chosen. The first five are Okabe and Ito's (2008), the
+# brightest first. Their second blue is too close to the first in a tint, and their purple is `SHADE`; the last three
+# are far from all others in CIELAB, seen with normal sight and with each of the three cones missing.
 CATEGORIES: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
     (240, 228, 66),
     (213, 94, 0),
-    (0, 114, 178),
+    (136, 64, 248),
+    (216, 0, 64),
+    (168, 248, 144),
 )
 SHADE: Colour = (204, 121, 167)
 INK: Colour = (236, 236, 236)
@@ -51,6 +56,6 @@ def cividis(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=64)
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> Font:
     """Pillow's own font at a size in pixels."""
     return ImageFont.load_default(size)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from asam_trt import palette
+from asam_trt.chart_page import ChartPage
 
 _MARGIN = (24, 24, 46, 76)  # top, right, bottom, left
 
@@ -36,8 +37,7 @@ def band(
         raise ValueError(
             f"expected equal lengths above 0, came {len(x)}, {len(low)}, {len(middle)}, {len(high)}"
         )
-    page = Image.new("RGB", size, palette.PAPER)
-    draw = ImageDraw.Draw(page)
+    page = ChartPage(size)
     top, right, bottom, left = _MARGIN
     x_ticks = _ticks(min(x), max(x))
     y_ticks = _ticks(0, max(high))
@@ -51,28 +51,23 @@ def band(
         )
 
     for value in y_ticks:
-        draw.line([at(x0, value), at(x1, value)], (52, 55, 61))
-        draw.text((left - 8, at(x0, value)[1]), f"{value:g}", palette.FAINT, palette.font(13), anchor="rm")
+        y = round(at(x0, value)[1])
+        page.line([(left, y), (size[0] - right, y)], (52, 55, 61), 1)
+        page.text((left - 8, y), f"{value:g}", palette.FAINT, 13, "rm")
     for value in x_ticks:
         if x0 <= value <= x1:
-            draw.text(
-                (at(value, 0)[0], size[1] - bottom + 6),
-                f"{value:g}",
-                palette.FAINT,
-                palette.font(13),
-                anchor="ma",
-            )
+            page.text((at(value, 0)[0], size[1] - bottom + 6), f"{value:g}", palette.FAINT, 13, "ma")
     upper = [at(a, b) for a, b in zip(x, high, strict=True)]
     lower = [at(a, b) for a, b in zip(x, low, strict=True)]
     if len(x) > 1:
-        shade = tuple(round(0.65 * p + 0.35 * c) for p, c in zip(palette.PAPER, colour, strict=True))
-        draw.polygon(upper + lower[::-1], fill=shade)
-        draw.line([at(a, b) for a, b in zip(x, middle, strict=True)], colour, 2, joint="curve")
+        r, g, b = (round(0.65 * p + 0.35 * c) for p, c in zip(palette.PAPER, colour, strict=True))
+        page.polygon(upper + lower[::-1], (r, g, b))
+        page.line([at(a, b) for a, b in zip(x, middle, strict=True)], colour)
     else:
-        draw.line([upper[0], lower[0]], colour, 2)
-    draw.text((left, 4), title, palette.INK, palette.font(15))
-    draw.text((size[0] - right, size[1] - 20), x_label, palette.FAINT, palette.font(13), anchor="ra")
-    return page
+        page.line([upper[0], lower[0]], colour)
+    page.text((left, 4), title, palette.INK, 15)
+    page.text((size[0] - right, size[1] - 20), x_label, palette.FAINT, 13, "ra")
+    return page.picture()
 
 
 def stacked(pages: Sequence[Image.Image]) -> Image.Image:

@@ -11,7 +11,6 @@ import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,21 +18,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from asam_trt import bundles, canvas, contours, palette
+from asam_trt import bundles, canvas, contours, legend, palette
 from asam_trt.canvas import Picture, Region
 from asam_trt.contours import Ring
 from asam_trt.follow import Box
 from asam_trt.geometry import as_image
-from asam_trt.hypotheses import Area, Hypotheses
+from asam_trt.hypotheses import Hypotheses
+from asam_trt.legend import GAP
 from asam_trt.modes import Modes
 from asam_trt.palette import Colour
+from asam_trt.words import fitted
 
 _LEAST_SIDE = 480  # smaller pictures are enlarged, so that lines and text stay fine against them
 _MOST_SIDE = 2048  # larger ones are made smaller: no screen shows them, and drawing would take minutes
-_SHADE_STRENGTH = 0.5
+_CAPTION = 108  # least width of a cell of a sheet
 _FAINTER = (np.arange(256) * 0.6).astype(np.uint8)  # opacity of the thin outlines
-_GAP = 8
-_PANEL_WIDTH = 14  # of the panel beside an overlay, in heights of its text
 
 
 # What pictures of a large image are drawn from: making it smaller takes longer than drawing on it.
@@ -75,7 +74,7 @@ def overlay(
     colours: Sequence[Colour] | None = None,
     notes: Sequence[str] = (),
 ) -> Picture:
-    """The image under all outlines and the entropy shade, with a panel of the modes beside it.
+    """The image under all outlines and the entropy shade, with a legend of the modes beside or below it.
 
     Args:
         image: uint8 or float [H, W, 3]; None takes ``hypotheses.image``.
@@ -83,11 +82,11 @@ def overlay(
         point_coords, point_labels: prompt to draw, (x, y) pixels of the image and 1 (a plus) or 0 (a minus) each.
         modes: None finds them.
         colours: one a mode; see `ModeColours` for videos.
-        notes: lines of text at the top of the panel.
+        notes: lines of text at the top of the legend.
 
     Returns:
-        uint8 [H', W', 3]; images with a side below 480 pixels are enlarged by a whole factor, those with a
-        side above 2048 made smaller.
+        uint8 [H', W', 3], H' and W' by the size of the image alone; images with a side below 480 pixels are
+        enlarged by a whole factor, those with a side above 2048 made smaller.
     """
     modes = hypotheses.modes() if modes is None else modes
     colours = ModeColours().of(modes) if colours is None else colours
@@ -100,8 +99,17 @@ def overlay(
         _dashed_box(picture, _scaled(box, hypotheses, drawn), line)
     for point, label in zip(point_coords, point_labels, strict=True):
         _click(picture, _scaled(point, hypotheses, drawn), line, positive=label == 1)
-    panel = _panel(picture.height, hypotheses.area(), drawn, plain, modes, colours, medoids, notes)
-    return _side_by_side(picture, panel)
+    region = canvas.bounds(drawn.counts)
+
+    def thumbnail(m: int, size: tuple[int, int]) -> Image.Image:
+        small = canvas.crop_resize(plain, region, size)
+        _paint_mask(small, drawn[modes[m].index], medoids[m], region, colours[m])
+        return small
+
+    area = hypotheses.area()
+    words = [legend.counted(len(drawn)), f"area {legend.pixels(area.median)} px", legend.interval(area)]
+    entries = legend.of_modes(modes, colours, thumbnail, region, legend.text_height(picture.size))
+    return legend.attach(picture, notes, words, entries)
 
 
 def overlay_objects(
@@ -112,14 +120,14 @@ def overlay_objects(
     colours: Mapping[Any, Colour] | None = None,
     notes: Sequence[str] = (),
 ) -> Picture:
-    """`overlay` for several objects on one image: a colour an object, and a panel of their areas.
+    """`overlay` for several objects on one image: a colour an object, and a legend of their areas.
 
     Args:
         objects: at least one; all of one image.
         image: uint8 or float [H, W, 3].
         boxes: prompts to draw, xyxy pixels of the image, of the objects that have one.
         colours: of the objects; by default in their order.
-        notes: lines of text at the top of the panel.
+        notes: lines of text at the top of the legend.
 
     Returns:
         uint8 [H', W', 3], sized as in `overlay`.
@@ -138,7 +146,11 @@ def overlay_objects(
             _dashed_box(picture, _scaled(boxes[name], hypotheses, drawn), line, colours[name])
     if picture is None:
         raise ValueError("expected at least one object to draw, came none")
-    return _side_by_side(picture, _object_panel(picture.height, objects, colours, notes))
+    names, areas = [str(name) for name in objects], [hypotheses.area() for hypotheses in objects.values()]
+    entries = legend.of_objects(
+        names, areas, [colours[name] for name in objects], legend.text_height(picture.size)
+    )
+    return legend.attach(picture, notes, (), entries)
 
 
 def sheet(
@@ -149,7 +161,7 @@ def sheet(
     cell: int = 148,
     modes: Modes | None = None,
 ) -> Image.Image:
-    """The first ``most`` hypotheses side by side, each on the image, with its score and area.
+    """The first ``most`` hypotheses side by side, each on the image in its mode's colour, with its number and score.
 
     Args:
         image: uint8 or float [H, W, 3]; None takes ``hypotheses.image``.
@@ -165,20 +177,21 @@ def sheet(
     size = canvas.fit(region, (cell, cell))
     rows = math.ceil((shown + 1) / columns)
     small, large = 12, 16
-    head = large + 2 * _GAP
-    step = size[0] + small + 10
-    width = columns * (size[1] + _GAP) + _GAP
-    page = Image.new("RGB", (max(width, 640), head + rows * step + _GAP), palette.PAPER)
+    head = large + small + 4 * GAP
+    across, down = max(size[1], _CAPTION) + GAP, size[0] + small + 10
+    width = max(columns * across + GAP, 640)
+    page = Image.new("RGB", (width, head + rows * down + GAP), palette.PAPER)
     draw = ImageDraw.Draw(page)
     area = hypotheses.area()
     title = (
-        f"{len(hypotheses)} hypotheses    area {area.median:.0f} px ({area.low:.0f} to {area.high:.0f})    "
+        f"{legend.counted(len(hypotheses))}    area {legend.pixels(area.median)} px ({legend.interval(area)})    "
         f"empty {hypotheses.p_empty:.0%}    q: IoU as the model estimates it"
     )
-    draw.text((_GAP, _GAP), title, palette.INK, palette.font(large))
+    title, font = fitted(title, large, width - 2 * GAP)
+    draw.text((GAP, GAP), title, palette.INK, font)
+    legend.mode_key(draw, (GAP, large + 2 * GAP), width - 2 * GAP, modes, colours)
     for place in range(shown + 1):
-        x = _GAP + place % columns * (size[1] + _GAP)
-        y = head + place // columns * step
+        x, y = GAP + place % columns * across, head + place // columns * down
         picture = canvas.crop_resize(plain, region, size)
         i = place - 1
         if i >= 0:
@@ -211,22 +224,26 @@ def mode_cards(
     drawn, plain = _drawable(hypotheses, image)
     region = canvas.bounds(drawn.counts)
     size = canvas.fit(region, (cell, cell))
-    width = max(size[1], 150)
-    page = Image.new("RGB", (len(modes) * (width + 2 * _GAP) + 2 * _GAP, size[0] + 86), palette.PAPER)
+    width = max(size[1], 190)
+    height = size[0] + (86 if modes.clear else 104)
+    page = Image.new("RGB", (len(modes) * (width + 2 * GAP) + 2 * GAP, height), palette.PAPER)
     draw = ImageDraw.Draw(page)
     for m, mode in enumerate(modes):
-        x, y = 2 * _GAP + m * (width + 2 * _GAP), 2 * _GAP
+        x, y = 2 * GAP + m * (width + 2 * GAP), 2 * GAP
         picture = canvas.crop_resize(plain, region, size)
         rings = drawn.contours(mode.index, exact=False)
         _paint_mask(picture, drawn[mode.index], rings, region, colours[m])
         page.paste(picture, (x, y))
         y += size[0] + 8
-        _bar(draw, (x, y, x + width - 52, y + 14), mode.probability, colours[m])
+        legend.bar(draw, (x, y, x + width - 52, y + 14), mode.probability, colours[m])
         draw.text((x + width, y - 2), f"{mode.probability:.0%}", palette.INK, palette.font(17), anchor="ra")
-        area = hypotheses.areas[mode.index]
-        draw.text((x, y + 22), f"area {area} px, spread {mode.spread:.2f}", palette.FAINT, palette.font(13))
-        of = f"% of {len(hypotheses)} hypotheses"
+        spread, *unclear = legend.remarks(modes, mode)
+        said, font = fitted(f"area {legend.pixels(hypotheses.areas[mode.index])} px, {spread}", 13, width)
+        draw.text((x, y + 22), said, palette.FAINT, font)
+        of = f"% of {legend.counted(len(hypotheses))}"
         draw.text((x + width, y + 40), of, palette.FAINT, palette.font(13), anchor="ra")
+        for remark in unclear:
+            draw.text((x, y + 58), remark, palette.INK, palette.font(13))
     return page
 
 
@@ -240,8 +257,10 @@ def entropy_map(hypotheses: Hypotheses, image: npt.NDArray[Any] | None = None) -
     seen = np.repeat(grey[:, :, None], 3, axis=2) * 0.55
     cover = np.minimum(entropy * 3, 1.0)[:, :, None]
     picture = Image.fromarray((seen * (1 - cover) + colour * cover + 0.5).astype(np.uint8))
-    canvas.outline(picture, contours.rings(drawn.mean, 0.5), palette.PAPER, width=2)
-    return Image.fromarray(_side_by_side(picture, _scale_bar(picture.height)))
+    agreed = contours.rings(drawn.mean, 0.5)
+    canvas.outline(picture, agreed, palette.PAPER, width=2)
+    scale = legend.entropy_scale(picture.size, outlined=bool(agreed))
+    return Image.fromarray(legend.joined(picture, scale))
 
 
 def html_image(picture: Image.Image) -> str:
@@ -326,7 +345,7 @@ def _draw_all(
     counts = drawn.counts[::step, ::step]
     region = canvas.bounds((counts > 0) & (counts < len(drawn)), margin=0, least=round(8 * line))
     x0, y0, x1, y1 = region
-    strength = (drawn.entropy_of_counts * (_SHADE_STRENGTH * 255)).astype(np.uint8)
+    strength = (drawn.entropy_of_counts * (legend.SHADE_STRENGTH * 255)).astype(np.uint8)
     layer = canvas.Layer(strength[counts[y0:y1, x0:x1]], palette.SHADE)
     planes = bundles.edge_planes(coarse.masks[:, y0:y1, x0:x1])
     for m in reversed(range(len(modes))):
@@ -335,13 +354,6 @@ def _draw_all(
         rings = [ring / step - (x0, y0) for ring in medoids[m]]
         layer.add(canvas.coverage(rings, (x1 - x0, y1 - y0), width=2.5 * line / step), colours[m])
     layer.lay(picture, (x0 * step, y0 * step, min(x1 * step, w), min(y1 * step, h)), step)
-
-
-def _side_by_side(left: Image.Image, right: Image.Image) -> Picture:
-    page = Image.new("RGB", (left.width + right.width, left.height))
-    page.paste(left, (0, 0))
-    page.paste(right, (left.width, 0))
-    return np.asarray(page)
 
 
 def _paint_mask(
@@ -354,128 +366,6 @@ def _paint_mask(
     picture.paste(colour, None, alpha)
     zoom = np.array([picture.width / (x1 - x0), picture.height / (y1 - y0)])
     canvas.outline(picture, [(ring - (x0, y0)) * zoom for ring in rings], colour, width=1.8)
-
-
-def _panel(
-    height: int,
-    area: Area,
-    drawn: Hypotheses,
-    plain: Image.Image,
-    modes: Modes,
-    colours: Sequence[Colour],
-    medoids: list[list[Ring]],
-    notes: Sequence[str],
-) -> Image.Image:
-    """Notes, area, mode thumbnails with their shares, legend of the shade."""
-    text = max(13, height // 38)
-    width = _PANEL_WIDTH * text
-    page = Image.new("RGB", (width, height), palette.PAPER)
-    draw = ImageDraw.Draw(page)
-    plain_font, bold = palette.font(text), palette.font(text + 3)
-    line = text + 6
-    y = _GAP
-    for note in notes:
-        draw.text((_GAP, y), note, palette.INK, plain_font)
-        y += line
-    draw.text((_GAP, y), f"{len(drawn)} hypotheses", palette.INK, plain_font)
-    draw.text((_GAP, y + line), f"area {_pixels(area.median)} px", palette.INK, plain_font)
-    draw.text((_GAP, y + 2 * line), _interval(area), palette.FAINT, plain_font)
-    y += 3 * line + _GAP
-    draw.text((_GAP, y), "modes, % of hypotheses", palette.FAINT, palette.font(text - 2))
-    y += line
-    legend = height - 2 * line - 2 * _GAP
-    region = canvas.bounds(drawn.counts)
-    shown = min(len(modes), 5, max(1, (legend - y) // (4 * text)))
-    each = (legend - y) // shown
-    size = canvas.fit(region, (min(each - _GAP, 7 * text), 7 * text))
-    row = max(size[0], 3 * text) + _GAP
-    for m in range(shown):
-        mode = modes[m]
-        picture = canvas.crop_resize(plain, region, size)
-        _paint_mask(picture, drawn[mode.index], medoids[m], region, colours[m])
-        page.paste(picture, (_GAP, y))
-        x = 2 * _GAP + 7 * text
-        draw.text((x, y), f"{mode.probability:.0%}", palette.INK, bold)
-        _bar(draw, (x, y + text + 10, width - _GAP, y + text + 10 + text // 2), mode.probability, colours[m])
-        said = f"spread {mode.spread:.2f}" if mode.mask.any() else "nothing"
-        draw.text((x, y + 2 * text + 8), said, palette.FAINT, palette.font(text - 2))
-        y += row
-    if shown < len(modes):
-        draw.text((_GAP, y), f"and {len(modes) - shown} more", palette.FAINT, plain_font)
-    page.paste(_shade_legend(width - 2 * _GAP, 2 * line, text), (_GAP, legend))
-    return page
-
-
-def _object_panel(
-    height: int, objects: Mapping[Any, Hypotheses], colours: Mapping[Any, Colour], notes: Sequence[str]
-) -> Image.Image:
-    text = max(13, height // 38)
-    width, line = _PANEL_WIDTH * text, text + 6
-    page = Image.new("RGB", (width, height), palette.PAPER)
-    draw = ImageDraw.Draw(page)
-    plain_font, bold = palette.font(text), palette.font(text + 3)
-    y = _GAP
-    for note in notes:
-        draw.text((_GAP, y), note, palette.INK, plain_font)
-        y += line
-    legend = height - 2 * line - 2 * _GAP
-    shown = min(len(objects), max(1, (legend - y) // (3 * line + _GAP)))
-    for name, hypotheses in list(objects.items())[:shown]:
-        area = hypotheses.area()
-        draw.rectangle((_GAP, y + 4, _GAP + text, y + 4 + text), colours[name])
-        draw.text((2 * _GAP + text, y), str(name), palette.INK, bold)
-        draw.text((_GAP, y + line), f"area {_pixels(area.median)} px", palette.INK, plain_font)
-        draw.text((_GAP, y + 2 * line), _interval(area), palette.FAINT, plain_font)
-        y += 3 * line + _GAP
-    if shown < len(objects):
-        draw.text((_GAP, y), f"and {len(objects) - shown} more", palette.FAINT, plain_font)
-    page.paste(_shade_legend(width - 2 * _GAP, 2 * line, text), (_GAP, legend))
-    return page
-
-
-def _pixels(area: float) -> str:
-    return f"{area:,.0f}" if area < 1e6 else f"{area / 1e6:.2f} M"
-
-
-def _interval(area: Area) -> str:
-    return f"{area.level:.0%}: {_pixels(area.low)} to {_pixels(area.high)}"
-
-
-@lru_cache(maxsize=8)
-def _shade_legend(width: int, height: int, text: int) -> Image.Image:
-    """The same in every frame of a video. Not to be drawn on."""
-    page = Image.new("RGB", (width, height), palette.PAPER)
-    draw = ImageDraw.Draw(page)
-    ramp = np.linspace(0, _SHADE_STRENGTH, width, dtype=np.float32)[None, :, None]
-    base, top = np.asarray((120, 120, 120), np.float32), np.asarray(palette.SHADE, np.float32)
-    strip = np.broadcast_to(base * (1 - ramp) + top * ramp, (text // 2, width, 3))
-    page.paste(Image.fromarray(strip.astype(np.uint8)), (0, 0))
-    small = palette.font(text - 1)
-    draw.text((0, text // 2 + 4), "0", palette.FAINT, small)
-    draw.text((width // 2, text // 2 + 4), "entropy, bit", palette.FAINT, small, anchor="ma")
-    draw.text((width, text // 2 + 4), "1", palette.FAINT, small, anchor="ra")
-    return page
-
-
-def _scale_bar(height: int) -> Image.Image:
-    text = max(1, min(max(13, height // 38), height // 6))
-    page = Image.new("RGB", (8 * text, height), palette.PAPER)
-    draw = ImageDraw.Draw(page)
-    top, bottom, bar = 3 * text, max(3 * text + 1, height - 2 * text), 2 * text
-    ramp = palette.cividis(np.linspace(1, 0, bottom - top, dtype=np.float32))
-    page.paste(Image.fromarray(np.repeat(ramp[:, None], bar, axis=1)), (text, top))
-    for value in (0, 0.25, 0.5, 0.75, 1):
-        y = bottom - round(value * (bottom - top))
-        draw.text((text + bar + text // 2, y), f"{value:g}", palette.INK, palette.font(text), anchor="lm")
-    draw.text((text, text), "entropy, bit", palette.INK, palette.font(max(1, text - 1)))
-    return page
-
-
-def _bar(draw: ImageDraw.ImageDraw, place: Region, share: float, colour: Colour) -> None:
-    x0, y0, x1, y1 = place
-    draw.rectangle(place, (58, 61, 67))
-    if share > 0:
-        draw.rectangle((x0, y0, x0 + max(1, round((x1 - x0) * share)), y1), colour)
 
 
 def _click(picture: Image.Image, place: Sequence[float], line: float, *, positive: bool) -> None:

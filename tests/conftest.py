@@ -38,6 +38,24 @@ def data_root() -> Path:
     return _data_root()
 
 
+@pytest.fixture
+def drawn_words(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All words that are drawn on pictures from now on: (picture, words, box (x0, y0, x1, y1) around them)."""
+    from PIL.ImageDraw import ImageDraw
+
+    found: list[Any] = []
+    draw = ImageDraw.text
+
+    def text(
+        self: ImageDraw, xy: Any, text: str, fill: Any = None, font: Any = None, anchor: str | None = None
+    ) -> None:
+        found.append((self._image, text, self.textbbox(xy, text, font, anchor)))
+        draw(self, xy, text, fill, font, anchor)
+
+    monkeypatch.setattr(ImageDraw, "text", text)
+    return found
+
+
 @pytest.fixture(scope="session")
 def model() -> asam.ASAM:
     """A small network of random weights."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from itertools import combinations
 from typing import Any
@@ -8,35 +9,46 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asam_trt import bundles, canvas, palette, plots, render
+from asam_trt import bundles, canvas, legend, palette, plots, render, words
 from asam_trt.geometry import Frame
-from asam_trt.hypotheses import Hypotheses
+from asam_trt.hypotheses import Area, Hypotheses
 from asam_trt.modes import Modes
 
 RADII = [30.0] * 6 + [14.0] * 3 + [0.0]
 
 
-def simulate(colour: tuple[int, int, int], kind: str) -> np.ndarray:
-    """Machado et al. (2009), full severity, in linear light."""
-    matrix = {
-        "protan": [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ],
-        "deutan": [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ],
-    }[kind]
-    return np.clip(np.array(matrix) @ ((np.array(colour) / 255) ** 2.2), 0, 1) ** (1 / 2.2) * 255
+# Machado et al. (2009), full severity, of linear RGB.
+SIGHT = {
+    "normal": np.eye(3),
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
 
 
-@pytest.mark.parametrize("kind", ["protan", "deutan"])
-def test_mode_colours_stay_apart_for_colour_deficient_sight(kind: str) -> None:
-    for a, b in combinations(palette.CATEGORIES[:4], 2):
-        assert np.linalg.norm(simulate(a, kind) - simulate(b, kind)) > 40
+def cielab(colour: tuple[int, int, int], sight: str) -> np.ndarray:
+    linear = np.clip(np.array(SIGHT[sight]) @ (np.array(colour) / 255) ** 2.2, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ linear / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize(("sight", "least"), [("normal", 30), ("protan", 16), ("deutan", 16), ("tritan", 14)])
+def test_mode_colours_stay_apart_for_every_sight(sight: str, least: float) -> None:
+    for a, b in combinations((*palette.CATEGORIES, palette.SHADE), 2):
+        assert np.linalg.norm(cielab(a, sight) - cielab(b, sight)) > least
 
 
 def test_the_entropy_scale_gets_steadily_brighter() -> None:
@@ -124,6 +136,121 @@ def test_flat_and_narrow_images_are_drawn_too(size: tuple[int, int]) -> None:
         assert min(picture.size) > 0
 
 
+def made(shape: tuple[int, int], discs: list[tuple[float, float, float]]) -> Hypotheses:
+    """Hypotheses that are discs (x, y, radius) of a picture of h, w: shares of its sides, and of the shorter one."""
+    frame = Frame.of(*shape, 1024)
+    (h, w), (y, x) = frame.input, np.mgrid[:256, :256] * 4 + 2.0
+    logits = [r * min(h, w) - np.hypot(x - cx * w, y - cy * h) for cx, cy, r in discs]
+    return Hypotheses(np.array(logits, np.float32), np.zeros(len(discs), np.float32), frame)
+
+
+ROUND = [(0.1 + 0.11 * i, 0.3 + 0.4 * (i % 2), 0.05) for i in range(8)]
+SPREAD = [(0.5 + 0.3 * np.cos(a), 0.5 + 0.2 * np.sin(a), 0.1 + 0.05 * np.sin(3 * a)) for a in range(20)]
+
+
+def meet(a: Any, b: Any) -> bool:
+    return bool(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
+
+
+@pytest.mark.parametrize("notes", [[], ["31 frames/s", "confidence 0.73"], ["a note"] * 40])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (37, 501),
+        (501, 37),
+        (40, 40),
+        (60, 2000),
+        (240, 320),
+        (285, 2000),
+        (1, 300),
+        (300, 1),
+        (1, 1),
+        (2000, 60),
+    ],
+)
+def test_words_of_legends_stay_apart(
+    shape: tuple[int, int], notes: list[str], drawn_words: list[Any]
+) -> None:
+    sizes = set()
+    for discs in ([ROUND[0]], ROUND[:2], ROUND[:6], ROUND, [*SPREAD, (0, 0, -1)]):
+        hypotheses = made(shape, discs * 2)
+        modes = hypotheses.modes(None if len(discs) > 8 or min(shape) < 10 else len(discs))
+        drawn_words.clear()
+        sizes.add(render.overlay(hypotheses, modes=modes, notes=notes).shape)
+        for picture, said, (x0, y0, x1, y1) in drawn_words:
+            assert min(x0, y0) >= 0, said
+            assert x1 <= picture.width, said
+            assert y1 <= picture.height, said
+        for a, b in combinations(drawn_words, 2):
+            assert a[0] is not b[0] or not meet(a[2], b[2]), (a[1], b[1])
+        words = [said for _, said, _ in drawn_words]
+        shares = sum(re.fullmatch(r"\d+%", said) is not None for said in words)
+        rest = [int(said.split()[1]) for said in words if said.endswith(" more")]
+        assert shares + sum(rest) == len(modes)
+        assert shares > 0
+    assert len(sizes) == 1
+
+
+def test_the_sixth_mode_is_in_the_legend(drawn_words: list[Any]) -> None:
+    render.overlay(made((240, 320), ROUND[:6] * 2))
+    assert sum(said == "17%" for _, said, _ in drawn_words) == 6
+
+
+def test_pictures_say_that_a_lone_mode_is_no_group(drawn_words: list[Any]) -> None:
+    unlike, alike = made((96, 128), SPREAD), made((96, 128), [ROUND[0]] * 4)
+    for draw in (render.overlay, render.sheet, render.mode_cards):
+        for hypotheses in (unlike, alike):
+            drawn_words.clear()
+            draw(hypotheses)
+            said = any("no clear groups" in words for _, words, _ in drawn_words)
+            assert said == (hypotheses is unlike), draw.__name__
+
+
+def test_both_ends_of_an_interval_are_in_digits() -> None:
+    area = Area(np.array([390_146, 1_490_023]), 0, 0, 390_146.2, 1_490_022.8, 0.9)
+    assert legend.interval(area) == "90%: 390,146 to 1,490,023"
+
+
+def test_sheets_have_a_key_of_their_colours(drawn_words: list[Any]) -> None:
+    pixels = np.asarray(render.sheet(made((96, 128), ROUND * 2)))
+    place = [box[1] for _, said, box in drawn_words if said.startswith("modes,")]
+    assert len(place) == 1
+    key = pixels[place[0] - 3 : place[0] + 14]
+    for colour in palette.CATEGORIES:
+        assert (key == colour).all(axis=2).sum() == 100
+    assert sum(said == "12%" for _, said, _ in drawn_words) == 8
+    drawn_words.clear()
+    render.sheet(
+        made((96, 128), ROUND * 4),
+        cell=40,
+        modes=made((96, 128), [(0.03 * i, 0.5, 0.05) for i in range(32)]).modes(32),
+    )
+    shares = sum(said == "3%" for _, said, _ in drawn_words)
+    assert f"and {32 - shares} more" in [said for _, said, _ in drawn_words]
+
+
+def test_the_outline_of_an_entropy_map_is_explained_where_there_is_one(drawn_words: list[Any]) -> None:
+    for discs, outlined in ((ROUND[:1], True), (ROUND[:4], False)):
+        drawn_words.clear()
+        render.entropy_map(made((96, 128), discs))
+        assert ("black outline:" in [said for _, said, _ in drawn_words]) == outlined
+
+
+def test_words_are_made_to_fit() -> None:
+    for text in ("short", "sam-points, point shift", "x" * 300, "", "an id with words " * 20):
+        for width in (0, 5, 60, 200):
+            said, font = words.fitted(text, 16, width)
+            assert font.getlength(said) <= width
+            for line in words.broken(text, font, max(width, 20)):
+                assert font.getlength(line) <= max(width, 20)
+    said, _ = words.fitted("mix-8589934592-000005", 12, 80)
+    assert said.startswith("mix-8")
+    assert said.endswith("0005")
+    assert words.fitted("short", 16, 100)[0] == "short"
+    lines = words.broken("sam-points, point shift", palette.font(10), 70)
+    assert lines == ["sam-points,", "point shift"]
+
+
 def assigned(*labels: int) -> Modes:
     assignment = np.array(labels)
     k = assignment.max() + 1
@@ -202,7 +329,7 @@ def test_huge_images_are_drawn_small_and_soon() -> None:
         picture = render.overlay(hyp, box=(10, 10, shape[1] - 10, shape[0] - 10), modes=modes)
         pages = [render.sheet(hyp, modes=modes), render.mode_cards(hyp, modes=modes), render.entropy_map(hyp)]
         assert time.perf_counter() - start < 20
-        assert max(picture.shape) < 2800
+        assert max(picture.shape) < 2900
         assert max(page.width for page in pages) < 2800
 
 

@@ -47,6 +47,19 @@ def test_perfect_calibration_lies_on_the_diagonal() -> None:
     assert 1 - row / height == pytest.approx(column / width, abs=0.02)
 
 
+def test_lines_have_no_steps() -> None:
+    places = [0.05, 0.95]
+    pixels = np.asarray(reliability_chart({"a": (places, [0.2, 0.3])}, title="t")).astype(float)
+    colour, ground = np.array(palette.CATEGORIES[0]), np.array(palette.PAPER)
+    # Between the lines of the grid at 0.2 and 0.4, left of the diagonal.
+    part = pixels[200:335, 500:700]
+    rows, columns = np.abs(part - colour).sum(axis=2).argmin(axis=0), np.arange(part.shape[1])
+    # Seen across, the line is as thick everywhere: it covers pixels in part.
+    line = np.stack([part[rows + k, columns] for k in range(-3, 4)])
+    share = ((line - ground) @ (colour - ground) / ((colour - ground) @ (colour - ground))).sum(axis=0)
+    np.testing.assert_allclose(share, 2, atol=0.3)
+
+
 def test_the_y_label_stands_above_the_y_axis() -> None:
     series = {str(number): [(1.0, NAN, NAN)] for number in range(9)}  # three rows of names
     with_label, without = (np.asarray(chart(["x"], series, title="t", y_label=y)) for y in ("label of y", ""))

@@ -11,13 +11,16 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from asam.data.sample import Promise, Sample
+from asam_trt.palette import font
+from asam_trt.words import broken
 
 __all__ = ["sheet"]
 
 _TINT: Final = np.array([255, 60, 60], dtype=np.float32)
 _EDGE: Final = np.array([255, 225, 0], dtype=np.float32)
 _GAP: Final = 4
-_CAPTION: Final = 14
+_LETTERS: Final = 10  # height of captions
+_LINE: Final = 12
 _MASKS: Final = 6  # raters shown
 _MODES: Final = 4
 _ANSWERS: Final = 8  # hypotheses shown
@@ -49,16 +52,21 @@ def sheet(
             _row(sample, tile) + _answers(sample, masks, tile)
             for sample, masks in zip(samples, answers, strict=True)
         ]
-    heights = [max(cell.height for _, cell in row) + _CAPTION + _GAP for row in rows]
+    captions = [[broken(caption, font(_LETTERS), tile) for caption, _ in row] for row in rows]
+    heads = [max(map(len, lines)) * _LINE + 2 for lines in captions]
+    heights = [
+        max(cell.height for _, cell in row) + head + _GAP for row, head in zip(rows, heads, strict=True)
+    ]
     columns = max(len(row) for row in rows)
     page = Image.new("RGB", (columns * (tile + _GAP) + _GAP, sum(heights) + _GAP), "white")
     draw = ImageDraw.Draw(page)
     top = _GAP
-    for row, height in zip(rows, heights, strict=True):
-        for column, (caption, cell) in enumerate(row):
+    for row, lines, head, height in zip(rows, captions, heads, heights, strict=True):
+        for column, ((_, cell), words) in enumerate(zip(row, lines, strict=True)):
             left = _GAP + column * (tile + _GAP)
-            draw.text((left, top), _fit(caption, tile), fill="black")
-            page.paste(cell, (left, top + _CAPTION))
+            for number, line in enumerate(words):
+                draw.text((left, top + number * _LINE), line, "black", font(_LETTERS))
+            page.paste(cell, (left, top + head))
         top += height
     return np.asarray(page)
 
@@ -92,7 +100,7 @@ def _answers(sample: Sample, masks: NDArray[np.bool_], tile: int) -> list[tuple[
     image = sample.float_image * np.float32(255)
     cells = [("mean of hypotheses", _grey(masks.mean(axis=0), tile))]
     for number, mask in enumerate(masks[:_ANSWERS]):
-        caption = f"hypothesis {number + 1}" if mask.any() else f"{number + 1}: empty"
+        caption = f"hypothesis {number}" if mask.any() else f"{number}: empty"
         cells.append((caption, _overlay(image, mask, tile)))
     return cells
 
@@ -128,8 +136,3 @@ def _fitted(image: NDArray[np.float32], tile: int) -> Image.Image:
     scale = tile / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
-
-
-def _fit(text: str, width: int) -> str:
-    room = width // 6  # about six pixels a character of Pillow's own font
-    return text if len(text) <= room else "..." + text[-(room - 3) :]

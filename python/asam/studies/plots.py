@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from asam_trt import palette
+from asam_trt.chart_page import ChartPage
+from asam_trt.words import shortened
 
 _SIZE = (900, 456)
 _TOP, _RIGHT, _BOTTOM, _LEFT = 100, 24, 58, 64
@@ -22,7 +24,7 @@ Point = tuple[float, float, float]
 class _Axes:
     """From values to pixels."""
 
-    draw: ImageDraw.ImageDraw
+    page: ChartPage
     x: tuple[float, float]
     y: tuple[float, float]
 
@@ -48,17 +50,17 @@ def chart(
         raise ValueError(f"chart: expected {len(labels)} points (at least 1) in each series, came {lengths}")
     finite = [v for points in series.values() for p in points for v in p if not math.isnan(v)]
     low, high = (min(0.0, *finite, 0.0), max(*finite, 1e-9, 0.0)) if finite else (0.0, 1.0)
-    page, axes = _page(title, (-0.5, len(labels) - 0.5), (low, high * 1.05), y_label)
+    axes = _axes(title, (-0.5, len(labels) - 0.5), (low, high * 1.05), y_label)
     for place, label in enumerate(labels):
         spot = (axes.at(place, 0)[0], _SIZE[1] - _BOTTOM + 8)
-        axes.draw.text(spot, label, palette.FAINT, palette.font(13), anchor="ma")
+        axes.page.text(spot, label, palette.FAINT, 13, "ma")
     step = 0.5 / max(len(series), 1)
     for number, (name, points) in enumerate(series.items()):
         colour = palette.CATEGORIES[number % len(palette.CATEGORIES)]
         aside = (number - (len(series) - 1) / 2) * step
         _series(axes, [place + aside for place in range(len(labels))], points, colour, joined=False)
-        _legend(axes.draw, number, name, colour)
-    return page
+        _legend(axes.page, number, name, colour)
+    return axes.page.picture()
 
 
 def reliability_chart(
@@ -69,39 +71,30 @@ def reliability_chart(
     Args:
         curves: name -> (predicted, observed), both in [0, 1]; NaN where a bin is empty.
     """
-    page, axes = _page(title, (0.0, 1.0), (0.0, 1.0), "share of raters")
+    axes = _axes(title, (0.0, 1.0), (0.0, 1.0), "share of raters")
     for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
         spot = (axes.at(tick, 0)[0], _SIZE[1] - _BOTTOM + 8)
-        axes.draw.text(spot, f"{tick:g}", palette.FAINT, palette.font(13), anchor="ma")
-    axes.draw.line([axes.at(0, 0), axes.at(1, 1)], palette.FAINT, 1)
+        axes.page.text(spot, f"{tick:g}", palette.FAINT, 13, "ma")
+    axes.page.line([axes.at(0, 0), axes.at(1, 1)], palette.FAINT, 1)
     for number, (name, (predicted, observed)) in enumerate(curves.items()):
         colour = palette.CATEGORIES[number % len(palette.CATEGORIES)]
         points = [(y, math.nan, math.nan) for y in observed]
         _series(axes, predicted, points, colour, joined=True)
-        _legend(axes.draw, number, name, colour)
-    axes.draw.text(
-        (_SIZE[0] - _RIGHT, _SIZE[1] - 24),
-        "share of hypotheses",
-        palette.FAINT,
-        palette.font(13),
-        anchor="ra",
-    )
-    return page
+        _legend(axes.page, number, name, colour)
+    axes.page.text((_SIZE[0] - _RIGHT, _SIZE[1] - 24), "share of hypotheses", palette.FAINT, 13, "ra")
+    return axes.page.picture()
 
 
-def _page(
-    title: str, x: tuple[float, float], y: tuple[float, float], y_label: str
-) -> tuple[Image.Image, _Axes]:
-    page = Image.new("RGB", _SIZE, palette.PAPER)
-    draw = ImageDraw.Draw(page)
-    axes = _Axes(draw, x, y)
+def _axes(title: str, x: tuple[float, float], y: tuple[float, float], y_label: str) -> _Axes:
+    page = ChartPage(_SIZE)
+    axes = _Axes(page, x, y)
     for value in _ticks(*y):
-        draw.line([axes.at(x[0], value), axes.at(x[1], value)], _GRID)
-        spot = (_LEFT - 8, axes.at(x[0], value)[1])
-        draw.text(spot, f"{value:g}", palette.FAINT, palette.font(13), anchor="rm")
-    draw.text((_LEFT, 6), title, palette.INK, palette.font(15))
-    draw.text((8, _TOP - 12), y_label, palette.FAINT, palette.font(13), anchor="ls")
-    return page, axes
+        height = round(axes.at(x[0], value)[1])
+        page.line([(_LEFT, height), (_SIZE[0] - _RIGHT, height)], _GRID, 1)
+        page.text((_LEFT - 8, height), f"{value:g}", palette.FAINT, 13, "rm")
+    page.text((_LEFT, 6), title, palette.INK, 15)
+    page.text((8, _TOP - 12), y_label, palette.FAINT, 13, "ls")
+    return axes
 
 
 def _series(
@@ -113,19 +106,18 @@ def _series(
         if not (math.isnan(point[0]) or math.isnan(x))
     ]
     if joined and len(seen) > 1:
-        axes.draw.line([axes.at(x, value) for x, value, _, _ in seen], colour, 2)
+        axes.page.line([axes.at(x, value) for x, value, _, _ in seen], colour)
     for x, value, low, high in seen:
         if not math.isnan(low):
-            axes.draw.line([axes.at(x, low), axes.at(x, high)], colour, 2)
-        centre = axes.at(x, value)
-        axes.draw.ellipse([centre[0] - 4, centre[1] - 4, centre[0] + 4, centre[1] + 4], fill=colour)
+            axes.page.line([axes.at(x, low), axes.at(x, high)], colour)
+        axes.page.disc(axes.at(x, value), 4, colour)
 
 
-def _legend(draw: ImageDraw.ImageDraw, number: int, name: str, colour: palette.Colour) -> None:
+def _legend(page: ChartPage, number: int, name: str, colour: palette.Colour) -> None:
     left = _LEFT + 270 * (number % 3)
     top = 28 + 15 * (number // 3)
-    draw.rectangle([left, top + 3, left + 8, top + 11], fill=colour)
-    draw.text((left + 14, top), name[:36], palette.INK, palette.font(12))
+    page.disc((left + 4, top + 7), 4, colour)
+    page.text((left + 14, top), shortened(name, palette.font(12), 250), palette.INK, 12)
 
 
 def _ticks(low: float, high: float) -> list[float]:
