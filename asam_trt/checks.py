@@ -17,7 +17,7 @@ _MOST_NUMBERS = (
 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
-    """What NumPy makes of an argument: an array, or nested sequences of numbers.
+    """What NumPy makes of an argument: an array of the base class, of an array or nested sequences of numbers.
 
     Raises:
         TypeError: a masked array, or an object that NumPy cannot read.
@@ -25,7 +25,7 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     """
     unmasked(value, name)
     if isinstance(value, np.ndarray):
-        return value
+        return np.asarray(value)  # a subclass has axes and operators of its own
     if _numbers_in(value) > _MOST_NUMBERS:
         raise ValueError(
             f"expected {name} of at most {_MOST_NUMBERS} numbers, came a longer {type(value).__name__}"

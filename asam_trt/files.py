@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,6 +10,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_MOST_BYTES = 200  # of a target's name within a temporary one; file systems take 255
 
 
 @contextmanager
@@ -19,16 +22,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     removed and ``path`` is untouched.
 
     Raises:
-        ValueError: there is something else at ``path`` than a file or a folder, such as a device.
+        ValueError: there is something else at ``path`` than a file or a folder, such as a device or a link to itself.
         OSError: the parent folder cannot be made, or ``path`` cannot be replaced.
     """
     target = Path(path)
+    _check_no_circle(target)
     if target.is_symlink():
         target = target.resolve()  # the file that a link stands for is replaced, not the link
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise ValueError(f"expected a file or nothing at {target}, came a device, a pipe or a socket")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = target.with_name(f".{_cut(target.name)}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         if temporary.is_file():
@@ -41,6 +45,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _cut(name: str) -> str:
+    return os.fsencode(name)[:_MOST_BYTES].decode(errors="ignore")
+
+
+def _check_no_circle(path: Path) -> None:
+    """Raise ValueError for symbolic links that lead to each other."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(
+                f"expected a file, a folder or nothing at {path}, came links in a circle; choose another output"
+            ) from error
+
+
 def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
     """Raise ValueError where ``folder``, or a file of these names within it, cannot be made: before the work.
 
@@ -49,12 +68,18 @@ def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[str | os.
     """
     targets = [folder / name for name in names]
     for place in (folder, *folder.parents):
+        _check_no_circle(place)
+        if place.is_symlink() and not place.exists():
+            raise ValueError(
+                f"expected a folder for the results, came {folder}: {place} is a link to nothing; choose another output"
+            )
         if place.exists():
             if not place.is_dir():
                 raise ValueError(f"expected a folder for the results, came {folder}: {place} is a file")
             _check_writable(folder, place)
             break
     for target in targets:
+        _check_no_circle(target)
         if target.exists() and not target.is_file():
             came = "a folder" if target.is_dir() else "a device, a pipe or a socket"
             raise ValueError(f"expected {target} to be a file or nothing, came {came}; choose another output")
@@ -90,7 +115,24 @@ def check_apart(targets: Iterable[Path], source: Path) -> None:
 
 
 def _umask() -> int:
-    # Some libraries write files that only the owner can read; the system tells the mask only by setting it.
-    mask = os.umask(0o022)
+    """Permissions that new files of this process do not get."""
+    told = _told()
+    return _AT_IMPORT if told is None else told
+
+
+def _told() -> int | None:
+    try:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
+            return next((int(line.split()[1], 8) for line in status if line.startswith("Umask:")), None)
+    except OSError:
+        return None
+
+
+def _asked() -> int:
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+# Where only setting it tells, files that other threads make meanwhile come out with what is set: once, and no later.
+_AT_IMPORT = _asked() if (_now := _told()) is None else _now

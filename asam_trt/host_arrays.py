@@ -28,7 +28,8 @@ def to_host(value: Any, name: str) -> npt.NDArray[Any]:
     """
     unmasked(value, name)
     if isinstance(value, np.ndarray):
-        return value
+        # Subclasses have axes and operators of their own; np.repeat of a matrix writes beyond its memory.
+        return np.asarray(value)
     if isinstance(value, (str, bytes)) or hasattr(value, "__fspath__"):
         raise TypeError(
             f"expected {name} as an array, came the path {value!r}; open it first, PIL.Image.open(path)"

@@ -7,7 +7,6 @@ import operator
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,6 +17,7 @@ from asam_trt import _ops
 from asam_trt.checks import as_path, integer, number, unmasked
 from asam_trt.contours import Polygon, Ring, polygons, rings, split, trace
 from asam_trt.geometry import Float32Array, Frame
+from asam_trt.kept import kept
 from asam_trt.modes import Modes, check_count, find_modes, group
 
 BoolArray = npt.NDArray[np.bool_]
@@ -100,11 +100,11 @@ class Hypotheses:
         if image is not None and image.shape[:2] != frame.original:
             raise ValueError(f"expected an image {[*frame.original, 3]}, came {list(image.shape)}")
         self.logits = np.ascontiguousarray(logits)
-        self.scores = scores
+        self.scores = np.asarray(scores)
         self.frame = frame
-        self.image = image
+        self.image = None if image is None else np.asarray(image)
 
-    @cached_property
+    @kept
     def masks(self) -> BoolArray:
         """bool [n, H, W]; kept once made. Iterate over ``hyp`` to hold one mask at a time instead.
 
@@ -123,12 +123,12 @@ class Hypotheses:
         """int32 [H, W], how many hypotheses hold each pixel."""
         return self._statistics[0]
 
-    @cached_property
+    @kept
     def mean(self) -> Float32Array:
         """float32 [H, W], the fraction of hypotheses that hold each pixel."""
         return np.asarray(self.counts / len(self), np.float32)
 
-    @cached_property
+    @kept
     def entropy(self) -> Float32Array:
         """float32 [H, W], bits: -p log2 p - (1 - p) log2(1 - p) of p = `mean`; 1 where p is a half.
 
@@ -316,7 +316,7 @@ class Hypotheses:
 
         return f"<div><code>{self!r}</code><br>{render.html_image(self.show())}</div>"
 
-    @cached_property
+    @kept
     def _statistics(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         areas = np.empty(len(self), np.int64)
         if "masks" in self.__dict__:

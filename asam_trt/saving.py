@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -21,8 +22,8 @@ from asam_trt.hypotheses import MAX_MASK_PIXELS, Hypotheses
 
 # What NumPy and zipfile raise for files that are no archive, damaged, encrypted, or packed in ways they do not know.
 _FOREIGN = (
-    AttributeError, BadZipFile, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, TypeError, ValueError,
-    zlib.error,
+    AttributeError, BadZipFile, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, SyntaxError, TokenError,
+    TypeError, ValueError, zlib.error,
 )  # fmt: skip
 _LEAST_SIDE = 4  # of model space: logits have a quarter of it
 

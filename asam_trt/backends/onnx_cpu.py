@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from asam_trt.backends.onnx_exit import inside
 from asam_trt.backends.onnx_session import open_session
 from asam_trt.bundle import EngineBundle
 from asam_trt.errors import EngineError
@@ -31,9 +32,8 @@ class OnnxEncoder:
         )
 
     def __call__(self, pixels: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
-        embedding, mu, sigma = self._session.run(
-            ["embedding", "mu_image", "sigma_image"], {"image": np.ascontiguousarray(pixels[None])}
-        )
+        outputs = ["embedding", "mu_image", "sigma_image"]
+        embedding, mu, sigma = _run(self._session, outputs, {"image": np.ascontiguousarray(pixels[None])})
         return embedding[0], mu[0], sigma[0]
 
 
@@ -54,7 +54,7 @@ class OnnxImagePrior:
 
     def __call__(self, pixels: Float32Array, embedding: Float32Array) -> tuple[Float32Array, Float32Array]:
         feed = {"image": pixels[None], "embedding": embedding[None]}
-        mu, sigma = self._session.run(["mu_image", "sigma_image"], feed)
+        mu, sigma = _run(self._session, ["mu_image", "sigma_image"], feed)
         return mu[0], sigma[0]
 
 
@@ -80,8 +80,16 @@ class OnnxPromptPrior:
             "tokens": np.ascontiguousarray(tokens[None]),
             "dense": np.ascontiguousarray(np.broadcast_to(full, embedding.shape)[None]),
         }
-        mu, sigma = self._session.run(["mu_prompt", "sigma_prompt"], feed)
+        mu, sigma = _run(self._session, ["mu_prompt", "sigma_prompt"], feed)
         return mu[0], sigma[0]
+
+
+def _run(
+    session: ort.InferenceSession, outputs: list[str], feed: dict[str, Float32Array]
+) -> list[Float32Array]:
+    with inside() as options:
+        found: list[Float32Array] = session.run(outputs, feed, options)
+    return found
 
 
 def _open(path: Path, threads: int, *, inputs: Shapes, outputs: Shapes) -> ort.InferenceSession:

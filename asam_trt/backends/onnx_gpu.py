@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from asam_trt.backends.device_array import DeviceArray
+from asam_trt.backends.onnx_exit import inside
 from asam_trt.backends.onnx_session import open_session
 from asam_trt.bundle import EngineBundle
 from asam_trt.threads import get_num_threads
@@ -70,8 +71,9 @@ class OnnxParts:
                 binding.bind_cpu_input(name, np.ascontiguousarray(value))
         for name in outputs:
             binding.bind_output(name, self._device)
-        session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
+        with inside() as options:
+            session.run_with_iobinding(binding, options)
+            binding.synchronize_outputs()
         # Without the first axis, of one image.
         return [
             DeviceArray(value, value.data_ptr(), tuple(value.shape()[1:])) for value in binding.get_outputs()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from asam_trt.backends.onnx_exit import inside
 from asam_trt.errors import BackendUnavailable, EngineError
 
 INSTALL_GPU = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
@@ -34,7 +35,8 @@ def open_session(path: Path, provider: str, threads: int) -> ort.InferenceSessio
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what goes wrong is raised, and need not be printed as well
     try:
-        session = ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
+        with inside():
+            session = ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's own exceptions share no base class but this
         raise EngineError(
             f"{path}: expected a model that ONNX Runtime {ort.__version__} loads with {provider}, came: {error}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from asam_trt import host_arrays
+from asam_trt.checks import as_array
 from asam_trt.geometry import as_image
 from asam_trt.host_arrays import to_host
 
@@ -117,6 +118,15 @@ def test_damaged_descriptions_are_refused(driver: FakeDriver, changes: dict[str,
     with pytest.raises(TypeError, match="whole __cuda_array_interface__"):
         to_host(OnDevice(IMAGE, **changes), "image")
     assert "cuMemcpyDtoH_v2" not in driver.calls
+
+
+@pytest.mark.parametrize("kind", [np.matrix, np.recarray])
+def test_subclasses_of_numpys_array_become_plain(kind: type[np.ndarray]) -> None:
+    grey = IMAGE[:, :, 0]
+    for found in (to_host(grey.view(kind), "image"), as_array(grey.view(kind), "mask_input")):
+        assert type(found) is np.ndarray
+        assert np.shares_memory(found, grey)
+    np.testing.assert_array_equal(as_image(grey.view(kind)), as_image(grey))
 
 
 def test_dlpack_from_a_device_asks_for_a_copy_in_host_memory() -> None:

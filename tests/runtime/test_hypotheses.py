@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asam_trt import rle, saving
+from asam_trt import files, rle, saving
 from asam_trt.contours import signed_area
 from asam_trt.geometry import Frame
 from asam_trt.hypotheses import Hypotheses
@@ -197,6 +198,20 @@ class TestSaving:
         with pytest.raises(ValueError, match=r"expected hypotheses as Hypotheses\.save writes them"):
             Hypotheses.load(path)
 
+    @pytest.mark.parametrize(("lost", "left"), [(b")", b" "), (b"}", b" "), (b"{", b" {\n  x\n y")])
+    def test_an_array_whose_header_cannot_be_read(
+        self, discs: Any, tmp_path: Path, lost: bytes, left: bytes
+    ) -> None:
+        with ZipFile(discs(RADII).save(tmp_path / "h.npz")) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        header = content["logits.npy"]
+        content["logits.npy"] = header.replace(lost, left, 1)
+        with ZipFile(tmp_path / "h.npz", "w") as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+        with pytest.raises(ValueError, match=r"expected hypotheses as Hypotheses\.save writes them"):
+            Hypotheses.load(tmp_path / "h.npz")
+
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive"])
     def test_a_file_that_is_no_npz(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "h.npz").write_bytes(content)
@@ -248,6 +263,34 @@ class TestSaving:
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["h.npz"]
 
+    @pytest.mark.parametrize("name", ["b" * 251, "\u00fc" * 125])
+    def test_a_name_as_long_as_may_be(self, discs: Any, tmp_path: Path, name: str) -> None:
+        discs([9.0]).save(tmp_path / f"{name}.npz")
+        assert [p.name for p in tmp_path.iterdir()] == [f"{name}.npz"]
+
+    @pytest.mark.parametrize("kind", ["npz", "png"])
+    def test_links_in_a_circle(self, discs: Any, tmp_path: Path, kind: str) -> None:
+        (tmp_path / "a").symlink_to(tmp_path / "b")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        with pytest.raises(ValueError, match="came links in a circle"):
+            discs([9.0]).save(tmp_path / "a", kind)
+        assert (tmp_path / "a").is_symlink()
+
+    @pytest.mark.skipif(files._told() is None, reason="this system tells no umask")
+    def test_permissions_are_those_of_the_process_and_stay_so(
+        self, discs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = os.umask(0o027)
+        try:
+            with monkeypatch.context() as patch:
+                # For as long as it is another, files of other threads would come out with that one.
+                patch.setattr(os, "umask", lambda _: pytest.fail("the umask was set"))
+                path = discs([9.0]).save(tmp_path / "h.npz")
+            assert files._asked() == 0o027
+        finally:
+            os.umask(before)
+        assert path.stat().st_mode & 0o777 == 0o640
+
     def test_unknown_kinds_are_refused(self, discs: Any, tmp_path: Path) -> None:
         for path, kind in (("h.tiff", None), ("h.npz", "tiff")):
             with pytest.raises(ValueError, match="expected"):
@@ -290,3 +333,32 @@ def test_a_pipe_is_not_replaced(discs: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="came a device, a pipe or a socket"):
         discs(RADII).save(tmp_path / "pipe.npz")
     assert (tmp_path / "pipe.npz").is_fifo()
+
+
+def test_hypotheses_do_not_wait_for_the_masks_of_others(discs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, begun, go = discs(RADII), threading.Event(), threading.Event()
+
+    def wait(logits: Any) -> Any:
+        begun.set()
+        assert go.wait(20)
+        return np.zeros((len(logits), *slow.frame.original), np.bool_)
+
+    monkeypatch.setattr(slow, "_masks", wait)
+    held = threading.Thread(target=lambda: slow.masks)
+    held.start()
+    assert begun.wait(20)
+    other = discs(RADII)
+    free = threading.Thread(target=lambda: other.masks, daemon=True)
+    free.start()
+    free.join(10)
+    in_time = not free.is_alive()
+    go.set()
+    held.join(20)
+    assert in_time
+    assert "masks" in vars(other)
+
+
+def test_masks_are_kept_once_made(discs: Any) -> None:
+    hyp = discs(RADII)
+    assert hyp.masks is hyp.masks
+    assert "bool [n, H, W]" in (Hypotheses.masks.__doc__ or "")

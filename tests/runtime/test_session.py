@@ -14,6 +14,7 @@ import torch
 import asam
 import asam_trt
 from asam_trt import philox
+from asam_trt.backends import onnx_exit
 from asam_trt.hypotheses import Hypotheses
 
 BOX = (10.0, 8.0, 60.0, 45.0)
@@ -86,12 +87,19 @@ def test_an_image_that_is_filled_anew_leaves_the_encoded_one_alone(
     np.testing.assert_array_equal(session.sample(box=BOX, n=1).image, image)
 
 
+def test_a_mask_may_be_a_matrix(session: asam_trt.Session, image: np.ndarray) -> None:
+    session.set_image(image)
+    mask = np.random.default_rng(0).normal(size=(16, 16))
+    same(session.sample(mask_input=mask.view(np.matrix), n=1), session.sample(mask_input=mask, n=1))
+
+
 def test_several_boxes_are_several_calls(session: asam_trt.Session, image: np.ndarray) -> None:
     session.set_image(image)
     boxes = [BOX, (0, 0, 20, 20), (30, 30, 80, 50)]
     for one, box in zip(session.sample(boxes=boxes, n=3), boxes, strict=True):
         same(one, session.sample(box=box, n=3))
     assert len(session.sample(boxes=np.array(boxes), n=1)) == 3
+    assert len(session.sample(boxes=np.array(boxes).view(np.matrix), n=1)) == 3
     assert len(session.sample(boxes=torch.tensor(boxes), n=1)) == 3  # type: ignore[arg-type]
 
 
@@ -268,6 +276,44 @@ time.sleep(0.2)
     for _ in range(3):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_script_may_end_while_daemon_threads_are_in_onnx_runtime(engine: Path) -> None:
+    # What was registered first is called last: when other threads are kept out.
+    script = f"""
+import atexit, threading, time
+import numpy as np
+atexit.register(lambda: print(session.set_image(image)))
+import asam_trt
+path, image = {str(engine)!r}, np.zeros((50, 80, 3), np.uint8)
+session = asam_trt.Session(path, threads=1, encoder="onnxruntime")
+def encode():
+    while True:
+        session.set_image(image)
+def load():
+    while True:
+        asam_trt.Session(path, threads=1, encoder="onnxruntime")
+for work in (encode, load):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.2)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+        found = done.returncode, done.stderr, done.stdout
+        assert found == (0, "", "EncodedImage(80 x 50 (w x h))\n")
+
+
+def test_the_end_of_a_script_ends_a_run_of_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_exit, "_last_thread", None)
+    with onnx_exit.inside() as options:
+        thread = threading.Thread(target=onnx_exit._end)
+        thread.start()
+        while not options.terminate:
+            assert thread.is_alive()  # it waits for this run
+    thread.join(20)
+    with pytest.raises(SystemExit), onnx_exit.inside():
+        pytest.fail("was let in")
+    assert not onnx_exit._inside
 
 
 def test_no_box_among_boxes(session: asam_trt.Session, image: np.ndarray) -> None:

@@ -139,9 +139,11 @@ def test_a_slow_consumer_gets_the_newest_frames(session: asam_trt.Session, schem
             assert shown(np.asarray(frame)) == frame.index % PERIOD
             # What came before was taken, or dropped and counted; others may have been dropped since.
             assert frame.index - taken <= frame.dropped <= live.sent
-            time.sleep(0.2)
+            # As slow as ten frames, however fast they are served beside other work.
+            wait_until(lambda due=live.sent + 10: live.sent >= due)
         assert frame.dropped > 60
-        assert max(behind[2:]) <= 15
+        # A queue would be longer by ten each time. Other work may hold the decoder up now and then.
+        assert np.percentile(behind[2:], 25) <= 15
         frames.close()  # type: ignore[attr-defined]
 
 

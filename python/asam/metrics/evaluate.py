@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +26,7 @@ from asam.metrics.dice import dmax_from, dmean_from, qubiq_dice
 from asam.metrics.energy import ged_floor_from, ged_from
 from asam.metrics.insight import collective_insight
 from asam.metrics.matching import hm_iou_from
+from asam_trt.kept import kept
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Batch:
             self.weights[images],
         )
 
-    @cached_property
+    @kept
     def chance(self) -> FloatArray:
         """Share of hypotheses that hold each pixel, [B, H, W]."""
         return share(self.pred)
