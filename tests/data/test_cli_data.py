@@ -46,6 +46,71 @@ def test_show_synthetic(tmp_path, capsys):
     assert output.exists()
 
 
+def test_show_skips_what_cannot_be_drawn_and_names_it(tmp_path, capsys):
+    root, output = tmp_path / "set", tmp_path / "sheet.png"
+    (root / "images").mkdir(parents=True)
+    for number in range(4):
+        (root / "masks" / f"img{number}").mkdir(parents=True)
+        grey = np.full((40, 40), 60 * number, np.uint16 if number == 1 else np.uint8)
+        Image.fromarray(grey).save(root / "images" / f"img{number}.png")
+        Image.fromarray(np.eye(40, dtype=np.uint8)).save(root / "masks" / f"img{number}" / "anna.png")
+    (root / "masks" / "img2" / "anna.png").write_bytes(b"x")
+    command = ["data", "show", str(root), "--output", str(output), "--tile", "64"]
+    assert main(command) == 1
+    told = capsys.readouterr()
+    whole, bad = told.err.splitlines()
+    assert whole.startswith(f"skipped: {root}/masks/img2/anna.png: cannot be read as an image")
+    assert bad.startswith(f"skipped: {root}/images/img1.png: has more than 8 bits a channel")
+    assert told.out == f"2 of 3 samples: wrote {output}\n"
+    for number in (0, 3):
+        (root / "images" / f"img{number}.png").write_bytes(b"x")
+    output.unlink()
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert len([line for line in told.splitlines() if line.startswith("skipped: ")]) == 4
+    assert f"{root}: expected a sample that can be drawn, got none" in told
+    assert not output.exists()
+
+
+def test_one_sample_is_counted_as_one(tmp_path, capsys):
+    assert main(["data", "show", "synthetic:pair", "--output", str(tmp_path / "a.png"), "--count", "1"]) == 0
+    assert capsys.readouterr().out.startswith("1 of 1 sample: ")
+
+
+def test_a_manifest_is_shown_and_its_place_beside_the_files_own_splits_told(written, tmp_path, capsys):
+    root, _ = written("lidc-crops")
+    manifest, output = tmp_path / "split.json", tmp_path / "sheet.png"
+    assert main(["data", "split", str(root), "--output", str(manifest)]) == 0
+    told = capsys.readouterr()
+    assert (
+        f"{root} comes with splits of its own (train, validate), which are used without --manifest"
+        in told.err
+    )
+    assert f"use it with --manifest {manifest}" in told.out
+    splits = json.loads(manifest.read_text())["splits"]
+    split = max(splits, key=lambda name: len(splits[name]))
+    command = [
+        "data",
+        "show",
+        str(root),
+        "--output",
+        str(output),
+        "--manifest",
+        str(manifest),
+        "--tile",
+        "64",
+    ]
+    assert main([*command, "--split", split]) == 0
+    told = capsys.readouterr()
+    assert f"the splits of {manifest} replace those that {root} comes with (train, validate)" in told.err
+    assert f" of {len(splits[split])} sample" in told.out
+    assert main(command) == 2
+    assert "--split: expected one of train, validate, test, got 'all'" in capsys.readouterr().err
+    command = ["data", "show", "synthetic:pair", "--manifest", str(manifest)]
+    assert main(command) == 2
+    assert "--manifest: expected it with a data set of files" in capsys.readouterr().err
+
+
 def test_split_writes_a_manifest(written, tmp_path, capsys):
     root, _ = written("lidc-v1")
     output = tmp_path / "split.json"
@@ -62,7 +127,12 @@ def test_split_writes_a_manifest(written, tmp_path, capsys):
 
 def test_list_and_errors(tmp_path, capsys):
     assert main(["data", "list"]) == 0
-    assert "synthetic:nested" in capsys.readouterr().out.split()
+    told = capsys.readouterr().out
+    assert "synthetic:nested" in told.split()
+    lines = dict(line.split(maxsplit=1) for line in told.splitlines())
+    assert lines["lidc-crops"].startswith("LIDC-IDRI nodule crops, 64 x 64")
+    assert lines["synthetic:absent"].startswith("A faint stain")
+    assert {"folder", "qubiq", "synthetic:mix"} < set(lines)
     assert main(["data", "check", str(tmp_path)]) == 2
     assert "none of a known layout" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path / "nonexist")]) == 2
@@ -70,3 +140,5 @@ def test_list_and_errors(tmp_path, capsys):
     assert "nonexist: expected a data set, got no such file or folder" in said
     assert "lidc-crops" not in said
     assert main(["data", "show", "synthetic:nested", "--count", "0"]) == 2
+    assert "--count: expected at least 1, got 0" in capsys.readouterr().err
+    assert main(["data", "show", "synthetic:nestd"]) == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,11 +61,11 @@ def test_defaults():
     [
         ({"image": np.zeros((6, 8), np.uint8)}, r"uint8 or float32 \[H, W, 3\], got uint8 \[6, 8\]"),
         ({"image": IMAGE.astype(float)}, "got float64"),
-        ({"masks": np.zeros((1, 5, 8), bool)}, r"masks must be bool \[R >= 1, 6, 8\]"),
+        ({"masks": np.zeros((1, 5, 8), bool)}, r"expected masks of bool \[R >= 1, 6, 8\]"),
         ({"masks": np.zeros((1, 6, 8), np.uint8)}, "got uint8"),
-        ({"weights": np.ones(2, np.float32)}, r"weights must be \[1\]"),
+        ({"weights": np.ones(2, np.float32)}, r"expected weights of \[1\]"),
         ({"weights": np.full(1, 0.5, np.float32)}, "sum to 1"),
-        ({"seen": np.ones(3, bool)}, r"seen must be \[1\]"),
+        ({"seen": np.ones(3, bool)}, r"expected seen of \[1\]"),
     ],
 )
 def test_parts_that_do_not_fit(change, message):
@@ -185,8 +188,29 @@ def test_augmentation_never_loses_the_object():
 
 def test_sheet_has_a_row_a_sample():
     rows = [Synthetic(kind, size=40)[0] for kind in ("nested", "click", "absent")]
-    page = sheet(rows, tile=80)
-    assert page.shape == (3 * (80 + 14 + 4) + 4, (1 + 4 + 1 + 3) * 84 + 4, 3)
+    page = sheet(rows, tile=150)
+    assert page.shape == (3 * (150 + 14 + 4) + 4, (1 + 4 + 1 + 3) * 154 + 4, 3)
     assert len(np.unique(page.reshape(-1, 3), axis=0)) > 100
     with pytest.raises(ValueError, match="at least one sample"):
         sheet([])
+
+
+def test_sheets_hold_whole_names_and_number_hypotheses_as_python_does(drawn_words: list[Any]) -> None:
+    sample = replace(Synthetic("pair", size=40)[0], id="sam-points, point shift in a box")
+    sheet([sample], tile=112, answers=[np.concatenate([sample.masks[:2], np.zeros_like(sample.masks[:1])])])
+    words = [said for _, said, _ in drawn_words]
+    assert "".join(words[:2]).replace(" ", "") == sample.id.replace(" ", "")
+    assert words[-3:] == ["hypothesis 0", "hypothesis 1", "2: empty"]
+    assert all(x1 - x0 <= 112 for _, _, (x0, _, x1, _) in drawn_words)
+
+
+def test_names_too_long_for_a_sheet_keep_both_ends(drawn_words: list[Any]) -> None:
+    ids = [f"1.3.6.1.4.1.14519.5.2.1.6279.6001.298806137288633453246975630178/slice-{i}" for i in range(2)]
+    sheet([replace(Synthetic("pair", size=40)[0], id=one) for one in ids], tile=96)
+    lines = [said for _, said, _ in drawn_words]
+    assert (
+        sum(line.endswith("slice-0") for line in lines)
+        == sum(line.endswith("slice-1") for line in lines)
+        == 1
+    )
+    assert sum(line.startswith("1.3.6") for line in lines) == 2

@@ -72,14 +72,14 @@ def test_manifest_survives_the_file_and_notices_edits(tmp_path):
         Manifest.load(tmp_path / "none.json")
     with pytest.raises(ValueError, match="names 6 ids that the data set lacks"):
         manifest.select(_patients(), "train")
-    with pytest.raises(ValueError, match="split must be one of train, validate, test"):
+    with pytest.raises(ValueError, match="split: expected one of train, validate, test"):
         manifest.select(data, "dev")
 
 
 def test_bad_requests():
     with pytest.raises(ValueError, match="sum to 1"):
         make_split(_patients(), fractions={"train": 0.6})
-    with pytest.raises(ValueError, match="scheme must be"):
+    with pytest.raises(ValueError, match="scheme: expected"):
         make_split(_patients(), scheme="random")
     twice = _patients()
     twice._ids = ("a",) * len(twice)
@@ -90,13 +90,15 @@ def test_bad_requests():
 def test_sets_with_their_own_splits_use_them(written, tmp_path):
     root, _ = written("folder")
     assert open_dataset("folder", root, "train").ids == ("img0", "img1")
-    with pytest.raises(ValueError, match=r"'test' is not in .*index\.csv .it has train, validate"):
+    with pytest.raises(
+        ValueError, match=r"split: expected one in .*index\.csv .train, validate.*, got 'test'"
+    ):
         Folder(root, "test")
     crops = tmp_path / "crops"
     crops.mkdir()
     lidc_crops(crops)
     assert len(open_dataset("lidc-crops", crops, "validate")) == 1
-    with pytest.raises(ValueError, match="split must be"):
+    with pytest.raises(ValueError, match="split: expected"):
         open_dataset("lidc-crops", crops, "test")
 
 
@@ -120,9 +122,13 @@ def test_names_and_synthetic_splits():
     assert train.kind == "pair"
     assert set(train.ids).isdisjoint(validate.ids)
     assert open_dataset("synthetic", size=32).kind == "mix"
-    with pytest.raises(ValueError, match="unknown data set 'cats'; known: lidc-crops"):
+    with pytest.raises(ValueError, match=r"data: expected one of lidc-crops, .*got 'cats'"):
         open_dataset("cats")
-    with pytest.raises(ValueError, match="needs root="):
+    with pytest.raises(ValueError, match=r"data: expected one of synthetic:plain, .*got 'synthetic:nestd'"):
+        open_dataset("synthetic:nestd")
+    with pytest.raises(ValueError, match="manifest: expected it with a data set of files"):
+        open_dataset("synthetic:pair", manifest="split.json")
+    with pytest.raises(ValueError, match="data: expected root= with 'folder'"):
         open_dataset("folder")
 
 
@@ -206,5 +212,5 @@ def test_qubiq_is_divided_by_its_folders_where_there_are_several(tmp_path):
         data = open_dataset("qubiq", tmp_path, split)
         assert {*data.groups} == {f"brain-growth/{case}"}
     assert FORMATS["qubiq"].splits(brain / "Training") == ()
-    with pytest.raises(ValueError, match="split must be one of train, validate, test, all"):
+    with pytest.raises(ValueError, match="split: expected one of train, validate, test, all"):
         open_dataset("qubiq", tmp_path, "dev")

@@ -164,11 +164,11 @@ def test_video_object_moves_across_the_picture():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"kind": "weird"}, "kind must be one of plain, nested"),
-        ({"kind": "pair", "size": 8}, "size must be at least 32"),
-        ({"kind": "pair", "length": 0}, "length must be 1 to 10,000,000, got 0"),
-        ({"kind": "pair", "raters": 0}, "raters must be at least 1"),
-        ({"kind": "pair", "seed": -1}, "seed must be 0 or more"),
+        ({"kind": "weird"}, "kind: expected one of plain, nested"),
+        ({"kind": "pair", "size": 8}, "size: expected at least 32"),
+        ({"kind": "pair", "length": 0}, "length: expected 1 to 10,000,000, got 0"),
+        ({"kind": "pair", "raters": 0}, "raters: expected at least 1"),
+        ({"kind": "pair", "seed": -1}, "seed: expected 0 or more"),
     ],
 )
 def test_bad_options(kwargs, message):

@@ -362,6 +362,53 @@ def test_data_is_divided_as_the_run_of_the_checkpoint_divided_it(
     assert "--split-scheme index-order leaves them out" in line
 
 
+@pytest.mark.parametrize("command", ["", "robustness"])
+def test_data_is_divided_by_a_manifest(
+    command: str, checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything, manifest = open_dataset("folder", pictures, "all"), tmp_path / "split.json"
+    splits = make_split(everything, scheme="index-order")
+    splits.save(manifest)
+    words = [
+        "evaluate",
+        *([command] if command else []),
+        "--data",
+        "folder",
+        "--root",
+        str(pictures),
+        "--n",
+        "2",
+    ]
+    words += ["--output", str(tmp_path / "results" / ("" if command else "figures.json")), "--model"]
+    by_manifest = f"split validate (the manifest {manifest}, sha256 {splits.sha256[:12]})"
+
+    assert cli.main([*words, str(checkpoint), "--manifest", str(manifest)]) == 0
+    said = capsys.readouterr()
+    assert by_manifest in said.out
+    assert "note" not in said.err
+
+    model = of_run(tmp_path / "run", checkpoint, data="folder", manifest=str(manifest))
+    assert cli.main([*words, str(model)]) == 0
+    said = capsys.readouterr()
+    assert by_manifest in said.out
+    assert f"note: folder is divided by the manifest {manifest}" in said.err
+
+    shared = len({*splits.splits["train"]} & {*make_split(everything).splits["validate"]})
+    assert shared > 0
+    assert cli.main([*words, str(model), "--split-scheme", "group"]) == 0
+    said = capsys.readouterr()
+    assert "split validate (by group)" in said.out
+    (line,) = [line for line in said.err.splitlines() if "trained on" in line]
+    assert line.startswith(f"warning: {shared} of the ")
+    assert f"--manifest {manifest} leaves them out" in line
+
+    manifest.unlink()
+    assert cli.main([*words, str(model)]) == 0
+    said = capsys.readouterr()
+    assert "split validate (by group)" in said.out
+    assert f"was trained on a split of {manifest}, which is not there" in said.err
+
+
 @pytest.mark.parametrize(
     ("source", "division"),
     [

@@ -198,3 +198,14 @@ def test_laws_with_modes_have_figures_of_their_own() -> None:
         plain = measure(Spy(), Listed(samples), n=3, protocol=protocol)
         assert list(plain.values) == list(protocol.figures)
         assert plain.conventions == {**protocol.figures, "empty": "one"}
+
+
+def test_a_sample_that_the_method_refuses_is_named() -> None:
+    class Refusing(Spy):
+        def hypotheses(self, sample: Sample, *, n: int, seed: int) -> Hypotheses:
+            if sample.id == "b":
+                Frame.of(1, 2000, SIDE)
+            return super().hypotheses(sample, n=n, seed=seed)
+
+    with pytest.raises(ValueError, match=r"^b: expected an image at most 64 times longer than wide"):
+        measure(Refusing(), Listed([sample("a", "p"), sample("b", "q")]), n=3)

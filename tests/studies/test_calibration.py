@@ -14,8 +14,8 @@ from asam import metrics
 from asam.data import Sample, Subset, Synthetic
 from asam.data.base import ArrayDataset
 from asam.model import ASAM
+from asam.progress import bars
 from asam.studies.calibration import Tempered, calibrate, fit_temperature, halves, mean_ged, plot, table
-from asam.studies.progress import bars
 from asam_trt import Hypotheses
 from asam_trt.geometry import Frame
 

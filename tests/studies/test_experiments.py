@@ -19,7 +19,7 @@ from segment_anything.modeling import (
 from asam.data import Sample, Subset, Synthetic
 from asam.model import ASAM
 from asam.model.sampling import mean_masks
-from asam.studies.progress import bars
+from asam.progress import bars
 from asam.studies.robustness import FAMILIES, plot, robustness, table
 from asam.studies.sensitivity import (
     DIRECTIONS,

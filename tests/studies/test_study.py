@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +18,13 @@ from asam.data.synthetic import MIX
 from asam.evaluate import STRICT, evaluate
 from asam.methods import Prior, PromptJitter
 from asam.model import ASAM, load_checkpoint
+from asam.progress import bars
 from asam.prompts import PERTURBATIONS
 from asam.studies import Study, Variant, plan_runs, run_study, write_study
 from asam.studies import judging as judging_module
 from asam.studies.judging import judge
-from asam.studies.progress import bars
 from asam.studies.variants import ABLATIONS, peers
+from asam.training.run import Run
 
 Make = Callable[..., Study]
 
@@ -201,6 +204,36 @@ def test_some_variants_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert cli.main([*command, "--which", "choices", "--only", "no-posterior"]) == 2
     assert "only: expected some of asam, prompt-latent-on-tokens" in capsys.readouterr().err
+
+
+def test_an_interrupted_study_says_how_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same command; it has no --resume."""
+    sizes = ["--image-size", "32", "--length", "4", "--limit", "2", "--n", "2", "--seeds", "0"]
+    config = [
+        "--config.batch-size",
+        "2",
+        "--config.workers",
+        "0",
+        "--which",
+        "network",
+        "--config.steps",
+        "3",
+    ]
+    command = ["evaluate", "ablation", "--data", "synthetic:pair", "--output", str(tmp_path), *sizes, *config]
+
+    def interrupted(*_: object) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return advance(*_)  # type: ignore[arg-type]
+
+    advance = Run.advance
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "advance", interrupted)
+        assert cli.main(command) == 130
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "interrupted" in line]
+    assert line.startswith("asam evaluate ablation: interrupted after step 1 of 3. kept: ")
+    assert line.endswith("step-00000001; go on with the same command")
 
 
 def test_a_run_of_other_settings_ends_the_command_in_one_line(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -159,14 +161,19 @@ def test_a_warmup_beyond_the_run_is_told_in_a_line(
     assert cli.main(["train", *words, "1"]) == 0
     both, one = caplog.records
     assert (both.name, both.levelname) == (one.name, one.levelname) == ("asam", "WARNING")
-    learning_rate = (
-        "ends after 1 steps, within its warm-up: warmup of 2 steps, the learning rate ends at 50% of its peak"
+    assert one.getMessage() == (
+        "the run ends before its warm-up does, so the learning rate gets to 50% of its peak only. If this is not a "
+        "trial, take --config.steps of more than 2, or a smaller --config.warmup"
     )
-    assert learning_rate in one.getMessage()
-    assert learning_rate in both.getMessage()
-    assert "kl_warmup of 4 steps, the KL weights end at 25% of theirs" in both.getMessage()
-    assert "kl_warmup" not in one.getMessage()
-    assert "needs no change; else take a larger --config.steps" in one.getMessage()
+    assert both.getMessage() == (
+        "the run ends before its warm-up does, so the learning rate gets to 50% of its peak only and the KL weights "
+        "get to 25% of theirs only. If this is not a trial, take --config.steps of more than 4, or a smaller "
+        "--config.warmup and --config.kl-warmup"
+    )
+    caplog.clear()
+    capsys.readouterr()
+    dry(capsys, *words, "2", "--config.warmup", "100")
+    assert not caplog.records, "a run of two steps is a trial"
 
 
 def test_more_steps_than_before_say_what_becomes_of_the_learning_rate(
@@ -268,7 +275,7 @@ def test_a_sam_checkpoint_of_junk_is_named(tmp_path: Path, capsys: pytest.Captur
 
 def test_too_many_samples_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--output", str(tmp_path), "--data", "synthetic:mix", "--length", str(2**70)]
-    assert "length must be 1 to 10,000,000" in error(capsys, *words)
+    assert "--length: expected 1 to 10,000,000" in error(capsys, *words)
 
 
 def test_a_loss_that_is_no_number_is_told_in_a_line(
@@ -369,6 +376,74 @@ def test_a_preset_divides_the_data_its_way(
     train = make_split(everything, scheme=scheme).splits["train"]
     assert f"{len(train)} training samples" in table
     assert dry(capsys, *words, "--split-scheme", "group")[0]["source"]["split_scheme"] == "group"
+
+
+def test_a_manifest_divides_the_data(
+    write_folder: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    root, run, manifest = tmp_path / "data", tmp_path / "run", tmp_path / "split.json"
+    write_folder(root, patients=[*range(10)])
+    rows = [f"{i:02},{'validate' if i > 7 else 'train'},{i}" for i in range(10)]
+    (root / "index.csv").write_text("\n".join(["id,split,group", *rows]) + "\n")
+    assert cli.main(["data", "split", str(root), "--output", str(manifest), "--scheme", "index-order"]) == 0
+    capsys.readouterr()
+    words = ["--data", "folder", "--root", str(root), "--output", str(run), "--image-size", "32"]
+    words += ["--config.batch-size", "2", "--config.workers", "0", "--config.warmup", "1", "--config.steps"]
+    assert cli.main(["train", *words, "1", "--manifest", str(manifest), "--split-scheme", "group"]) == 0
+    said = capsys.readouterr()
+    assert "6 training samples" in said.out
+    assert f"the splits of {manifest} replace those that {root} comes with (train, validate)" in said.err
+    (idle,) = [record.message for record in caplog.records if "effect" in record.message]
+    assert idle.startswith(f"--split-scheme has no effect: the splits of folder are the manifest {manifest}")
+    assert json.loads((run / "config.json").read_text())["source"]["manifest"] == str(manifest)
+    assert cli.main(["train", "--output", str(run), "--resume", "--config.steps", "2"]) == 0
+
+    other = tmp_path / "other"
+    assert cli.main(["train", *words, "1", "--output", str(other)]) == 0
+    capsys.readouterr()
+    config = json.loads((other / "config.json").read_text())
+    del config["source"]["manifest"]  # as a run wrote it before it was an option
+    (other / "config.json").write_text(json.dumps(config))
+    resumed = ["--output", str(other), "--resume", "--config.steps", "2"]
+    assert f"manifest '{manifest}' in place of None" in error(capsys, *resumed, "--manifest", str(manifest))
+    assert cli.main(["train", *resumed]) == 0
+
+
+def test_where_the_log_is_comes_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asam.training.train", lambda *_, **__: None)
+    assert cli.main(["train", *SMALL, "--length", "1", "--output", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.index("32 px: 1 training sample\nlog: ") < said.index("best checkpoint: ")
+
+
+def test_a_run_that_stops_says_how_the_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not how Python does."""
+    from asam.training import run
+
+    def interrupted(*_: object) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return advance(*_)  # type: ignore[arg-type]
+
+    advance = run.Run.advance
+    monkeypatch.setattr(run.Run, "advance", interrupted)
+    words = ["--output", str(tmp_path), "--config.steps", "3", "--config.eval-every", "9"]
+    assert cli.main(["train", *SMALL, *words]) == 130
+    said = capsys.readouterr().err
+    state = tmp_path / "states" / "step-00000001"
+    assert (
+        said.splitlines()[-1]
+        == f"asam train: interrupted after step 1 of 3. kept: {state}; go on with --resume"
+    )
+    assert "holds a run already, at step 1; go on with it by --resume, or choose" in error(
+        capsys, *SMALL, *words
+    )
 
 
 def test_resume_keeps_the_data_and_the_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

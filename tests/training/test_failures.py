@@ -28,17 +28,19 @@ from asam.training.state import newest_state
 
 
 class Watched:
-    """A data set that does something before it gives one of its samples."""
+    """A data set that does something before it gives one of its samples, from the read after ``reads`` on."""
 
-    def __init__(self, index: int, act: Callable[[], None]) -> None:
-        self.data, self.index, self.act = tiny_data(), index, act
+    def __init__(self, index: int, act: Callable[[], None], *, reads: int = 0) -> None:
+        self.data, self.index, self.act, self.reads = tiny_data(), index, act, reads
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int, /) -> Sample:
         if index == self.index:
-            self.act()
+            self.reads -= 1
+            if self.reads < 0:
+                self.act()
         return self.data[index]
 
     def __iter__(self) -> Iterator[Sample]:
@@ -85,7 +87,7 @@ LONG = {"image": np.zeros((1, 400, 3), np.uint8), "masks": np.ones((1, 1, 400), 
 
 
 def press_ctrl_c() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # not os.kill, which may be answered by another thread, and later
 
 
 def terminate() -> None:
@@ -160,7 +162,7 @@ def test_full_disk_keeps_the_last_state(tmp_path: Path, whole: Path) -> None:
         tiny_train(tmp_path, steps=6, eval_every=3, data=Watched(sample_of_step(2), press_ctrl_c))
     kept = newest_state(tmp_path / "states")
     assert kept is not None
-    with largest_file(1 << 20), pytest.raises(NotWritten, match=r"step-0000000.; go on with --resume"):
+    with largest_file(1 << 20), pytest.raises(NotWritten, match=r"step-0000000.; go on with resume=True"):
         tiny_train(tmp_path, steps=6, eval_every=100, save_every=1, resume=True)
     assert newest_state(tmp_path / "states") == kept
     assert [p.name for p in (tmp_path / "states").iterdir()] == [
@@ -205,9 +207,44 @@ def test_a_sample_that_makes_no_item_is_named(tmp_path: Path, changes: dict[str,
             tiny_train(tmp_path / "b", steps=1, eval_every=1, eval_images=6, validation=spoilt)
 
 
-def test_unreadable_validation_sample_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSample, match=r"validation sample 0 \(.*\): images/7.png.*no state"):
-        tiny_train(tmp_path, steps=2, eval_every=1, validation=Watched(0, damaged))
+@pytest.mark.parametrize("tensorboard", [False, True])
+def test_unreadable_validation_sample_is_named_before_the_first_step(
+    tmp_path: Path, tensorboard: bool
+) -> None:
+    """Sample 2 is one of those on TensorBoard's sheet alone."""
+    index = 2 if tensorboard else 5
+    settings = {"tensorboard": tensorboard, "eval_images": 2}
+    with pytest.raises(UnreadableSample, match=rf"validation sample {index} \(.*\): images/7.png") as stop:
+        tiny_train(tmp_path / "run", steps=2, validation=Watched(index, damaged), **settings)
+    assert "resume" not in str(stop.value)
+    assert not (tmp_path / "run").exists()
+    tiny_train(tmp_path / "unread", steps=2, validation=Watched(1, damaged), **settings)
+
+
+def out_of_order() -> None:
+    raise RuntimeError("no kernel")
+
+
+@pytest.mark.parametrize("act", [damaged, out_of_order])
+def test_an_error_in_an_evaluation_loses_no_step(
+    tmp_path: Path, whole: Path, act: Callable[[], None]
+) -> None:
+    """The file is in order when the run begins, and no longer at step 3."""
+    message = r"validation sample 0 .*step-00000003; go on" if act is damaged else "no kernel"
+    with pytest.raises(UnreadableSample if act is damaged else RuntimeError, match=message):
+        tiny_train(tmp_path, steps=6, eval_every=3, save_every=100, validation=Watched(0, act, reads=1))
+    assert newest_state(tmp_path / "states") == tmp_path / "states" / "step-00000003"
+    tiny_train(tmp_path, steps=6, eval_every=3, resume=True)
+    assert_same(tmp_path, whole)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_training_sample_loses_no_step(tmp_path: Path, whole: Path, workers: int) -> None:
+    data = Watched(sample_of_step(2), damaged)
+    with pytest.raises(UnreadableSample, match=r"training sample .*step-00000002; go on"):
+        tiny_train(tmp_path, steps=6, eval_every=100, save_every=100, workers=workers, data=data)
+    tiny_train(tmp_path, steps=6, eval_every=3, resume=True)
+    assert_same(tmp_path, whole)
 
 
 @pytest.mark.parametrize("ask", [press_ctrl_c, terminate])
@@ -215,7 +252,7 @@ def test_an_interrupt_saves_the_step_and_goes_on(
     tmp_path: Path, whole: Path, ask: Callable[[], None]
 ) -> None:
     usual = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted, match=r"after step 3 of 6.*step-00000003.*--resume"):
+    with pytest.raises(Interrupted, match=r"after step 3 of 6.*step-00000003.*resume=True"):
         tiny_train(tmp_path, steps=6, eval_every=6, save_every=100, data=Watched(sample_of_step(2), ask))
     assert signal.getsignal(signal.SIGINT) is usual
     tiny_train(tmp_path, steps=6, eval_every=3, resume=True)
@@ -233,21 +270,21 @@ def test_batches_need_no_shared_memory() -> None:
 
 def test_a_signal_to_the_whole_group_saves_the_step(tmp_path: Path) -> None:
     data = Watched(sample_of_step(2), terminate_the_group)
-    with seconds(60), pytest.raises(Interrupted, match=r"of 100.*--resume"):
+    with seconds(60), pytest.raises(Interrupted, match=r"of 100.*resume=True"):
         tiny_train(tmp_path, steps=100, eval_every=100, save_every=100, workers=1, data=data)
     assert newest_state(tmp_path / "states") is not None
 
 
 def test_a_killed_loader_process_is_told(tmp_path: Path) -> None:
     data = Watched(sample_of_step(2), killed)
-    with seconds(60), pytest.raises(LoaderStopped, match=r"--config.workers 0\)\. (kept|no state)"):
+    with seconds(60), pytest.raises(LoaderStopped, match=r"workers=0\. (kept|no state)"):
         tiny_train(tmp_path, steps=6, save_every=1, eval_every=100, workers=1, data=data)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a loader half made
 def test_loader_processes_that_cannot_start_are_told(tmp_path: Path) -> None:
     """A semaphore is a small file."""
-    with largest_file(1), pytest.raises(LoaderStopped, match=r"start 1 loader processes.*--config.workers 0"):
+    with largest_file(1), pytest.raises(LoaderStopped, match=r"start 1 loader processes.*workers=0"):
         next(loader(tiny_data(), ModelConfig(image_size=32), tiny_config(workers=1), start=0))
 
 
@@ -259,7 +296,7 @@ def test_want_of_memory_says_what_to_make_smaller(tmp_path: Path) -> None:
 
 def test_an_interrupted_evaluation_is_done_again(tmp_path: Path, whole: Path) -> None:
     with pytest.raises(Interrupted, match="after step 3 of 6"):
-        tiny_train(tmp_path, steps=6, eval_every=3, validation=Watched(0, press_ctrl_c))
+        tiny_train(tmp_path, steps=6, eval_every=3, validation=Watched(0, press_ctrl_c, reads=1))
     assert not (tmp_path / "best.safetensors").exists()
     tiny_train(tmp_path, steps=6, eval_every=3, resume=True)
     assert_same(tmp_path, whole)

@@ -98,7 +98,7 @@ def test_best_is_the_lowest_ged(tmp_path: Path) -> None:
 
 def test_a_second_run_does_not_overwrite(tmp_path: Path) -> None:
     tiny_train(tmp_path, steps=2)
-    with pytest.raises(ValueError, match="asam train --resume"):
+    with pytest.raises(ValueError, match="resume=True"):
         tiny_train(tmp_path, steps=2)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,9 +15,10 @@ from asam.cli._outputs import check_outputs, check_suffix
 from asam.cli._wording import counted
 
 _LARGEST_TILE = 2048
+_MOST_SKIPPED = 10  # that are named
 
 if TYPE_CHECKING:
-    from asam.data import Dataset, Report, Sample
+    from asam.data import DataError, Dataset, Report, Sample
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Show:
         output: PNG file to write.
         layout: layout of a path; detected where not given.
         split: which split; "all" is every sample.
+        manifest: division of the split, a file of `asam data split`.
         count: number of samples, spread over the data set.
         tile: side of a cell in pixels.
         seed: of a synthetic set.
@@ -53,6 +56,7 @@ class Show:
     output: Path = Path("outputs/data.png")
     layout: str | None = None
     split: str = "all"
+    manifest: Path | None = None
     count: int = 8
     tile: int = 160
     seed: int = 0
@@ -61,13 +65,14 @@ class Show:
 
 @dataclass(frozen=True)
 class Split:
-    """Divide a data set by group and write the manifest that names every id.
+    """Divide a data set by group and write the manifest that names every id, for --manifest.
 
     Attributes:
         path: the data set.
         output: JSON file to write.
         layout: its layout; detected where not given.
-        scheme: "group" keeps patients together; "index-order" is the published 60/20/20 by index.
+        scheme: "group" keeps patients together; "index-order" is the published 60/20/20 by index. Splits that the files
+            come with are left out of account.
         seed: of the scheme "group".
     """
 
@@ -80,7 +85,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Layouts:
-    """List the known layouts and names."""
+    """List the known layouts and names, each with what it is."""
 
 
 Command = (
@@ -107,32 +112,25 @@ def run(args: Args) -> int:
         return _show(command)
     if isinstance(command, Split):
         return _split(command)
-    from asam.data.registry import names
-    from asam.data.synthetic import KINDS
+    from asam.data.registry import described
 
-    print("\n".join([*names()[:-1], *(f"synthetic:{kind}" for kind in (*KINDS, "mix"))]))
+    lines = described()
+    width = max(map(len, lines))
+    print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
     return 0
 
 
 def _check(args: Check) -> int:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
     from asam.data.check import check, find
+    from asam.progress import bars
 
     if args.limit < 0:
         raise ValueError(f"--limit: expected 0, for all, or more, got {args.limit}")
     found = [(args.layout, args.path)] if args.layout else list(find(args.path))
     status = 0
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     for layout, path in found:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(f"{path}", total=None)
-
-            def advance(done: int, total: int, *, bar: Progress = bar, task: TaskID = task) -> None:
-                bar.update(task, completed=done, total=total)
-
-            report = check(path, layout, progress=advance)
+        with bars(keep=False) as start:
+            report = check(path, layout, progress=start(str(path)))
         _tell(report, args.limit)
         status = max(status, int(bool(report.problems)))
     return status
@@ -146,7 +144,8 @@ def _tell(report: Report, limit: int) -> None:
         f"{report.root}: {report.name}, {counted(report.samples, 'sample')} of {counted(report.groups, 'group')}"
     )
     if report.samples:
-        print(f"  masks a sample: {raters}; {report.empty} masks are empty; sizes (w x h) {shown}")
+        empty = f"{counted(report.empty, 'mask')} {'is' if report.empty == 1 else 'are'} empty"
+        print(f"  masks a sample: {raters}; {empty}; sizes (w x h) {shown}")
     print(f"  {counted(len(report.problems), 'problem')}" if report.problems else "  no problems")
     for problem in report.problems[: limit or None]:
         print(f"  - {problem}")
@@ -160,35 +159,59 @@ def _show(args: Show) -> int:
     from asam.data.sheet import sheet
 
     if args.count < 1:
-        raise ValueError(f"--count must be at least 1, got {args.count}")
+        raise ValueError(f"--count: expected at least 1, got {args.count}")
     if not 16 <= args.tile <= _LARGEST_TILE:
         raise ValueError(f"--tile: expected 16 to {_LARGEST_TILE} pixels, got {args.tile}")
     check_suffix("--output", args.output, ".png")
     check_outputs((args.output,), (Path(args.source),))
-    data = _open_shown(args)
+    skipped: list[DataError] = []
+    data = _open_shown(args, skipped)
     step = max(len(data) // args.count, 1)
-    samples = [data[index] for index in range(0, len(data), step)][: args.count]
+    samples = list(_readable(data, [*range(0, len(data), step)][: args.count], skipped))
+    for problem in skipped[:_MOST_SKIPPED]:
+        print(f"skipped: {problem}", file=sys.stderr)
+    if len(skipped) > _MOST_SKIPPED:
+        more = len(skipped) - _MOST_SKIPPED
+        print(f"... and {more} more (`asam data check {args.source}` lists all)", file=sys.stderr)
+    if not samples:
+        raise ValueError(f"{args.source}: expected a sample that can be drawn, got none")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     temporary = args.output.with_name(f".{os.getpid()}.{args.output.name}")
     Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
     os.replace(temporary, args.output)
-    print(f"{len(samples)} of {len(data)} samples: wrote {args.output}")
-    return 0
+    print(f"{len(samples)} of {counted(len(data), 'sample')}: wrote {args.output}")
+    return int(bool(skipped))
 
 
-def _open_shown(args: Show) -> Dataset[Sample]:
+def _readable(data: Dataset[Sample], places: Iterable[int], skipped: list[DataError]) -> Iterator[Sample]:
+    """The samples at these places; what is wrong with the others is added to ``skipped``."""
+    from asam.data import DataError
+
+    for place in places:
+        try:
+            yield data[place]
+        except DataError as error:
+            skipped.append(error)
+        except ValueError as error:  # parts that do not fit one another
+            skipped.append(DataError(data.ids[place], str(error)))
+
+
+def _open_shown(args: Show, skipped: list[DataError]) -> Dataset[Sample]:
     from asam.data.check import find
-    from asam.data.registry import open_dataset
+    from asam.data.registry import open_dataset, replaced
 
     if args.source.partition(":")[0] == "synthetic" and not Path(args.source).exists():
-        return open_dataset(args.source, None, args.split, seed=args.seed, size=args.size, length=args.count)
+        sizes: dict[str, Any] = {"seed": args.seed, "size": args.size, "length": args.count}
+        return open_dataset(args.source, None, args.split, manifest=args.manifest, **sizes)
     layout, path = (args.layout, Path(args.source)) if args.layout else next(find(args.source))
-    return open_dataset(layout, path, args.split)
+    if note := replaced(layout, path, args.manifest):
+        print(note, file=sys.stderr)
+    return open_dataset(layout, path, args.split, manifest=args.manifest, report=skipped)
 
 
 def _split(args: Split) -> int:
     from asam.data.check import find
-    from asam.data.registry import open_dataset
+    from asam.data.registry import open_dataset, own_splits
     from asam.data.splits import make_split
 
     check_suffix("--output", args.output, ".json")
@@ -200,5 +223,11 @@ def _split(args: Split) -> int:
     if empty:
         print(f"warning: no sample in {' and '.join(empty)}: too few samples or groups", file=sys.stderr)
     sizes = ", ".join(f"{name} {len(ids)}" for name, ids in manifest.splits.items())
+    if own := own_splits(layout, path):
+        print(
+            f"note: {path} comes with splits of its own ({', '.join(own)}), which are used without --manifest",
+            file=sys.stderr,
+        )
     print(f"{sizes} (sha256 {manifest.sha256[:12]}): wrote {args.output}")
+    print(f"use it with --manifest {args.output} (asam train, asam evaluate, asam data show)")
     return 0

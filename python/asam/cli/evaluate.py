@@ -31,24 +31,27 @@ class Args:
     data: str
     """Data set by name, such as lidc-crops or synthetic:mix."""
     epochs: tuple[int, ...] = ()
-    """Of a file of published weights: one epoch, or with the protocol a2sam several; none takes the last one."""
+    """Of a file of published weights: one epoch, or with the protocol a2sam several; by default the last one."""
     root: Path | None = None
     """Folder that holds the data set."""
     split: str = "validate"
     """train, validate or test, or another split that the files have."""
     split_scheme: Literal["group", "index-order"] | None = None
-    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
-    where its config.json lies beside the model, else the protocol's."""
+    """How data without splits of its own is divided; index-order mixes patients. By default as the model's run divided
+    it where its config.json lies beside the model, else as the protocol does."""
+    manifest: Path | None = None
+    """Division to take, a file of `asam data split`; it replaces the splits that the data come with, where they do. By
+    default that of the model's run, where it had one."""
     size: int | None = None
-    """Image side of a synthetic data set; None takes 128."""
+    """Image side of a synthetic data set; by default 128."""
     protocol: Literal["strict", "a2sam"] = "strict"
     """strict: n = 16 and 100, one checkpoint, smallest box of all labels. a2sam: the published code's conventions."""
     n: tuple[int, ...] = ()
-    """Hypotheses a sample, each number a row; none takes the protocol's."""
+    """Hypotheses a sample, each number a row; by default the protocol's."""
     seed: int = 0
     """Of prompts, hypotheses, jitter and bootstrap."""
     limit: int | None = None
-    """Look at this many samples only, evenly spread."""
+    """Look at this many samples only, evenly spread; by default all."""
     jitter: str = "train"
     """Perturbation of the prompt in the comparison without ambiguity (a single A-SAM checkpoint only)."""
     output: Path | None = None
@@ -59,10 +62,11 @@ class Args:
 
 def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
-    from asam.cli._evaluate.common import divided, open_judged, write_report
+    from asam.cli._evaluate.common import open_judged, write_report
+    from asam.cli._evaluate.division import divided
     from asam.evaluate import PROTOCOLS, check_asked, evaluate, markdown
     from asam.evaluate.provenance import of_model, of_software
-    from asam.studies.progress import bars
+    from asam.progress import bars
 
     check_suffix("--output", args.output, ".json")
     check_suffix("--sheet", args.sheet, ".png")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from asam.cli._wording import as_typed, counted, options_of
 from asam.training.config import TrainConfig
 from asam_trt.files import check_targets
 
@@ -33,11 +34,12 @@ _SOURCE = (
     "method",
     "sam_checkpoint",
     "split_scheme",
+    "manifest",
     "start",
 )  # options kept under "source" in a run's config.json
 _SAMPLES = "samples_sha256"  # kept there too, of the training data
 _FIXED = {
-    "source": ("data", "method", "length", "split_scheme", "start", "sam_checkpoint"),
+    "source": ("data", "method", "length", "split_scheme", "manifest", "start", "sam_checkpoint"),
     "training": ("seed", "batch_size", "shuffle"),
 }  # what a run keeps when it is resumed, by the sections of its config.json
 _MODEL = (
@@ -87,12 +89,14 @@ class Args:
     """Folder of the run."""
     data: Annotated[str | None, _shown("from the configuration file")] = None
     """Data set by name, such as lidc-crops or synthetic:mix."""
-    root: Annotated[Path | None, _shown("none")] = None
+    root: Path | None = None
     """Folder that holds the data set; not needed for synthetic ones."""
     split_scheme: Annotated[Literal["group", "index-order"] | None, _shown("the preset's")] = None
     """How data without splits of its own is divided; index-order mixes patients."""
-    config_file: Annotated[Path | None, _shown("none; with --resume the one in the output folder")] = None
-    """A config.json that a run wrote."""
+    manifest: Path | None = None
+    """Division to take, a file of `asam data split`; it replaces the splits that the data come with, where they do."""
+    config_file: Path | None = None
+    """A config.json that a run wrote; with --resume by default the one in the output folder."""
     resume: bool = False
     """Go on from the newest state in the output folder."""
     dry_run: bool = False
@@ -113,9 +117,9 @@ class Args:
     """Draw training latents from posteriors that see the rater's mask; without, from the priors."""
     draws_prompts: Annotated[bool | None, _shown("for nano with the preset asam")] = None
     """True or False: give the network its prompts as a drawn mask too, which helps one that starts from nothing."""
-    sam_checkpoint: Annotated[Path | None, _shown("none")] = None
+    sam_checkpoint: Path | None = None
     """Official sam_vit_*.pth to start from."""
-    start: Annotated[Path | None, _shown("none")] = None
+    start: Path | None = None
     """Checkpoint of an earlier run to start from; it brings its own preset, backbone and image size."""
     length: Annotated[int | None, _shown(_DEFAULTS["length"])] = None
     """Samples of a synthetic training set."""
@@ -135,7 +139,7 @@ class _Plan:
 
 def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
-    from asam.data.registry import held_out
+    from asam.data.registry import held_out, replaced
     from asam.evaluate.provenance import of_training
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
     from asam.training.schedule import unfinished_warmup
@@ -153,19 +157,24 @@ def run(args: Args) -> int:
     for idle in _without_effect(args, plan):
         _log.warning(idle)
     validation = _opened(plan, "validate", config.eval_images or 256)
-    if note := held_out(plan.source["data"], plan.source["root"], "validate"):
+    data, root, manifest = (plan.source[name] for name in ("data", "root", "manifest"))
+    if note := replaced(data, root, manifest) if manifest else held_out(data, root, "validate"):
         print(note, file=sys.stderr)
     model = _model(plan, config.seed, started=not _has_state(args))
-    source = {**plan.source, _SAMPLES: of_training(plan.source["data"], training)}
+    source = {**plan.source, _SAMPLES: of_training(data, training)}
     if args.dry_run:
         sizes: Any = model.config
         settings = {"source": source, "model": sizes.to_dict(), "training": config.to_dict()}
         print(json.dumps(settings, indent=1))
     print(_summary(model, len(training)))
     if shared := set(training.groups) & set(validation.groups):
-        print(f"note: {len(shared)} groups (patients) are in the training and in the validation split")
+        are = "is" if len(shared) == 1 else "are"
+        groups = counted(len(shared), "group")
+        print(f"note: {groups} (patients) {are} in the training and in the validation split")
     if args.dry_run:
         return 0
+    # Told at once, also into a file: whoever waits can look into it.
+    print(f"log: {args.output / 'log.jsonl'}", flush=True)
     try:
         train(
             model,
@@ -177,7 +186,7 @@ def run(args: Args) -> int:
             source=source,
         )
     except (NonFiniteLoss, LoaderStopped, MemoryError, Interrupted) as stop:
-        print(f"asam train: {stop}", file=sys.stderr)
+        print(f"asam train: {as_typed(str(stop), options_of(Args))}", file=sys.stderr)
         return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
     _tell_files(args.output)
     return 0
@@ -258,6 +267,7 @@ def _resolve(args: Args) -> _Plan:
         "root": None,
         "sam_checkpoint": None,
         "start": None,
+        "manifest": None,
         "method": _DEFAULTS["method"],
         "length": _DEFAULTS["length"],
         # Runs made before it was a choice divided by group; each names its preset.
@@ -291,7 +301,7 @@ def _without_effect(args: Args, plan: _Plan) -> list[str]:
     lines = []
     if args.length is not None and not source["data"].startswith("synthetic"):
         lines.append(f"--length has no effect: it is of synthetic data, and {source['data']} is of files")
-    division = divided_by(source["data"], source["root"], source["split_scheme"])
+    division = divided_by(source["data"], source["root"], source["split_scheme"], source["manifest"])
     if args.split_scheme is not None and division != args.split_scheme:
         lines.append(f"--split-scheme has no effect: the splits of {source['data']} are {division}")
     published = plan.training.get("objective") == "published"
@@ -307,6 +317,7 @@ def _check_resumed(file: Path, plan: _Plan, config: TrainConfig) -> None:
     if not file.is_file():
         return
     saved = _read(file)
+    saved["source"] = {"manifest": None, **saved["source"]}  # which runs before it was an option do not name
     wanted = {"source": plan.source, "training": config.to_dict()}
     different = [
         f"{name} {wanted[section][name]!r} in place of {saved[section][name]!r}"
@@ -453,8 +464,9 @@ def _opened(plan: _Plan, split: str, length: int) -> Dataset[Sample]:
     data, root = plan.source["data"], plan.source["root"]
     synthetic = data.startswith("synthetic")
     options: dict[str, Any] = {"length": length, "size": plan.model["image_size"]} if synthetic else {}
-    scheme = plan.source["split_scheme"]
-    return open_dataset(data, None if root is None else Path(root), split, scheme=scheme, **options)
+    scheme, manifest = plan.source["split_scheme"], plan.source["manifest"]
+    where = None if root is None else Path(root)
+    return open_dataset(data, where, split, scheme=scheme, manifest=manifest, **options)
 
 
 def _summary(model: nn.Module, samples: int) -> str:
@@ -462,5 +474,5 @@ def _summary(model: nn.Module, samples: int) -> str:
 
     config: Any = model.config
     name = f"{config.preset}, {config.backbone}" if isinstance(model, ASAM) else type(model).__name__
-    name = f"{name}, {config.image_size} px: {samples:,} training samples"
+    name = f"{name}, {config.image_size} px: {counted(samples, 'training sample')}"
     return f"{trainable_parameters(model)}\n{name}"

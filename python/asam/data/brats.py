@@ -72,9 +72,9 @@ class Brats2017(FileDataset[_Slice]):
         report: list[DataError] | None = None,
     ) -> None:
         if len(channels) != 3 or not set(channels) <= set(MODALITIES):
-            raise ValueError(f"channels must be three of {', '.join(MODALITIES)}, got {channels!r}")
+            raise ValueError(f"channels: expected three of {', '.join(MODALITIES)}, got {channels!r}")
         if slices not in ("tumour", "all"):
-            raise ValueError(f"slices must be 'tumour' or 'all', got {slices!r}")
+            raise ValueError(f"slices: expected 'tumour' or 'all', got {slices!r}")
         self._channels = tuple(channels)
         self._cache = None if cache is None else Path(cache)
         self._volumes: OrderedDict[Path, _Volume] = OrderedDict()

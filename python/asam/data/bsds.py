@@ -56,7 +56,7 @@ class Bsds500(FileDataset[_Click]):
         report: list[DataError] | None = None,
     ) -> None:
         if split != "all" and split not in _PARTS:
-            raise ValueError(f"split must be one of {', '.join(_PARTS)}, all; got {split!r}")
+            raise ValueError(f"split: expected one of {', '.join(_PARTS)}, all; got {split!r}")
         if clicks < 1 or seed < 0 or not 0 <= area[0] < area[1] <= 1:
             raise ValueError(f"need clicks >= 1, seed >= 0, 0 <= area <= 1; got {clicks}, {seed}, {area}")
         self._area, self._seed = area, seed

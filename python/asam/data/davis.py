@@ -39,7 +39,9 @@ class Davis(FileDataset[_Frame]):
         problems: list[DataError] = []
         found = _sequences(folder)
         if sequence is not None and sequence not in found:
-            raise ValueError(f"sequence {sequence!r} is not in {folder}; it has {', '.join(found) or 'none'}")
+            raise ValueError(
+                f"sequence: expected one in {folder} ({', '.join(found) or 'none'}), got {sequence!r}"
+            )
         for name, (frames, masks) in found.items():
             if sequence in (None, name):
                 _collect(name, frames, masks, entries, problems)

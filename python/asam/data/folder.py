@@ -46,7 +46,7 @@ class Folder(FileDataset[_Item]):
         known = sorted({item.split for item in items if item.split})
         if _named(split) not in ("all", *known):
             names = ", ".join(known) if known else "none: index.csv is missing or has no column split"
-            raise ValueError(f"split {split!r} is not in {folder / 'index.csv'} (it has {names})")
+            raise ValueError(f"split: expected one in {folder / 'index.csv'} ({names}), got {split!r}")
         chosen = [item for item in items if _named(split) in ("all", item.split)]
         super().__init__(folder, chosen, problems, report=report, expected=_EXPECTED)
 

@@ -53,9 +53,9 @@ class Isic2016(FileDataset[_Photo]):
         report: list[DataError] | None = None,
     ) -> None:
         if split not in ("train", "test", "all"):
-            raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}")
+            raise ValueError(f"split: expected 'train', 'test' or 'all', got {split!r}")
         if size not in ("original", "published"):
-            raise ValueError(f"size must be 'original' or 'published', got {size!r}")
+            raise ValueError(f"size: expected 'original' or 'published', got {size!r}")
         self._published = size == "published"
         entries: list[_Photo] = []
         problems: list[DataError] = []

@@ -62,7 +62,7 @@ class ModeLaw(Law):
                 f"{self.modes.dtype} {list(self.modes.shape)} and {list(self.probs.shape)}"
             )
         if (self.probs <= 0).any() or not np.isclose(self.probs.sum(), 1.0, atol=1e-6):
-            raise ValueError(f"a law's probs must be positive and sum to 1, got {self.probs.tolist()}")
+            raise ValueError(f"probs: expected positive numbers that sum to 1, got {self.probs.tolist()}")
 
     @classmethod
     def of(cls, masks: NDArray[np.bool_], probs: NDArray[np.float64]) -> ModeLaw:

@@ -47,7 +47,7 @@ class LidcCimd(FileDataset[_Folder]):
         report: list[DataError] | None = None,
     ) -> None:
         if split != "all" and split not in _PARTS:
-            raise ValueError(f"split must be one of {', '.join(_PARTS)}, all; got {split!r}")
+            raise ValueError(f"split: expected one of {', '.join(_PARTS)}, all; got {split!r}")
         folder = Path(root)
         entries: list[_Folder] = []
         problems: list[DataError] = []

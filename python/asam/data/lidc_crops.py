@@ -59,9 +59,9 @@ class LidcCrops(FileDataset[_Row]):
         report: list[DataError] | None = None,
     ) -> None:
         if split not in ("train", "validate", "all"):
-            raise ValueError(f"split must be 'train', 'validate' or 'all', got {split!r}")
+            raise ValueError(f"split: expected 'train', 'validate' or 'all', got {split!r}")
         if empty not in ("keep", "drop"):
-            raise ValueError(f"empty must be 'keep' or 'drop', got {empty!r}")
+            raise ValueError(f"empty: expected 'keep' or 'drop', got {empty!r}")
         self._empty = empty
         entries: list[_Row] = []
         problems: list[DataError] = []

@@ -90,7 +90,7 @@ class LidcDicom(FileDataset[_Nodule]):
                 f"got {crop}, {min_readers}, {resolution}"
             )
         if empty not in ("keep", "drop"):
-            raise ValueError(f"empty must be 'keep' or 'drop', got {empty!r}")
+            raise ValueError(f"empty: expected 'keep' or 'drop', got {empty!r}")
         self._crop, self._resolution, self._empty = crop, resolution, empty
         folder = Path(root)
         problems: list[DataError] = []

@@ -47,7 +47,7 @@ class LidcPhiSeg(FileDataset[_Row]):
         report: list[DataError] | None = None,
     ) -> None:
         if split not in _GROUPS:
-            raise ValueError(f"split must be one of {', '.join(_GROUPS)}, got {split!r}")
+            raise ValueError(f"split: expected one of {', '.join(_GROUPS)}, got {split!r}")
         files = _files(Path(root))
         entries: list[_Row] = []
         problems: list[DataError] = []

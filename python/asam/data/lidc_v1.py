@@ -48,7 +48,7 @@ class LidcV1(FileDataset[_Slice]):
         report: list[DataError] | None = None,
     ) -> None:
         if empty not in ("keep", "drop"):
-            raise ValueError(f"empty must be 'keep' or 'drop', got {empty!r}")
+            raise ValueError(f"empty: expected 'keep' or 'drop', got {empty!r}")
         self._empty = empty
         self._maps: dict[Path, mmap.mmap] = {}
         entries: list[_Slice] = []

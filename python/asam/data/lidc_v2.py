@@ -74,7 +74,7 @@ class LidcV2(FileDataset[_Crop]):
 def _bases(root: Path, split: str) -> list[Path]:
     names = [name for part in _PARTS.values() for name in part] if split == "all" else _PARTS.get(split)
     if names is None:
-        raise ValueError(f"split must be one of {', '.join(_PARTS)}, all; got {split!r}")
+        raise ValueError(f"split: expected one of {', '.join(_PARTS)}, all; got {split!r}")
     inside = [root / name for name in names if (root / name / "images").is_dir()]
     if not inside and split == "all" and (root / "images").is_dir():
         return [root]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,20 @@ from asam.data.qubiq import Qubiq
 from asam.data.sample import Dataset, Sample
 from asam.data.sim10k import Sim10k, verified_list
 from asam.data.splits import Manifest, Scheme, make_split
-from asam.data.synthetic import Synthetic
+from asam.data.synthetic import KINDS, Synthetic
 
-__all__ = ["FORMATS", "Format", "detect", "divided_by", "held_out", "names", "open_dataset"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "described",
+    "detect",
+    "divided_by",
+    "held_out",
+    "names",
+    "open_dataset",
+    "own_splits",
+    "replaced",
+]
 
 SYNTHETIC: Final = "synthetic"
 
@@ -78,6 +90,15 @@ def names() -> list[str]:
     return [*FORMATS, SYNTHETIC]
 
 
+def described() -> dict[str, str]:
+    """Every name that `open_dataset` knows, `synthetic:<kind>` one by one, and what it is in a line."""
+    kinds = {f"{SYNTHETIC}:{kind}": target.__doc__ for kind, target in KINDS.items()}
+    # A layout's module says what the data are, its class how they are read.
+    layouts = {name: sys.modules[layout.load.__module__].__doc__ for name, layout in FORMATS.items()}
+    lines = {name: (text or "").strip().partition("\n")[0] for name, text in {**layouts, **kinds}.items()}
+    return {**lines, f"{SYNTHETIC}:mix": "All of these kinds, each sample of one."}
+
+
 def detect(root: str | Path) -> str | None:
     """The name of the layout that a path has, or None."""
     path = Path(root)
@@ -109,16 +130,24 @@ def open_dataset(
             `verified=None` takes them all.
 
     Raises:
-        ValueError: an unknown name or split, or no root where one is needed.
+        ValueError: an unknown name or split, no root where one is needed, or a manifest of a synthetic set.
         DataError: files that are missing or damaged.
     """
     base, _, kind = name.partition(":")
     if base == SYNTHETIC:
+        if kind not in ("", "mix", *KINDS):
+            kinds = ", ".join(f"{SYNTHETIC}:{known}" for known in (*KINDS, "mix"))
+            raise ValueError(f"data: expected one of {kinds}, got {name!r}")
+        if manifest is not None:
+            raise ValueError(
+                f"manifest: expected it with a data set of files, got it with {name}; leave it out"
+            )
         return _synthetic(split, kind or options.pop("kind", "mix"), **options)
     if name not in FORMATS:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(names())} (synthetic:<kind>)")
+        known = ", ".join([*FORMATS, f"{SYNTHETIC}:<kind>"])
+        raise ValueError(f"data: expected one of {known}, got {name!r}")
     if root is None:
-        raise ValueError(f"data set {name!r} needs root=, the folder that holds it")
+        raise ValueError(f"data: expected root= with {name!r}, the folder that holds it, got none")
     layout, path = FORMATS[name], Path(root)
     if layout.load is Sim10k:
         options.setdefault("verified", verified_list(path))
@@ -134,8 +163,10 @@ def open_dataset(
     return data if split == "all" else make_split(data, name=name, scheme=scheme).select(data, split)
 
 
-def divided_by(name: str, root: str | Path | None, scheme: Scheme) -> str:
-    """What makes the splits: the scheme, the files, the files and a division of their train split, or seeds."""
+def divided_by(name: str, root: str | Path | None, scheme: Scheme, manifest: str | Path | None = None) -> str:
+    """What makes the splits: a manifest, the scheme, the files, they and a division of their train split, or seeds."""
+    if manifest is not None:
+        return f"the manifest {manifest}, sha256 {Manifest.load(manifest).sha256[:12]}"
     if name.partition(":")[0] == SYNTHETIC:
         return "a seed for each"
     own = () if root is None else _own_splits(FORMATS[name], Path(root))
@@ -149,6 +180,18 @@ def held_out(name: str, root: str | Path | None, split: str) -> str | None:
     if split not in _PARTS_OF_TRAIN or divided_by(name, root, "group") != _HELD_OUT:
         return None
     return f"note: {root} comes without a validation split: a fifth of its train split, by group, is held out for it"
+
+
+def own_splits(name: str, root: str | Path) -> tuple[str, ...]:
+    """The splits that a data set's files come with; none where they come without."""
+    return _own_splits(FORMATS[name], Path(root))
+
+
+def replaced(name: str, root: str | Path | None, manifest: str | Path | None) -> str | None:
+    """In a line that a manifest replaces splits that the files have; None where it does not."""
+    if manifest is None or root is None or name not in FORMATS or not (own := own_splits(name, root)):
+        return None
+    return f"note: the splits of {manifest} replace those that {root} comes with ({', '.join(own)})"
 
 
 def _own_splits(layout: Format, root: Path) -> tuple[str, ...]:
@@ -165,5 +208,5 @@ def _everything(layout: Format) -> dict[str, str]:
 
 def _synthetic(split: str, kind: str, seed: int = 0, **options: Any) -> Dataset[Sample]:
     if split not in _SPLIT_SEEDS:
-        raise ValueError(f"split must be one of {', '.join(_SPLIT_SEEDS)}, got {split!r}")
+        raise ValueError(f"split: expected one of {', '.join(_SPLIT_SEEDS)}, got {split!r}")
     return Synthetic(kind, seed=seed + _SPLIT_SEEDS[split], **options)

@@ -82,22 +82,20 @@ class Sample:
         image, masks = self.image, self.masks
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.float32):
             raise ValueError(
-                f"{self.id}: image must be uint8 or float32 [H, W, 3], got {image.dtype} {list(image.shape)}"
+                f"{self.id}: expected an image of uint8 or float32 [H, W, 3], got {image.dtype} {list(image.shape)}"
             )
         if image.dtype == np.float32 and not np.isfinite(image).all():
-            raise ValueError(f"{self.id}: image must be finite, got NaN or infinity")
+            raise ValueError(f"{self.id}: expected an image of finite numbers, got NaN or infinity")
         if masks.dtype != np.bool_ or masks.ndim != 3 or masks.shape[1:] != image.shape[:2] or not len(masks):
             raise ValueError(
-                f"{self.id}: masks must be bool [R >= 1, {image.shape[0]}, {image.shape[1]}] like the image, "
+                f"{self.id}: expected masks of bool [R >= 1, {image.shape[0]}, {image.shape[1]}] like the image, "
                 f"got {masks.dtype} {list(masks.shape)}"
             )
         for name, vector in (("weights", self.weights), ("seen", self.seen)):
             if vector.shape != (len(masks),):
-                raise ValueError(f"{self.id}: {name} must be [{len(masks)}], got {list(vector.shape)}")
+                raise ValueError(f"{self.id}: expected {name} of [{len(masks)}], got {list(vector.shape)}")
         if not np.isclose(self.weights.sum(), 1.0, atol=1e-4) or (self.weights < 0).any():
-            raise ValueError(
-                f"{self.id}: weights must be non-negative and sum to 1, got {self.weights.tolist()}"
-            )
+            raise ValueError(f"{self.id}: expected weights >= 0 that sum to 1, got {self.weights.tolist()}")
 
     @classmethod
     def of(

@@ -110,7 +110,7 @@ class Manifest:
             ValueError: no such split, or the data set lacks an id that the manifest names.
         """
         if split not in self.splits:
-            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
+            raise ValueError(f"split: expected one of {', '.join(self.splits)}, got {split!r}")
         place = {name: index for index, name in enumerate(data.ids)}
         missing = [name for name in self.splits[split] if name not in place]
         if missing:
@@ -143,9 +143,9 @@ def make_split(
         fractions: split -> share; they sum to 1.
     """
     if scheme not in ("group", "index-order"):
-        raise ValueError(f"scheme must be 'group' or 'index-order', got {scheme!r}")
+        raise ValueError(f"scheme: expected 'group' or 'index-order', got {scheme!r}")
     if not fractions or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
-        raise ValueError(f"fractions must be non-negative and sum to 1, got {dict(fractions)}")
+        raise ValueError(f"fractions: expected shares >= 0 that sum to 1, got {dict(fractions)}")
     if len(set(data.ids)) != len(data):
         raise ValueError("the data set has ids that occur twice, so that no manifest can name its samples")
     if scheme == "index-order":

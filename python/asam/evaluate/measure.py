@@ -91,7 +91,7 @@ def measure(
         on_sample: called with (done, total) after each sample.
 
     Raises:
-        TypeError, ValueError: no sample, or n, seed or limit out of range.
+        TypeError, ValueError: no sample, one that the method refuses, or n, seed or limit out of range.
     """
     check_asked(n=n, limit=limit)
     chosen = spread(len(data), limit)
@@ -103,7 +103,10 @@ def measure(
         sample = data[index]
         _digest(digest, sample)
         own = sample_seed(seed, index)
-        answer = method.hypotheses(protocol.ask(sample, seed=own), n=n, seed=own)
+        try:
+            answer = method.hypotheses(protocol.ask(sample, seed=own), n=n, seed=own)
+        except ValueError as error:
+            raise ValueError(f"{sample.id}: {error}") from error
         rows.append(figures(answer, sample, protocol))
         ids.append(sample.id)
         groups.append(sample.group)

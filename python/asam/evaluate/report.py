@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asam.counting import counted
 from asam.evaluate.intervals import Interval, group_intervals
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def markdown(reports: Sequence[Report], *, header: Sequence[str] = ()) -> str:
     names = list(first.means)
     lines = [
         *header,
-        f"protocol {first.protocol}, seed {first.seed}, {first.samples} samples of {first.groups} groups, prompt: "
+        f"protocol {first.protocol}, seed {first.seed}, "
+        f"{counted(first.samples, 'sample')} of {counted(first.groups, 'group')}, prompt: "
         f"{first.prompt}; 95 percent intervals by group bootstrap",
         "conventions: " + ", ".join(f"{k} = {v}" for k, v in first.conventions.items()),
         f"data sha256 {first.data_sha256}",

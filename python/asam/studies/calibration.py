@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from asam import metrics
+from asam.counting import counted
 from asam.data import Dataset, Sample
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.intervals import Interval, draw_groups, group_intervals
@@ -20,8 +21,8 @@ from asam.evaluate.report import cell, nulls
 from asam.methods import prompt_of
 from asam.metrics import Reliability
 from asam.model import ASAM
+from asam.progress import OnSample, Start
 from asam.studies.plots import reliability_chart
-from asam.studies.progress import OnSample, Start
 from asam_trt import Hypotheses, Session
 
 LEVELS: Final = (0.5, 0.9)
@@ -317,7 +318,7 @@ def table(whole: Calibration, fit: Temperature | None) -> str:
     ]
     for name, one in rows:
         cells = [cell(*one.figures[f]) for f in ("ged_u", "ged_v", "ece", "coverage_50", "coverage_90")]
-        size = f"{one.samples} of {one.groups} groups"
+        size = f"{one.samples} of {counted(one.groups, 'group')}"
         lines.append(f"| {name} | {one.temperature:g} | {size} | " + " | ".join(cells) + " |")
     if fit is not None:
         tried = ", ".join(f"{t:g}: {v:.4f}" for t, v in fit.curve.items())

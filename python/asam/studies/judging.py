@@ -12,8 +12,8 @@ from asam.baselines import load
 from asam.evaluate import STRICT, Measured, data_sha256, measure
 from asam.evaluate.provenance import sha256
 from asam.methods import Method, Prior, PromptJitter
+from asam.progress import Start
 from asam.prompts import PERTURBATIONS
-from asam.studies.progress import Start
 from asam.studies.runs import RunPlan, checkpoint_of
 from asam.studies.study import Study, slug
 from asam_trt.files import replacing
@@ -45,7 +45,7 @@ def judge(plan: RunPlan, data: str, *, start: Start, samples_sha256: str | None 
     and taken from there while checkpoint, samples, protocol and settings are the same.
 
     Args:
-        start: of :func:`asam.studies.progress.bars`.
+        start: of :func:`asam.progress.bars`.
         samples_sha256: of the judged samples, by :func:`samples_of`; they are read for it where it is not given.
     """
     study = plan.study

@@ -11,8 +11,8 @@ from asam.data import Dataset, Sample
 from asam.evaluate import STRICT, Report, evaluate
 from asam.evaluate.report import cell
 from asam.methods import Method
+from asam.progress import Start
 from asam.studies.plots import Point, chart
-from asam.studies.progress import Start
 
 FAMILIES: Final = ("none", "shift", "scale", "shift+", "scale+", "both")
 """Of :data:`asam.prompts.PERTURBATIONS`: the unperturbed box, and figure 5's families."""

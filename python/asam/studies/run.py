@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from asam.counting import counted
 from asam.data.registry import held_out
 from asam.evaluate import STRICT, Measured
 from asam.evaluate.provenance import of_software, sha256
+from asam.progress import bars
 from asam.studies.judging import judge, methods_of, samples_of
-from asam.studies.progress import bars
 from asam.studies.runs import LAST, RunPlan, check_same, checkpoint_of, plan_runs
 from asam.studies.sheets import methods_sheet
 from asam.studies.study import Study, slug
@@ -56,7 +57,7 @@ def run_study(study: Study, *, progress: bool = True) -> list[Row]:
                 for measured in judge(plan, data, start=start, samples_sha256=samples)
             ]
         if progress:
-            print(f"judged {len(plans)} runs on {data}", flush=True)
+            print(f"judged {counted(len(plans), 'run')} on {data}", flush=True)
         rows += rows_of(data, runs, seed=study.eval_seed)
         _sheet(study, plans[: len(study.variants)], data)
     return rows

@@ -17,8 +17,8 @@ from asam.evaluate.report import cell, nulls
 from asam.metrics.counts import PairCounts, overlap
 from asam.model import ASAM
 from asam.model.sampling import model_input
+from asam.progress import OnSample
 from asam.studies.plots import chart
-from asam.studies.progress import OnSample
 from asam_trt import Hypotheses
 from asam_trt.jitter import REFERENCE_SIDE
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 from asam.data import Dataset, Sample, open_dataset
 from asam.data.synthetic import MIX
 from asam.evaluate.provenance import of_training
+from asam_trt.kept import kept
 
 ASAM_KIND: Final = "asam"
 _SYNTHETIC: Final = "synthetic"
@@ -95,7 +95,7 @@ class Study:
         """The split "train"."""
         return self._open(self.data, "train", self.length)
 
-    @cached_property
+    @kept
     def training_sha256(self) -> str:
         """What :meth:`training_data` is known by, see :func:`asam.evaluate.provenance.of_training`."""
         return of_training(self.data, self.training_data())

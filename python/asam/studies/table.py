@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asam.counting import counted
 from asam.evaluate import Measured
 from asam.evaluate.intervals import Interval, group_intervals
 from asam.evaluate.report import cell, nulls
@@ -130,7 +131,7 @@ def markdown(rows: Sequence[Row]) -> str:
         lines = [
             f"## {data}",
             "",
-            f"{first.samples} samples of {first.groups} groups.",
+            f"{counted(first.samples, 'sample')} of {counted(first.groups, 'group')}.",
             "",
             "| method | n | seeds | " + " | ".join([*names, *compared]) + " |",
             "|---" * (3 + len(names) + len(compared)) + "|",

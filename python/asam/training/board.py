@@ -9,7 +9,7 @@ from asam.data import Dataset, Sample, sheet, spread
 from asam.methods import Prior
 from asam.training.trainable import Trainable
 
-_ROWS = 4  # samples on a sheet
+ROWS = 4  # samples on a sheet, evenly spread
 _ANSWERS = 8  # hypotheses of each
 
 
@@ -41,7 +41,7 @@ class Board:
 
     def sheet(self, network: Trainable, data: Dataset[Sample], *, seed: int, step: int) -> None:
         """A contact sheet of samples spread over ``data``: raters' masks beside hypotheses of ``network``."""
-        samples = [data[index] for index in spread(len(data), _ROWS)]
+        samples = [data[index] for index in spread(len(data), ROWS)]
         method = Prior(network)
         answers = [method.hypotheses(sample, n=_ANSWERS, seed=seed).masks for sample in samples]
         picture = sheet(samples, tile=96, answers=answers)

@@ -21,7 +21,7 @@ class NotWritten(OSError):
 
 
 class UnreadableSample(ValueError):
-    """A sample could not be read; the last good checkpoint is kept."""
+    """A sample could not be read; what was trained until then is kept."""
 
 
 class LoaderStopped(RuntimeError):
@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM; the state is saved."""
 
 
-WITHOUT_WORKERS = "train without loader processes by workers=0 (--config.workers 0)"
+WITHOUT_WORKERS = "train without loader processes by workers=0"
 _OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 # In PyTorch's messages where the system gives no memory to it, or to a loader process.
 _NO_MEMORY = ("DefaultCPUAllocator: ", "MemoryError in DataLoader worker")
@@ -44,7 +44,7 @@ def how_to_resume(states: Path) -> str:
     newest = newest_state(states)
     if newest is None:
         return "no state was saved yet, start anew"
-    return f"kept: {newest}; go on with --resume (train(..., resume=True))"
+    return f"kept: {newest}; go on with resume=True"
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +16,7 @@ from asam.data.augment import Augment
 from asam.data.base import ArrayDataset
 from asam.prompts import PERTURBATIONS, rater_box, widest_box
 from asam.training.config import TrainConfig
+from asam.training.failures import UnreadableSample
 from asam.training.network_config import NetworkConfig
 from asam.training.questions import SURE, Question, ask
 from asam_trt.geometry import Frame, resize_image
@@ -53,6 +56,30 @@ def named(data: SampleDataset[Sample], index: int) -> str:
 def described(error: Exception) -> str:
     """The message; with its type where it has but a key or a number."""
     return repr(error) if isinstance(error, LookupError | ArithmeticError) else str(error)
+
+
+def check_validation(
+    data: SampleDataset[Sample],
+    places: Sequence[int],
+    model: NetworkConfig,
+    on_sample: Callable[[int, int], Any],
+) -> None:
+    """Read validation samples and make their images ready as for the network.
+
+    Args:
+        data: what is read.
+        places: of the samples.
+        on_sample: called with (done, total) after each.
+
+    Raises:
+        UnreadableSample: the first that cannot be read or made ready; names it.
+    """
+    for done, place in enumerate(places, start=1):
+        try:
+            resize_image(data[place].image, model.image_size, model.pixel_mean, model.pixel_std)
+        except UNREADABLE as error:
+            raise UnreadableSample(f"validation {named(data, place)}: {described(error)}") from error
+        on_sample(done, len(places))
 
 
 class LastRead(ArrayDataset[Sample]):

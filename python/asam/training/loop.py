@@ -12,17 +12,19 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from asam.counting import counted
 from asam.data import Dataset as SampleDataset
-from asam.data import Sample
+from asam.data import Sample, spread
 from asam.model.network import ASAM
+from asam.progress import OnSample, bars
 from asam.training.batches import loader
+from asam.training.board import ROWS
 from asam.training.config import TrainConfig
 from asam.training.failures import Interrupted, UnreadableSample, how_to_resume, loading, writing
 from asam.training.interrupt import stop_request
-from asam.training.items import Unreadable
+from asam.training.items import Unreadable, check_validation
 from asam.training.lock import only_run
 from asam.training.run import Run
 from asam.training.state import check_vacant
@@ -48,14 +50,16 @@ def train(
     every evaluation), ``config.json`` and ``states/`` to resume from; ``tensorboard/`` where asked for.
 
     Ctrl-C and SIGTERM end the run after the present step, with its state saved; a second one changes nothing,
-    a third one ends it at once.
+    a third one ends it at once. The samples of the evaluations are read before the first step. Where one of them or of
+    the training data cannot be read later, the state is saved before the error, unless another process than the main
+    one meets it.
 
     Args:
         network: :class:`asam.training.Trainable`.
         data, validation: sequences of :class:`asam.data.Sample`.
         resume: go on from the newest state under ``output``; the weights then equal those of a run that was
             never interrupted.
-        progress: show a bar with the time that is left.
+        progress: show on standard error how far it is and what time is left, see :func:`asam.progress.bars`.
         source: where the data came from, as ``config.json`` is to say.
 
     Raises:
@@ -84,6 +88,8 @@ def train(
     for name, some in (("data", data), ("validation", validation)):
         if some is not None and not len(some):
             raise ValueError(f"{name}: expected at least one sample, got an empty data set")
+    if validation is not None and accelerator.is_main_process:
+        _look_at(validation, network, config, progress=progress)
     with stop_request() as request, only_run(output) if accelerator.is_main_process else nullcontext():
         run = Run(network, config, accelerator, output, request)
         if resume:
@@ -107,36 +113,50 @@ def train(
         run.open_board()
         try:
             # Closed, for loader processes that live on would keep the folder's lock.
-            with loading(run.states), closing(batches), _bar(shown=progress and run.main) as bar:
-                task = bar.add_task(
-                    "training", total=config.steps, completed=run.step, loss="-", note="GED16 -"
-                )
-                _settle(run, validation, bar, task)
+            with loading(run.states), closing(batches), bars(shown=progress and run.main) as start:
+                show, loss = start("training"), "-"
+                _settle(run, validation, show, loss)
                 for batch in batches:
                     if run.out_of_patience():
                         break
                     if isinstance(batch, Unreadable):
+                        run.keep()
                         raise UnreadableSample(f"{batch.problem}. {how_to_resume(run.states)}")
-                    loss = run.advance(batch.to(accelerator.device))
-                    bar.update(task, advance=1, loss=f"{loss:.1f}")
-                    _settle(run, validation, bar, task)
+                    loss = f"{run.advance(batch.to(accelerator.device)):.1f}"
+                    _settle(run, validation, show, loss)
             if run.out_of_patience() and accelerator.is_main_process and progress:
-                print(f"stopped at step {run.step}: {run.stale} evaluations without a lower GED16")
+                print(f"stopped at step {run.step}: {counted(run.stale, 'evaluation')} without a lower GED16")
             return run.finish(validated=validation is not None)
         finally:
             run.close()
 
 
-def _settle(run: Run, validation: SampleDataset[Sample] | None, bar: Progress, task: TaskID) -> None:
+def _look_at(
+    validation: SampleDataset[Sample], network: Trainable, config: TrainConfig, *, progress: bool
+) -> None:
+    """Read what evaluations will read: else a bad file would be found hundreds of steps later.
+
+    Raises:
+        UnreadableSample: one of the samples cannot be read; names it.
+    """
+    places = {*spread(len(validation), config.eval_images)}
+    if config.tensorboard:
+        places |= {*spread(len(validation), ROWS)}
+    with bars(shown=progress, keep=False) as start:
+        check_validation(validation, sorted(places), network.config, start("reading validation samples"))
+
+
+def _settle(run: Run, validation: SampleDataset[Sample] | None, show: OnSample, loss: str) -> None:
     """Evaluate and save where the step asks for it; stop where the user does."""
     config = run.config
     last = run.step == config.steps
+
+    def tell(note: str) -> None:
+        show(run.step, config.steps, f"loss {loss}, {note}")
+
     if validation is not None and run.step and run.evaluation_due():
-        run.judge(
-            validation,
-            lambda done, total: bar.update(task, note=f"evaluating {done}/{total}", refresh=True),
-        )
-    bar.update(task, note="GED16 -" if math.isinf(run.best_ged) else f"GED16 {run.best_ged:.3f} (best)")
+        run.judge(validation, lambda done, total: tell(f"evaluating {done}/{total}"))
+    tell("GED16 -" if math.isinf(run.best_ged) else f"GED16 {run.best_ged:.3f} (best)")
     over = last or run.out_of_patience()
     if run.step and (over or run.stopping or run.step % config.save_every == 0):
         run.save()
@@ -187,14 +207,3 @@ def _write_config(run: Run, settings: Mapping[str, Any]) -> None:
     path = run.output / "config.json"
     with writing(str(path), run.states), replacing(path) as temporary:
         temporary.write_text(json.dumps(settings, indent=1))
-
-
-def _bar(*, shown: bool) -> Progress:
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]}  {task.fields[note]}"),
-    )
-    return Progress(*columns, disable=not shown)

@@ -208,14 +208,20 @@ class Run:
             report = evaluate(
                 Prior(averaged), data, n=16, seed=config.seed, limit=config.eval_images, on_sample=each
             )
-        except UNREADABLE as error:
+            if self.board is not None:
+                self.board.sheet(averaged, data, seed=config.seed, step=self.step)
+        except _StoppedEvaluation:
+            raise
+        except Exception as error:
+            self.keep()
+            if not isinstance(error, UNREADABLE):
+                raise
             raise UnreadableSample(
                 f"validation {data.name}: {described(error)}. {how_to_resume(self.states)}"
             ) from error
         self._log({"evaluation": report.means})
         if self.board is not None:
             self.board.scalars(report.means, group="validation", step=self.step)
-            self.board.sheet(averaged, validation, seed=config.seed, step=self.step)
         ged = report.means["ged"]
         self.stale = 0 if ged < self.best_ged else self.stale + 1
         if ged < self.best_ged:
@@ -227,12 +233,17 @@ class Run:
         return self.config.patience is not None and self.stale >= self.config.patience
 
     def save(self) -> None:
-        """Write a state to resume from.
+        """Write a state to resume from, all processes together; raises as :meth:`keep`."""
+        self.keep()
+        self.accelerator.wait_for_everyone()
+
+    def keep(self) -> None:
+        """Write a state to resume from where this process is the main one, which then need not wait for others.
 
         Raises:
             NotWritten: the disk is full, or may not be written; earlier states are kept.
         """
-        if self.main:
+        if self.main and self.step:
             scaler = self.accelerator.scaler
             with writing(f"{self.states}, state of step {self.step}", self.states):
                 save_state(
@@ -250,7 +261,6 @@ class Run:
                         "scaler": None if scaler is None else scaler.state_dict(),
                     },
                 )
-        self.accelerator.wait_for_everyone()
 
     def restore(self) -> None:
         """Go back to the newest state.

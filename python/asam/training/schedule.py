@@ -6,6 +6,8 @@ import math
 
 from asam.training.config import TrainConfig
 
+_TRIAL = 10  # times as long as the run: a warm-up that nobody can mean to end within it
+
 
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Factor on the peak: linear warm-up, then the schedule's way to the last step.
@@ -26,22 +28,22 @@ def divergence_weight(step: int, config: TrainConfig) -> float:
 
 
 def unfinished_warmup(config: TrainConfig) -> str | None:
-    """What a warm-up that is longer than the run leaves unreached, in a line; None where each ends in time."""
+    """What a warm-up that is longer than the run leaves unreached, in a line.
+
+    None where each ends in time, or the run is so much shorter that it can only be a trial.
+    """
     last = config.steps - 1
     ends = {
-        "warmup": f"the learning rate ends at {learning_rate(last, config):.0%} of its peak",
-        "kl_warmup": f"the KL weights end at {divergence_weight(last, config):.0%} of theirs",
+        "warmup": f"the learning rate gets to {learning_rate(last, config):.0%} of its peak only",
+        "kl_warmup": f"the KL weights get to {divergence_weight(last, config):.0%} of theirs only",
     }
-    late = [
-        f"{name} of {getattr(config, name)} steps, {end}"
-        for name, end in ends.items()
-        if getattr(config, name) > config.steps
-    ]
+    late = [name for name in ends if config.steps < getattr(config, name) <= _TRIAL * config.steps]
     if not late:
         return None
+    options = " and ".join(f"--config.{name.replace('_', '-')}" for name in late)
     return (
-        f"the run ends after {config.steps} steps, within its warm-up: {'; '.join(late)}. To try something out that "
-        "needs no change; else take a larger --config.steps, or a smaller --config.warmup and --config.kl-warmup"
+        f"the run ends before its warm-up does, so {' and '.join(ends[name] for name in late)}. If this is not a "
+        f"trial, take --config.steps of more than {max(getattr(config, name) for name in late)}, or a smaller {options}"
     )
 
 

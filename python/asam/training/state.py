@@ -93,7 +93,7 @@ def state_to_resume(folder: Path) -> Path:
     newest = newest_state(folder)
     if newest is None:
         raise ValueError(
-            f"{folder}: expected a state to resume from, got none; leave --resume out to start anew"
+            f"{folder}: expected a state to resume from, got none; leave resume=True out to start anew"
         )
     return newest
 
@@ -104,8 +104,7 @@ def check_vacant(output: Path) -> None:
     if newest is not None or any(output.glob("*.safetensors")):
         far = "" if newest is None else f", at step {step_of(newest)}"
         raise ValueError(
-            f"{output}: holds a run already{far}; go on with it by resume=True (asam train --resume), or "
-            "choose another output folder"
+            f"{output}: holds a run already{far}; go on with it by resume=True, or choose another output folder"
         )
 
 

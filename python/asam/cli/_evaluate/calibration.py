@@ -32,27 +32,31 @@ class Args:
     split: str = "validate"
     """train, validate or test."""
     split_scheme: Literal["group", "index-order"] | None = None
-    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
-    where its config.json lies beside the model, else group."""
+    """How data without splits of its own is divided; index-order mixes patients. By default as the model's run divided
+    it where its config.json lies beside the model, else by group."""
+    manifest: Path | None = None
+    """Division to take, a file of `asam data split`; it replaces the splits that the data come with, where they do. By
+    default that of the model's run, where it had one."""
     size: int | None = None
-    """Image side of a synthetic data set; None takes 128."""
+    """Image side of a synthetic data set; by default 128."""
     n: int = 32
     """Hypotheses a sample."""
     seed: int = 0
     """Of hypotheses and bootstrap."""
     limit: int | None = None
-    """Look at this many samples only, evenly spread."""
+    """Look at this many samples only, evenly spread; by default all."""
     fit: bool = True
     """Fit a temperature too."""
 
 
 def run(args: Args) -> int:
     """Judge, fit, print the table, write it and the plot."""
-    from asam.cli._evaluate.common import divided, open_judged, write_picture, write_report
+    from asam.cli._evaluate.common import open_judged, write_picture, write_report
+    from asam.cli._evaluate.division import divided
     from asam.data import spread
     from asam.evaluate.provenance import of_model, of_software
+    from asam.progress import bars
     from asam.studies.calibration import calibrate, fit_temperature, plot, table
-    from asam.studies.progress import bars
 
     targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))

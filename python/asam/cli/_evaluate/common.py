@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any
 
+from asam.cli._evaluate.division import Judging, chosen, divisions_of, tell_division
 from asam_trt.files import replacing
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def open_data(
     size: int | None,
     length: int | None,
     scheme: Scheme = "group",
+    manifest: Path | None = None,
 ) -> Dataset[Sample]:
     """A data set by name; ``size`` and ``length`` are those of a synthetic one, by default 256 samples of 128 pixels.
 
@@ -79,7 +81,7 @@ def open_data(
         ValueError: ``length`` is below 1, or see :func:`asam.data.open_dataset`.
     """
     from asam.data import open_dataset
-    from asam.data.registry import held_out
+    from asam.data.registry import held_out, replaced
 
     if length is not None and length < 1:
         raise ValueError(f"--limit: expected at least 1 sample, got {length}; leave it out for all")
@@ -89,27 +91,10 @@ def open_data(
     )
     if size is not None and not synthetic:
         _tell(f"warning: --size has no effect: it is of synthetic data, and {name} is of files")
-    found = open_dataset(name, root, split, scheme=scheme, **options)
-    if note := held_out(name, root, split):
+    found = open_dataset(name, root, split, scheme=scheme, manifest=manifest, **options)
+    if note := replaced(name, root, manifest) if manifest else held_out(name, root, split):
         _tell(note)
     return found
-
-
-class Judging(Protocol):
-    """Options that say which samples are judged."""
-
-    @property
-    def data(self) -> str: ...
-    @property
-    def root(self) -> Path | None: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def split_scheme(self) -> Scheme | None: ...
-    @property
-    def size(self) -> int | None: ...
-    @property
-    def limit(self) -> int | None: ...
 
 
 def open_judged(
@@ -117,64 +102,26 @@ def open_judged(
 ) -> tuple[Dataset[Sample], str]:
     """The samples that models are judged on, and what divided the data.
 
-    Data without splits of its own is divided as asked, else as the runs of the models divided it, else by ``default``,
-    the protocol's. Where that is not ``default``, or a model was trained on another division, a line on standard error
-    says so.
+    Data is divided by the manifest, or where it has no splits of its own by the scheme, that is asked for; else as the
+    runs of the models divided it, else by ``default``, the protocol's. Where that is not ``default``, or a model was
+    trained on another division, a line on standard error says so.
 
     Raises:
         ValueError, DataError: see :func:`open_data`.
     """
-    from asam.data.registry import divided_by
-
-    runs = {model: scheme for model in models if (scheme := run_scheme(model, args.data)) is not None}
-    agreed = set(runs.values())
-    scheme = args.split_scheme or (agreed.pop() if len(agreed) == 1 else default)
-    data = open_data(args.data, args.root, args.split, size=args.size, length=args.limit, scheme=scheme)
-    division = divided_by(args.data, args.root, scheme)
-    if division != scheme:
-        if args.split_scheme is not None:
-            _tell(f"warning: --split-scheme has no effect: the splits of {args.data} are {division}")
-        return data, division
-    if args.split_scheme is None and scheme != default:
-        _tell(
-            f"note: {args.data} is divided by {scheme}, as the run was; the protocol would divide it by {default}"
-        )
-    for model, own in runs.items():
-        if own != scheme:
-            _tell(
-                f"warning: {_trained_on(args, own, data)} of the {len(data)} samples of split {args.split}, by "
-                f"{scheme}, are among those that {model} was trained on, by {own}; --split-scheme {own} leaves them out"
-            )
-    return data, division
-
-
-def divided(division: str) -> str:
-    """What divided the data, as tables say it."""
-    from asam.data import Scheme
-
-    return f"by {division}" if division in get_args(Scheme) else division
-
-
-def run_scheme(model: Path, data: str) -> Scheme | None:
-    """How the run that a checkpoint or an engine lies in divided its data; None where none with this data is known."""
-    from asam.data import Scheme
-
-    try:
-        source = json.loads((model.parent / "config.json").read_text(encoding="utf-8"))["source"]
-        if source["data"] != data:
-            return None
-        # Runs made before it was a choice divided by group.
-        found = source.get("split_scheme", "group")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return next((scheme for scheme in get_args(Scheme) if scheme == found), None)
-
-
-def _trained_on(args: Judging, scheme: Scheme, data: Dataset[Sample]) -> int:
-    """How many samples are in the training split of another division."""
-    from asam.data import open_dataset
-
-    return len({*open_dataset(args.data, args.root, "train", scheme=scheme).ids} & {*data.ids})
+    runs = divisions_of(args, models)
+    taken = chosen(args, runs, default)
+    data = open_data(
+        args.data,
+        args.root,
+        args.split,
+        size=args.size,
+        length=args.limit,
+        scheme=taken.scheme,
+        manifest=taken.manifest,
+    )
+    tell_division(args, data, taken, runs, default)
+    return data, taken.of(args)
 
 
 def _tell(line: str) -> None:

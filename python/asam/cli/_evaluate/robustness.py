@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
+from asam.counting import counted
 
 
 @dataclass(frozen=True)
@@ -28,29 +29,27 @@ class Args:
     split: str = "validate"
     """train, validate or test."""
     split_scheme: Literal["group", "index-order"] | None = None
-    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
-    where its config.json lies beside the model, else group."""
+    """How data without splits of its own is divided; index-order mixes patients. By default as the model's run divided
+    it where its config.json lies beside the model, else by group."""
+    manifest: Path | None = None
+    """Division to take, a file of `asam data split`; it replaces the splits that the data come with, where they do. By
+    default that of the model's run, where it had one."""
     size: int | None = None
-    """Image side of a synthetic data set; None takes 128."""
+    """Image side of a synthetic data set; by default 128."""
     n: int = 16
     """Hypotheses a sample."""
     seed: int = 0
     """Of perturbations, hypotheses and bootstrap."""
     limit: int | None = None
-    """Look at this many samples only, evenly spread."""
+    """Look at this many samples only, evenly spread; by default all."""
 
 
 def run(args: Args) -> int:
     """Judge, print the tables, write them and the plots."""
-    from asam.cli._evaluate.common import (
-        divided,
-        named_methods,
-        open_judged,
-        write_picture,
-        write_report,
-    )
+    from asam.cli._evaluate.common import named_methods, open_judged, write_picture, write_report
+    from asam.cli._evaluate.division import divided
     from asam.evaluate.provenance import of_model, of_software
-    from asam.studies.progress import bars
+    from asam.progress import bars
     from asam.studies.robustness import SHOWN, plot, robustness, table
 
     names = ("robustness.json", "robustness.md", *(f"robustness-{name}.png" for name in SHOWN))
@@ -62,7 +61,8 @@ def run(args: Args) -> int:
         found = robustness(methods, data, n=args.n, seed=args.seed, limit=args.limit, start=start)
     first = found[methods[0].name]["none"]
     head = (
-        f"{args.data}, split {args.split} ({divided(division)}), {first.samples} samples of {first.groups} groups, "
+        f"{args.data}, split {args.split} ({divided(division)}), "
+        f"{counted(first.samples, 'sample')} of {counted(first.groups, 'group')}, "
         f"n = {args.n}, seed {args.seed}; 95 percent intervals by group bootstrap; data sha256 {first.data_sha256}"
     )
     text = f"{head}\n\n{table(found)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
+from asam.counting import counted
 
 if TYPE_CHECKING:
     from asam.studies.sensitivity import Outputs
@@ -33,23 +34,27 @@ class Args:
     split: str = "validate"
     """train, validate or test."""
     split_scheme: Literal["group", "index-order"] | None = None
-    """How data without splits of its own is divided; index-order mixes patients. None takes that of the model's run
-    where its config.json lies beside the model, else group."""
+    """How data without splits of its own is divided; index-order mixes patients. By default as the model's run divided
+    it where its config.json lies beside the model, else by group."""
+    manifest: Path | None = None
+    """Division to take, a file of `asam data split`; it replaces the splits that the data come with, where they do. By
+    default that of the model's run, where it had one."""
     size: int | None = None
-    """Image side of a synthetic data set; None takes 128."""
+    """Image side of a synthetic data set; by default 128."""
     shift: float = 5.0
     """Of the box, in pixels of a 128-pixel image."""
     seed: int = 0
     """Of the bootstrap."""
     limit: int | None = None
-    """Look at this many samples only, evenly spread."""
+    """Look at this many samples only, evenly spread; by default all."""
 
 
 def run(args: Args) -> int:
     """Measure, print the tables, write them and the plot."""
-    from asam.cli._evaluate.common import divided, open_judged, write_picture, write_report
+    from asam.cli._evaluate.common import open_judged, write_picture, write_report
+    from asam.cli._evaluate.division import divided
     from asam.evaluate.provenance import of_model, of_software
-    from asam.studies.progress import bars
+    from asam.progress import bars
     from asam.studies.sensitivity import plot, sensitivity, table
 
     targets = [args.output / f"sensitivity.{suffix}" for suffix in ("json", "md", "png")]
@@ -66,7 +71,8 @@ def run(args: Args) -> int:
             on_sample=start(args.model.name),
         )
     head = (
-        f"{args.data}, split {args.split} ({divided(division)}), {found.samples} samples of {found.groups} groups that "
+        f"{args.data}, split {args.split} ({divided(division)}), "
+        f"{counted(found.samples, 'sample')} of {counted(found.groups, 'group')} that "
         "are asked by a box; 95 percent intervals by group bootstrap"
     )
     text = f"{head}\n\n{table({args.model.stem: found})}"

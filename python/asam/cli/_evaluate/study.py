@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asam.cli._outputs import check_outputs
+from asam.cli._wording import as_typed, options_of
 from asam.cli.train import TrainOptions
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class StudyArgs:
     root: Path | None = None
     """Folder that holds the data set; not needed for synthetic ones."""
     only: tuple[str, ...] = ()
-    """Variants by name; all of the study's if left out."""
+    """Variants by name; by default all of the study's."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the training runs; each variant is trained once with each."""
     image_size: int = 128
@@ -37,13 +38,13 @@ class StudyArgs:
     backbone: str = "nano"
     """Of A-SAM: vit_b, vit_l, vit_h or nano."""
     length: int | None = None
-    """Samples of a synthetic training set; None takes 100,000."""
+    """Samples of a synthetic training set; by default 100,000."""
     split: str = "validate"
     """Split that is judged."""
     n: tuple[int, ...] = (16, 100)
     """Hypotheses a sample, each number a row."""
     limit: int | None = None
-    """Judge this many samples of each data set only, evenly spread; of a synthetic set 100 if left out."""
+    """Judge this many samples of each data set only, evenly spread; by default all, of a synthetic set 100."""
     config: TrainOptions = field(default_factory=dict)
     """Optimiser, losses and schedule, for all runs alike."""
 
@@ -53,7 +54,7 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
     from asam.evaluate import check_asked
     from asam.studies import Study, run_study, write_study
     from asam.studies.study import slug
-    from asam.training import Interrupted, NonFiniteLoss
+    from asam.training import Interrupted, LoaderStopped, NonFiniteLoss
 
     if unknown := [one for one in args.only if one not in {variant.name for variant in variants}]:
         known = ", ".join(variant.name for variant in variants)
@@ -91,8 +92,8 @@ def run_all(name: str, args: StudyArgs, variants: tuple[Variant, ...]) -> int:
     check_outputs(written, (args.root,))
     try:
         rows = [row for study in studies for row in run_study(study)]
-    except (NonFiniteLoss, Interrupted) as stop:
-        print(f"asam evaluate {name}: {stop}\nthe same command goes on from there", file=sys.stderr)
+    except (NonFiniteLoss, LoaderStopped, Interrupted) as stop:
+        print(f"asam evaluate {name}: {as_typed(str(stop), options_of(type(args)))}", file=sys.stderr)
         return _INTERRUPTED if isinstance(stop, Interrupted) else _STOPPED
     print(write_study(args.output, studies, rows))
     for path in written:

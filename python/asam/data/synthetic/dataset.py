@@ -28,13 +28,13 @@ _STILL, _VIDEO = 0, 1  # separate streams of random numbers
 def _check(kind: str, size: int, seed: int, raters: int) -> None:
     known = [*KINDS, "mix"]
     if kind not in known:
-        raise ValueError(f"kind must be one of {', '.join(known)}, got {kind!r}")
+        raise ValueError(f"kind: expected one of {', '.join(known)}, got {kind!r}")
     if size < 32:
-        raise ValueError(f"size must be at least 32 pixels, got {size}")
+        raise ValueError(f"size: expected at least 32 pixels, got {size}")
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
     if raters < 1:
-        raise ValueError(f"raters must be at least 1, got {raters}")
+        raise ValueError(f"raters: expected at least 1, got {raters}")
 
 
 def _number(kind: str) -> int:
@@ -76,7 +76,7 @@ class Synthetic(ArrayDataset[Sample]):
     ) -> None:
         _check(kind, size, seed, raters)
         if not 1 <= length <= _MOST_SAMPLES:
-            raise ValueError(f"length must be 1 to {_MOST_SAMPLES:,}, got {length}")
+            raise ValueError(f"length: expected 1 to {_MOST_SAMPLES:,}, got {length}")
         names = [f"{kind}-{seed}-{index:06d}" for index in range(length)]
         super().__init__(ids=names, groups=names)
         self.kind, self.size, self.seed, self.raters = kind, size, seed, raters
@@ -107,7 +107,7 @@ class SyntheticVideo(ArrayDataset[Sample]):
     ) -> None:
         _check(kind, size, seed, raters)
         if frames < 1:
-            raise ValueError(f"frames must be at least 1, got {frames}")
+            raise ValueError(f"frames: expected at least 1, got {frames}")
         group = f"{kind}-video-{seed}"
         super().__init__(ids=[f"{group}-{t:04d}" for t in range(frames)], groups=[group] * frames)
         self.size, self.seed, self.raters = size, seed, raters
