@@ -82,7 +82,12 @@ def build_engine(
     """
     chosen, reason = backends.choose(backend)
     # fp16 is for a Session to ask for: on the CPU an engine could not be opened in it.
-    precisions.choose(precision, chosen if precision in precisions.ENGINE_PRECISIONS else "cpu")
+    if precision not in precisions.ENGINE_PRECISIONS:
+        raise ValueError(
+            f"expected precision to be one of {', '.join(precisions.ENGINE_PRECISIONS)}, came {precision!r}; a Session "
+            "may be asked for others"
+        )
+    precisions.choose(precision, chosen)
     if strip_weights and chosen != "tensorrt":
         raise ValueError(
             f"expected strip_weights for the backend 'tensorrt' alone, came the backend {chosen!r}"

@@ -106,8 +106,11 @@ def as_image(image: Any) -> npt.NDArray[Any]:
     else:
         array = to_host(image, "image")
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        advice = "convert it first"
+        if array.dtype.kind in "iu":
+            advice = "choose the window of values to be seen with asam_trt.window(image, low, high)"
         raise TypeError(
-            f"expected an image of uint8 or floating point in [0, 1], came {array.dtype}; scale it first"
+            f"expected an image of uint8 or floating point in [0, 1], came {array.dtype}{_span(array)}; {advice}"
         )
     if array.ndim >= 2:
         _check_pixels(array.shape[0], array.shape[1])
@@ -128,6 +131,11 @@ def as_image(image: Any) -> npt.NDArray[Any]:
             "white level"
         )
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _span(array: npt.NDArray[Any]) -> str:
+    """The range of integers, for a message."""
+    return f" of values {array.min()} to {array.max()}" if array.dtype.kind in "iu" and array.size else ""
 
 
 def _extrema(image: Any) -> str:
@@ -272,7 +280,10 @@ def _check_pixels(h: int, w: int) -> None:
 
 def _shape_hint(array: npt.NDArray[Any]) -> str:
     if array.ndim == 3 and array.shape[2] == 4:
-        return "; drop the alpha channel, image[..., :3]"
+        return (
+            "; drop the alpha channel, image[..., :3], or give PIL.Image.fromarray(image), where what is transparent "
+            "becomes white"
+        )
     if array.ndim == 3 and array.shape[2] == 1:
         return "; drop the last axis, image[..., 0]"
     if array.ndim == 3 and array.shape[0] in (1, 3):

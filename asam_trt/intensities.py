@@ -12,6 +12,18 @@ from asam_trt.checks import number
 Float32Array = npt.NDArray[np.float32]
 
 
+class OutsideWindow(ValueError):
+    """No value of an image lies in its window.
+
+    Attributes:
+        shown: what is left of the image, float32 of its shape: all 0, or all 1.
+    """
+
+    def __init__(self, text: str, shown: Float32Array) -> None:
+        super().__init__(text)
+        self.shown = shown
+
+
 def window(image: Any, low: float, high: float) -> Float32Array:
     """The values ``low`` to ``high`` of an image as 0 to 1, linear, clipped outside: what `Session.set_image` takes.
 
@@ -19,12 +31,14 @@ def window(image: Any, low: float, high: float) -> Float32Array:
 
     Args:
         image: [H, W] or [H, W, 3] of any integers or floating point, or a PIL image, also of 16 or 32 bits (modes I
-            and F): CT, depth, microscopy.
+            and F): CT, depth, microscopy. A volume is better given whole than a slice at a time, [D, H, W], where some
+            of its slices may have no value in the window.
         low, high: in the image's own values, such as -1000 and 400 for a lung in Hounsfield units.
 
     Raises:
         TypeError: no array of numbers, or a limit that is no number.
-        ValueError: low >= high, a limit or a value that is not finite.
+        ValueError: low >= high, a limit or a value that is not finite, or no value from low to high: all values are
+            below or all are above, and the picture would be black or white.
     """
     low, high = number(low, "low"), number(high, "high")
     if low >= high:
@@ -32,7 +46,15 @@ def window(image: Any, low: float, high: float) -> Float32Array:
     values = _values(image)
     if not np.isfinite(values).all():
         raise ValueError("expected finite image values, came NaN or infinity")
-    return scaled(values, low, high)
+    shown = scaled(values, low, high)
+    if values.size:
+        least, most = float(values.min()), float(values.max())
+        if most < low or least > high:
+            raise OutsideWindow(
+                f"expected a window that overlaps the image's values, {least:g} to {most:g}, came {low:g} to {high:g}",
+                shown,
+            )
+    return shown
 
 
 def scaled(values: npt.NDArray[Any], low: float, high: float) -> Float32Array:

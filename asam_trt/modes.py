@@ -21,6 +21,7 @@ _SEPARATION = 0.1
 # A lone mode whose masks are further from it than this is no group of like masks.
 _LOOSE = 0.3
 _MOST_MODES = 8
+UNCLEAR = "no clear groups"  # said of a lone mode that is none, beside its share of 100%
 # Masks that can be grouped: some ten matrices of distances [n, n] are held at once, 0.5 GiB each.
 MAX_GROUPED = 1 << 13
 _CALL_WORDS = 1 << 33  # of packed masks compared in one native call, which an interrupt has to wait for
@@ -85,8 +86,9 @@ class Modes:
             )
         )
         others = " among the others" if len(self) > 1 else ""  # than the empty ones
-        unclear = "" if self.clear else f"; no clear groups{others}"
-        return f"Modes({len(self)}: {share} of {len(self.assignment)} hypotheses{unclear})"
+        unclear = "" if self.clear else f"; {UNCLEAR}{others}"
+        n = len(self.assignment)
+        return f"Modes({len(self)}: {share} of {n} {'hypothesis' if n == 1 else 'hypotheses'}{unclear})"
 
     @property
     def clear(self) -> bool:

@@ -32,10 +32,10 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
     """
     if backend in ON_GPU:
         if name not in GPU_PRECISIONS:
-            raise ValueError(f"expected precision to be one of {', '.join(GPU_PRECISIONS)}, came {name!r}")
+            raise _foreign(name, GPU_PRECISIONS, f"the backend {backend}")
         return ("bf16", "what GPUs multiply fastest") if name == "auto" else (name, "asked for")
     if name not in ENGINE_PRECISIONS:
-        raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, came {name!r}")
+        raise _foreign(name, ENGINE_PRECISIONS, "the CPU")
     isa = _ops.isa()
     if name == "float32":
         return name, "asked for"
@@ -50,6 +50,15 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
             f"precision {name!r} cannot run: it {missing}; use {', '.join(others)} or 'auto'"
         )
     return ("int16", "in place of bf16, and nearer to float32") if name == "bf16" else (name, "asked for")
+
+
+def _foreign(name: str, known: tuple[str, ...], here: str) -> ValueError:
+    """The error of a precision that is none, or none of ``here``."""
+    words = f"one of {', '.join(known)}"
+    if name not in {*ENGINE_PRECISIONS, *GPU_PRECISIONS}:
+        return ValueError(f"expected precision to be {words}, came {name!r}")
+    needed = "the CPU" if name in ENGINE_PRECISIONS else f"a GPU (backend {' or '.join(ON_GPU)})"
+    return ValueError(f"expected {needed} for precision={name!r}, came {here}; on it, use {words}")
 
 
 def _missing(name: str) -> str | None:

@@ -385,7 +385,7 @@ def _room(n: int, side: int) -> tuple[Float32Array, Float32Array]:
 
 def _several(boxes: Any) -> Sequence[Any] | npt.NDArray[Any]:
     unmasked(boxes, "boxes")
-    if not isinstance(boxes, (Sequence, np.ndarray)) and hasattr(boxes, "__array__"):
+    if not isinstance(boxes, Sequence) and hasattr(boxes, "__array__"):
         boxes = to_host(boxes, "boxes")
     if (
         isinstance(boxes, (str, bytes))

@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.geometry import as_image
-from asam_trt.pictures import Window, read_picture
+from asam_trt.image_files import ImageFile, read_image_file
+from asam_trt.intensities import OutsideWindow
+from asam_trt.pictures import Window
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -87,7 +89,8 @@ def open_source(source: Any, *, window: Window | None = None) -> Source:
     """A source for a path (video file or folder of images), a camera index, a URL, or an iterable of images.
 
     Args:
-        window: (low, high) of the values of a folder's images, see `asam_trt.window`; more than 8 bits need one.
+        window: (low, high) of the values of a folder's images, see `asam_trt.window`; more than 8 bits need one. The
+            first image must have values in it.
 
     Raises:
         TypeError: none of these.
@@ -279,6 +282,7 @@ class _Container(Source):
 class _Folder(Source):
     def __init__(self, folder: Path, window: Window | None) -> None:
         self._window = window
+        self._told: set[str] = set()
         found = [
             p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
         ]
@@ -289,7 +293,28 @@ class _Folder(Source):
 
     def frames(self) -> Iterator[RawFrame]:
         for index, file in enumerate(self._files):
-            yield RawFrame(read_picture(file, self._window), index, index / self.fps)
+            found = self._read(file, first=index == 0)
+            if found.pages > 1:
+                self._remark("page 1 is used of images with several pages", file)
+            if found.transparent:
+                self._remark("what is transparent is seen as white", file)
+            yield RawFrame(found.pixels, index, index / self.fps)
+
+    def _read(self, file: Path, *, first: bool) -> ImageFile:
+        try:
+            return read_image_file(file, self._window)
+        except ValueError as error:
+            # A window that is no slip may miss all of a later image: a slice of air.
+            if first or not isinstance(error.__cause__, OutsideWindow):
+                raise
+            self._remark("images without a value in the window are all black or all white", file)
+            return ImageFile(as_image(error.__cause__.shown))
+
+    def _remark(self, words: str, file: Path) -> None:
+        """Once for all images."""
+        if words not in self._told:
+            self._told.add(words)
+            self.remarks.append(f"{self.name}: {words}; the first is {file.name}")
 
 
 class _Iterable(Source):

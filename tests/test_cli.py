@@ -51,6 +51,7 @@ def test_a_bad_option_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ValueError("n: expected n >= 1,\n  got 0"),
         TypeError("expected an array"),
+        ImportError("it needs the package nibabel; install it with: pip install nibabel"),
         FileNotFoundError(2, "No such file or directory", "model.safetensors"),
         asam_trt.EngineError("manifest.json: not there"),
         asam_trt.BackendUnavailable("no GPU"),

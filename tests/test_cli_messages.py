@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save("photo.png")
     Image.fromarray(np.full((48, 64), 3000, np.uint16)).save("scan.png")
+    Path("slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
     Path("text.jpg").write_text("no picture\n")
     Path("empty").mkdir()
     return tmp_path
@@ -141,6 +143,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ["sample", "empty", "--engine", "e"],
             "empty: expected a readable image file, came: Is a directory (",
         ),
+        (
+            ["sample", "slice.dcm", "--engine", "e"],
+            "slice.dcm: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; export a ",
+        ),
+        (
+            ["demo", "--photo", "scan.png", "--box", "1", "2", "3", "4"],
+            "values 3000 to 3000: choose the window of values to be seen with --window LOW HIGH (",
+        ),
+        (
+            ["demo", "--photo", "scan.png", "--box", "1", "2", "3", "4", "--window", "0", "9"],
+            "scan.png: expected a window that overlaps the image's values, 3000 to 3000, came 0 to 9 (",
+        ),
+        (["demo", "--window", "0", "9"], "expected --window with --photo"),
         (["build", "empty"], "expected a checkpoint file, came empty: a folder"),
         (
             ["data", "check", "nowhere"],
@@ -149,7 +164,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["data", "check", "empty", "--limit", "-1"], "--limit: expected 0, for all, or more, got -1"),
         (["data", "show", "synthetic:nested", "--tile", "-4"], "--tile: expected 16 to 2048 pixels, got -4"),
         (["demo", "--n", "0"], "expected --n"),
-        (["train", "--output", "r", "--data", "lidc-crops"], "needs --root, the folder that holds it"),
+        (
+            ["train", "--output", "r", "--data", "lidc-crops"],
+            "--data: expected --root with 'lidc-crops', the folder that holds it",
+        ),
         (
             ["train", "--output", "r", "--data", "synthetic:pair", "--config.warmup", "-1"],
             "--config.warmup: expected a n",
@@ -191,6 +209,19 @@ def test_a_slip_takes_one_line_that_helps(
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert said in line
     assert len(line) < 400
+
+
+def test_a_package_that_is_missing_takes_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    case = tmp_path / "HGG" / "Brats17_A_1"
+    case.mkdir(parents=True)
+    for kind in ("t1", "t1ce", "t2", "flair", "seg"):
+        (case / f"{case.name}_{kind}.nii.gz").touch()
+    assert cli.main(["data", "show", str(tmp_path), "--layout", "brats2017"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "needs the package nibabel; install it with: pip install nibabel (--debug shows where)" in line
 
 
 def test_a_text_that_is_named_as_a_picture(folder: Path) -> None:

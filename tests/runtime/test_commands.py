@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import asam_trt
 from asam.assets import NANO
 from asam.cli import main
+from asam.cli._outputs import numbered, unused_removed
+from asam_trt import _ops, plots, precision
 from asam_trt.sources import open_source
 from asam_trt.video import VideoWriter
 
@@ -62,6 +65,8 @@ def test_sample_writes_pictures_masks_and_a_page(
             with Image.open(out / name) as picture:
                 picture.verify()
             assert f'src="{name}"' in (out / "index.html").read_text()
+    (modes,) = [line for line in text.splitlines() if line.startswith("Modes(")]
+    assert modes in (out / "index.html").read_text()
     with np.load(out / "hypotheses.npz") as found:
         assert len(found["logits"]) == 5
 
@@ -70,7 +75,6 @@ def test_no_call_replaces_the_results_of_another(
     engine: Path, photo: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "outputs" / "sample" / "photo-2").mkdir(parents=True)
     for command, source, name in (("sample", photo, "photo"), ("video", still, "frames")):
         words = [command, str(source), "--engine", str(engine), "--n", "2"]
         folder = tmp_path / "outputs" / command
@@ -80,6 +84,74 @@ def test_no_call_replaces_the_results_of_another(
         assert {p.name: p.read_bytes() for p in (folder / name).iterdir()} == before
         assert sorted(p.name for p in folder.iterdir()) == [name, f"{name}-2"]
         assert {p.name for p in (folder / f"{name}-2").iterdir()} == set(before)
+
+
+def test_calls_at_once_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("outputs") / "sample" / "photo"
+    with unused_removed():
+        found = [numbered(folder) for _ in range(3)]
+        assert [path.name for path in found] == ["photo", "photo-2", "photo-3"]
+        (found[1] / "sheet.png").touch()
+    assert [path.name for path in folder.parent.iterdir()] == ["photo-2"]
+    numbered(Path("other") / "photo")
+    with pytest.raises(KeyboardInterrupt), unused_removed():
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+
+@pytest.mark.parametrize(("ending", "status"), [(KeyboardInterrupt, 130), (MemoryError, 2)])
+def test_a_sample_that_ends_early_leaves_no_folder(
+    engine: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: type[BaseException],
+    status: int,
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        assert list((tmp_path / "outputs" / "sample").iterdir())
+        raise ending
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(asam_trt.Session, "sample", end)
+    assert main(["sample", str(photo), "--engine", str(engine), *BOX]) == status
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_names_that_are_no_text(engine: Path, photo: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        photo.rename(tmp_path / f"{name}.png")
+    except OSError:
+        pytest.skip("names are text on this file system")
+    words = ["sample", f"{name}.png", "--engine", str(engine), *BOX, "--n", "2"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from asam.cli import main; import sys; sys.exit(main(sys.argv[1:]))", *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    page = done.stdout.splitlines()[-1]
+    assert page == b"outputs/sample/caf\xe9/index.html"
+    assert "<h1>caf?.png: " in (tmp_path / os.fsdecode(page)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_links_that_lead_nowhere_are_refused_before_the_work(
+    engine: Path, photo: Path, tmp_path: Path, inside: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    links = {"circle": "circle", "nothing": "not-there"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+        out = tmp_path / name / "x" if inside else tmp_path / name
+        assert main(["sample", str(photo), "--engine", str(engine), *BOX, "--output", str(out)]) == 2
+    circle, nothing = capsys.readouterr().err.splitlines()
+    assert "came links in a circle" in circle
+    assert "is a link to nothing" in nothing
 
 
 def test_sample_takes_points(engine: Path, photo: Path, tmp_path: Path) -> None:
@@ -274,7 +346,7 @@ def test_a_failed_video_run_leaves_no_empty_folder(
     monkeypatch.chdir(tmp_path)
     assert main(["video", str(still), "--engine", str(engine), "--box", "900", "900", "990", "990"]) == 2
     assert "overlap" in capsys.readouterr().err
-    assert not list((tmp_path / "outputs" / "video").iterdir())
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_video_looks_at_the_output_first(
@@ -329,6 +401,171 @@ def test_a_forgotten_prompt_is_told(
     words = ["sample", str(photo), "--engine", str(engine), "--n", "2", "--output", str(tmp_path / "out")]
     assert main(words) == 0
     assert "no --box and no --points: asking about the whole image" in capsys.readouterr().err
+
+
+def told(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What a run that ends well says on standard error."""
+    assert main(words) == 0
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("box", "share"), [("-2 -1 50 45", None), ("40 15 240 97", "91%"), ("-500 0 40 40", "93%")]
+)
+def test_a_box_beyond_the_image_is_told(
+    engine: Path,
+    photo: Path,
+    still: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    box: str,
+    share: str | None,
+) -> None:
+    words = ["--engine", str(engine), "--n", "2", "--box", *box.split(), "--output"]
+    expected = (
+        f"{share} of the box {box} lies outside the 80 x 50 (w x h) image: are these pixels of this image?"
+    )
+    for command, source in (("sample", photo), ("video", still)):
+        said = told([command, str(source), *words, str(tmp_path / command)], capsys)
+        assert said == ([] if share is None else [expected])
+
+
+def test_a_box_of_another_image_is_refused(
+    question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*question[:-5], "--box", "90", "60", "480", "388", "--output", str(tmp_path / "out")]
+    assert "expected a box that overlaps the 80 x 50 (w x h) image" in refused(words, capsys)
+
+
+@pytest.mark.skipif(_ops.isa() not in precision._INTEGERS["int16"], reason="int16 needs AVX2")
+def test_a_precision_in_place_of_another_is_told(
+    question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*question, "--n", "2", "--output", str(tmp_path / "out")]
+    said = told([*words, "--precision", "bf16"], capsys)
+    assert said == ["--precision bf16: int16, in place of bf16, and nearer to float32"]
+    assert not any("--precision" in line for line in told([*words, "--precision", "int16"], capsys))
+
+
+def test_a_precision_of_gpus_is_refused_on_the_cpu(
+    question: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        "expected a GPU (backend cuda or tensorrt) for --precision fp16, came the CPU; on it, use one of auto, "
+        "float32, int16, int8, bf16 (" in refused([*question, "--precision", "fp16"], capsys)
+    )
+
+
+def test_sample_tells_what_of_a_file_is_left_out(
+    engine: Path, image: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [Image.fromarray(np.dstack([image, image[..., :1]])) for _ in range(3)]
+    path = tmp_path / "stack.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    words = [
+        "sample",
+        str(path),
+        "--engine",
+        str(engine),
+        *BOX,
+        "--n",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert told(words, capsys) == [
+        f"{path}: page 1 of 3 is used",
+        f"{path}: what is transparent is seen as white",
+    ]
+
+
+def test_video_tells_what_of_its_images_is_left_out(
+    engine: Path, image: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    page = Image.fromarray(image)
+    for i in range(3):
+        page.save(frames / f"{i}.tif", save_all=True, append_images=[page])
+    words = [
+        "video",
+        str(frames),
+        "--engine",
+        str(engine),
+        *BOX,
+        "--n",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 0
+    said = f"{frames}: page 1 is used of images with several pages; the first is 0.tif"
+    assert said in capsys.readouterr().out.splitlines()
+
+
+def test_a_window_beside_the_values_of_an_image_is_refused(
+    engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scans").mkdir()
+    path = tmp_path / "scans" / "ct.tif"
+    Image.fromarray(np.linspace(-835, 229, 4000).reshape(50, 80).astype(np.int32)).save(path)
+    for command, source in (("sample", path), ("video", path.parent)):
+        words = [command, str(source), "--engine", str(engine), *BOX, "--output", str(tmp_path / "out")]
+        assert main([*words, "--window", "5000", "6000"]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert (
+            "ct.tif: expected a window that overlaps the image's values, -835 to 229, came 5000 to 6000"
+            in said
+        )
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_earlier_results_are_replaced_whole_and_told(
+    question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o" / "n1"
+    words = [*question, "--n", "2", "--output", str(out)]
+    assert told(words, capsys) == []
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert told([*words, "--seed", "1"], capsys) == [f"replaced the results of an earlier run in {out}"]
+    after = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert after.keys() == before.keys()
+    same = {"index.html", "areas.png"}  # may be alike by chance
+    assert all(after[name] != before[name] for name in after.keys() - same)
+
+
+def test_a_sample_that_fails_late_leaves_earlier_results_as_they_are(
+    engine: Path,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    words = ["sample", str(photo), "--engine", str(engine), *BOX, "--n", "2", "--output", str(out)]
+    assert told(words, capsys) == []
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("asam.cli.sample._page", full)
+    assert "space" in refused([*words, "--seed", "1"], capsys)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
+def test_one_hypothesis_is_no_plural(
+    question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    band = plots.band
+    monkeypatch.setattr(
+        plots, "band", lambda *a, title, **k: (titles.append(title), band(*a, title=title, **k))[1]
+    )
+    assert main([*question, "--n", "1", "--output", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out + "".join(titles)
+    assert "1 hypothesis" in text
+    assert "1 hypotheses" not in text
 
 
 def test_video_follows_several_objects(engine: Path, still: Path, tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ class OnGpu:
     [
         (np.zeros((4, 5, 3), np.int64), TypeError, "uint8 or floating point.*int64"),
         (np.zeros((4, 5, 3), bool), TypeError, "bool"),
-        (np.zeros((4, 5, 3), np.uint16), TypeError, "uint16"),
+        (
+            np.full((4, 5, 3), 9, np.uint16),
+            TypeError,
+            r"uint16 of values 9 to 9; choose the window .* asam_trt.window\(image, low, high\)",
+        ),
         (np.zeros((4, 5, 3), complex), TypeError, "complex"),
         (np.zeros((4, 5, 4), np.uint8), ValueError, "alpha"),
         (np.zeros((3, 4, 5), np.uint8), ValueError, "channels last"),

@@ -51,11 +51,31 @@ def test_a_window_stretches_a_picture_of_eight_bits_too(tmp_path: Path) -> None:
         (np.full((2, 2), np.inf), (0, 1), ValueError, "finite image values"),
         (np.zeros((2, 2), np.complex64), (0, 1), TypeError, "complex64"),
         ("scan.png", (0, 1), TypeError, "path"),
+        (
+            np.array([[-835, 229]], np.int16),
+            (5000, 6000),
+            ValueError,
+            "values, -835 to 229, came 5000 to 6000",
+        ),
+        (
+            np.array([[-835, 229]], np.int16),
+            (-2000, -836),
+            ValueError,
+            "values, -835 to 229, came -2000 to -836",
+        ),
+        (np.full((2, 2), 7, np.uint8), (8, 9), ValueError, "values, 7 to 7, came 8 to 9"),
     ],
 )
 def test_what_is_no_window(image: Any, limits: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         asam_trt.window(image, *limits)
+
+
+def test_a_window_may_touch_the_values_and_hold_a_single_one() -> None:
+    np.testing.assert_array_equal(asam_trt.window(np.full((2, 2), 7), 0, 14), np.full((2, 2), 0.5))
+    np.testing.assert_array_equal(asam_trt.window(np.zeros((2, 2)), 0, 1), np.zeros((2, 2)))
+    volume = np.stack([np.full((2, 2), -1000), np.full((2, 2), 40)])  # air, then a body
+    np.testing.assert_allclose(asam_trt.window(volume, -160, 240)[:, 0, 0], [0, 0.5])
 
 
 def test_frames_of_a_folder_are_seen_through_a_window(tmp_path: Path) -> None:

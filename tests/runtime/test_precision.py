@@ -136,9 +136,27 @@ def _copy_parts(engine: Path, folder: Path) -> dict[str, object]:
     return {name: manifest[name] for name in ("sampler", "preprocessing")}
 
 
-@pytest.mark.parametrize("name", ["fp16", "", "BF16"])
+@pytest.mark.parametrize("name", ["", "BF16"])
 def test_unknown_precisions_are_refused(engine: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="expected precision to be one of auto, float32, int16, int8, came"):
+    with pytest.raises(
+        ValueError, match=f"expected precision to be one of auto, float32, int16, int8, bf16, came {name!r}"
+    ):
         asam_trt.Session(engine, precision=name)
     with pytest.raises(ValueError, match="expected precision to be one of"):
         precision.choose(name)
+
+
+def test_a_precision_of_the_other_kind_of_processor_says_where_it_runs(engine: Path) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"expected a GPU \(backend cuda or tensorrt\) for precision='fp16', came the CPU; on it, use one of "
+        "auto, float32, int16, int8, bf16",
+    ):
+        asam_trt.Session(engine, precision="fp16")
+    for name in ("int16", "int8"):
+        with pytest.raises(
+            ValueError,
+            match=f"expected the CPU for precision='{name}', came the backend cuda; on it, use one of auto, float32, "
+            "bf16, fp16",
+        ):
+            precision.choose(name, "cuda")

@@ -113,7 +113,9 @@ def test_a_build_whose_plans_fail_leaves_nothing(machine: Machine, checkpoint: P
 def test_options_that_are_not_for_it(checkpoint: Path, machine: Machine, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="strip_weights for the backend 'tensorrt' alone"):
         asam_trt.build_engine(checkpoint, tmp_path / "a.asam", backend="cpu", strip_weights=True)
-    with pytest.raises(ValueError, match="precision to be one of auto, float32, int16, int8, came 'fp16'"):
+    with pytest.raises(
+        ValueError, match="precision to be one of auto, float32, int16, int8, bf16, came 'fp16'"
+    ):
         asam_trt.build_engine(checkpoint, tmp_path / "a.asam", backend="tensorrt", precision="fp16")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
 import os
 import pkgutil
 import signal
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import asam_trt
+from asam.cli._outputs import unused_removed
 
 # Read by PyTorch's OpenMP when it is loaded. Its threads spin for each other long enough to halve the speed of training
 # where other work, a loader's process for one, wants the same cores; so short a spin costs nothing on a quiet machine.
@@ -31,6 +33,7 @@ _EXPECTED_ERRORS = (
     ValueError,
     TypeError,
     OSError,
+    ImportError,  # of packages that only some commands need
     MemoryError,
     asam_trt.EngineError,
     asam_trt.BackendUnavailable,
@@ -41,6 +44,8 @@ _LIBRARY_ERRORS = (("PIL.Image", "DecompressionBombError"), ("av.error", "FFmpeg
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, 2 for a usage error, 130 when interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
     try:
         with _ended_as_by_ctrl_c():
             status = _main(list(sys.argv[1:] if argv is None else argv))
@@ -98,7 +103,7 @@ def _expected_errors() -> tuple[type[BaseException], ...]:
 
 
 def _run(command: str, module_name: str, words: list[str], *, debug: bool) -> int:
-    import tyro  # a tenth of a second that --help need not wait for
+    from asam.cli._options import parse  # with tyro: a tenth of a second that --help need not wait for
 
     module = importlib.import_module(f"{__name__}.{module_name}")
     known = getattr(module, "SUBCOMMANDS", ())
@@ -110,9 +115,10 @@ def _run(command: str, module_name: str, words: list[str], *, debug: bool) -> in
             )
             return _USAGE_ERROR
         return _run(f"{command} {words[0]}", f"_{module_name}.{words[0]}", words[1:], debug=debug)
-    args = tyro.cli(module.Args, prog=f"asam {command}", description=module.__doc__, args=words)
+    args = parse(module.Args, words, command=f"asam {command}", description=module.__doc__)
     try:
-        return int(module.run(args))
+        with unused_removed():
+            return int(module.run(args))
     except BrokenPipeError:
         raise
     except _expected_errors() as error:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asam_trt.files import check_targets
 
 _OF_A_RUN = ("config.json", "log.jsonl", "states", "tensorboard", "embeddings")
+_made: list[Path] = []  # by `numbered` in this command, the innermost first
 
 
 def check_suffix(option: str, path: Path | None, suffix: str) -> None:
@@ -18,13 +21,49 @@ def check_suffix(option: str, path: Path | None, suffix: str) -> None:
 
 
 def numbered(folder: Path) -> Path:
-    """``folder`` where nothing is there, else ``folder-2``, ``folder-3`` ...: no call replaces another's results."""
+    """Make ``folder``, or where something is there ``folder-2``, ``folder-3`` ...: no call replaces another's results.
+
+    Made before the work, so that a call at the same time takes another; see `unused_removed`.
+
+    Raises:
+        ValueError: nothing can be made there.
+    """
+    check_targets(folder.parent, ())
+    new = [parent for parent in folder.parents if not parent.exists()]
     names = itertools.chain([folder.name], (f"{folder.name}-{i}" for i in itertools.count(2)))
-    return next(path for path in map(folder.with_name, names) if not path.exists() or _is_empty(path))
+    made = next(path for path in map(folder.with_name, names) if _make(path))
+    _made[:0] = [made, *new]
+    return made
 
 
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+def _make(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def unused_removed() -> Iterator[None]:
+    """At the end, also after an error or an interrupt, remove the folders of `numbered` that are empty."""
+    try:
+        yield
+    finally:
+        for folder in _made:
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
+        _made.clear()
+
+
+def are_there(folder: Path, names: Iterable[str]) -> bool:
+    """Whether ``folder`` has results of these names already."""
+    return any((folder / name).exists() for name in names)
+
+
+def tell_replaced(folder: Path) -> None:
+    """Say on standard error that what was in ``folder`` is gone."""
+    print(f"replaced the results of an earlier run in {folder}", file=sys.stderr)
 
 
 def check_outputs(targets: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from asam.cli._coordinates import Points, numbers
+from asam.cli._coordinates import Box, Points, numbers
 from asam.cli._wording import counted
+from asam_trt.image_files import ImageFile
 from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
 
@@ -20,6 +23,16 @@ Window = Annotated[
     arg(help="Values of the file that are seen as black and as white; images of more than 8 bits need it."),
 ]
 ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many as the masks show.")]
+Precision = Annotated[
+    Literal["auto", "float32", "int16", "int8", "bf16", "fp16"],
+    arg(
+        help="Of the native products. On the CPU: float32, int16 (needs AVX2), int8 (needs AVX512-VNNI), or bf16, "
+        "which means int16 there; on a GPU: float32, bf16, fp16. auto is what the engine was built for, else int16 "
+        "where that is faster (with AVX2 and with AVX512-VNNI), and bf16 on a GPU."
+    ),
+]
+
+_MOST_OUTSIDE = 0.1  # share of a box: one that is drawn by hand may go over the edge a little
 
 
 def labels_of(points: Points, labels: tuple[int, ...]) -> tuple[int, ...]:
@@ -51,6 +64,36 @@ def tell_unprompted(*prompts: object) -> None:
     """Say on standard error that nothing was pointed at, where every prompt is None or empty."""
     if not any(prompts):
         print("no --box and no --points: asking about the whole image", file=sys.stderr)
+
+
+def tell_outside(boxes: Iterable[Box], h: int, w: int) -> None:
+    """Say on standard error which boxes lie largely beyond an image of ``h x w`` pixels: meant for another size?"""
+    for box in boxes:
+        if box is None:
+            continue
+        x0, y0, x1, y1 = box
+        inside = max(0.0, min(x1, w) - max(x0, 0)) * max(0.0, min(y1, h) - max(y0, 0))
+        if inside == 0:
+            continue  # is refused
+        outside = 1 - inside / ((x1 - x0) * (y1 - y0))
+        if outside > _MOST_OUTSIDE:
+            print(
+                f"{outside:.0%} of the box {' '.join(f'{v:g}' for v in box)} lies outside the {w} x {h} (w x h) image: "
+                "are these pixels of this image?",
+                file=sys.stderr,
+            )
+
+
+def tell_of_file(path: Path, found: ImageFile) -> None:
+    """Say on standard error what of an image file is not in its pixels."""
+    for remark in found.remarks:
+        print(f"{path}: {remark}", file=sys.stderr)
+
+
+def tell_precision(asked: str, session: Session) -> None:
+    """Say on standard error which precision was taken, where it is not the one asked for."""
+    if asked not in ("auto", session.precision):
+        print(f"--precision {asked}: {session.precision}, {session.precision_reason}", file=sys.stderr)
 
 
 def remark_on_shares(session: Session) -> str | None:

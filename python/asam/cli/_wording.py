@@ -7,11 +7,17 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from asam.counting import counted
+
+__all__ = ["as_typed", "counted", "options_of"]
+
 _CALLS = {
     "asam_trt.build_engine": "`asam build`",
     "asam_trt.window(image, low, high)": "--window LOW HIGH",
 }
 """What a user of Python calls -> what is typed instead."""
+_RESUMED = ("resume=True", "the same command")
+"""How Python goes on with a run that was broken off -> how a command does that has no --resume."""
 _NUMBER = re.compile(r"\[Errno \d+\] ")  # of an error of the system, whose words follow
 _WITH_VALUE = re.compile(r"(?<![\w.-])([a-z_]+)=('?)(\w*)\2")  # backend='cpu', augment=False
 _NAME = re.compile(  # at the beginning, as in "steps: expected"; elsewhere only what cannot be a word of the sentence
@@ -28,6 +34,8 @@ def as_typed(text: str, options: Mapping[str, str]) -> str:
     text = _NUMBER.sub("", text)
     for call, typed in _CALLS.items():
         text = text.replace(call, typed)
+    if "resume" not in options:
+        text = text.replace(*_RESUMED)
     text = _WITH_VALUE.sub(lambda found: _with_value(found, options), text)
     return _NAME.sub(lambda found: options.get(found[0], found[0]), text)
 
@@ -54,9 +62,3 @@ def options_of(args: type[Any]) -> dict[str, str]:
 
 def _typed(name: str) -> str:
     return name.replace("_", "-")
-
-
-def counted(number: int, word: str) -> str:
-    """A number and what it counts, such as "1 label" and "2 labels"; hypotheses are known too."""
-    plural = {"hypothesis": "hypotheses"}.get(word, f"{word}s")
-    return f"{number} {word if number == 1 else plural}"

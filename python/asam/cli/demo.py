@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asam.cli._coordinates import Box
-from asam.cli._questions import check_counts
+from asam.cli._questions import Window, check_counts, tell_of_file, tell_outside
+from asam_trt.files import check_targets
+from asam_trt.image_files import read_image_file
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Args:
     """A photo of your own."""
     box: Box = None
     """x0 y0 x1 y1 in pixels of your photo."""
+    window: Window = None
     n: int = 32
     """Hypotheses an image."""
     seed: int = 0
@@ -31,11 +34,17 @@ def run(args: Args) -> int:
     """Run the demonstration."""
     if (args.photo is None) != (args.box is None):
         raise ValueError("expected --photo and --box together, got one of them")
+    if args.window is not None and args.photo is None:
+        raise ValueError("expected --window with --photo, got it alone")
     check_counts(args.n, None)
     from asam import demo
 
     settings = demo.Settings(output=args.output, train=args.train, n=args.n, seed=args.seed)
     if args.photo is not None and args.box is not None:
-        settings = demo.Settings(**{**vars(settings), "photo": args.photo, "box": args.box})
+        settings = replace(settings, photo=args.photo, box=args.box, window=args.window)
+        check_targets(args.output, demo.RESULTS, (args.photo,))
+        found = read_image_file(args.photo, args.window)
+        tell_of_file(args.photo, found)
+        tell_outside([args.box], *found.pixels.shape[:2])
     demo.run(settings)
     return 0

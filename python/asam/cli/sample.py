@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,24 +14,30 @@ from tyro.conf import Positional
 
 import asam_trt
 from asam.cli._coordinates import Box, Points
-from asam.cli._outputs import numbered
+from asam.cli._outputs import are_there, numbered, tell_replaced
 from asam.cli._questions import (
     Labels,
     ModeCount,
+    Precision,
     Temperature,
     Window,
     check_counts,
     labels_of,
     remark_on_shares,
+    tell_of_file,
+    tell_outside,
+    tell_precision,
     tell_unprompted,
 )
 from asam.cli._wording import counted
 from asam_trt import render
 from asam_trt.bundle import read_manifest
 from asam_trt.files import check_targets, replacing
-from asam_trt.pictures import read_picture
+from asam_trt.image_files import read_image_file
+from asam_trt.modes import Modes
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
+_RESULTS = ("hypotheses.npz", *(f"{name}.png" for name in _PICTURES), "index.html")
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class Args:
     """Options of `asam sample`."""
 
     image: Positional[Path]
-    """An image file."""
+    """An image file: PNG, JPEG, TIFF, BMP, GIF, WebP. Of several pages the first is used; what is transparent is seen
+    as white."""
     engine: Path
     """An engine folder, made by `asam build`."""
     box: Box = None
@@ -56,11 +64,11 @@ class Args:
     """How the noise of the hypotheses is drawn; the others need fewer of them for the same coverage."""
     modes: ModeCount = None
     output: Path | None = None
-    """Folder for the results; by default outputs/sample/<image name>, with a number where that is there."""
+    """Folder for the results, where those of an earlier run are replaced; by default outputs/sample/<image name>, with
+    a number where that is there."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
-    precision: Literal["auto", "float32", "int16", "int8", "bf16", "fp16"] = "auto"
-    """Of the native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
+    precision: Precision = "auto"
 
 
 def run(args: Args) -> int:
@@ -68,17 +76,17 @@ def run(args: Args) -> int:
     labels = labels_of(args.points, args.labels)
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points)
-    image = read_picture(args.image, args.window)
+    found = read_image_file(args.image, args.window)
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
-    check_targets(
-        out,
-        ("hypotheses.npz", "index.html", *(f"{name}.png" for name in _PICTURES)),
-        (args.image, args.engine),
-    )
+    check_targets(out, _RESULTS, (args.image, args.engine))
+    earlier = are_there(out, _RESULTS)
+    tell_of_file(args.image, found)
+    tell_outside([args.box], *found.pixels.shape[:2])
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
+        tell_precision(args.precision, session)
         start = time.perf_counter()
-        session.set_image(image)
+        session.set_image(found.pixels)
         encoded = time.perf_counter()
         hypotheses = session.sample(
             box=args.box,
@@ -115,23 +123,25 @@ def run(args: Args) -> int:
         render.mode_cards(hypotheses, modes=modes),
         render.entropy_map(hypotheses),
     )
-    pictures = dict(zip(_PICTURES, drawn, strict=True))
-    written = [hypotheses.save(out / "hypotheses.npz")]
-    for name, picture in pictures.items():
-        with replacing(out / f"{name}.png") as temporary:
-            picture.save(temporary, "PNG")
-        written.append(out / f"{name}.png")
-    with replacing(out / "index.html") as temporary:
-        temporary.write_text(_page(args, hypotheses, remark, list(pictures)), encoding="utf-8")
-    written.append(out / "index.html")
-    for path in written:
-        print(path)
+    # All take their names at the end, so that no results of two runs are mixed.
+    with ExitStack() as together:
+        paths = {name: together.enter_context(replacing(out / name)) for name in _RESULTS}
+        hypotheses.save(paths["hypotheses.npz"], "npz")
+        for name, picture in zip(_PICTURES, drawn, strict=True):
+            picture.save(paths[f"{name}.png"], "PNG")
+        page = _page(args, hypotheses, modes, remark)
+        # Names of files need not be text.
+        paths["index.html"].write_text(page, encoding="utf-8", errors="replace")
+    if earlier:
+        tell_replaced(out)
+    for name in _RESULTS:
+        print(out / name)
     return 0
 
 
-def _page(args: Args, hypotheses: asam_trt.Hypotheses, remark: str | None, pictures: list[str]) -> str:
+def _page(args: Args, hypotheses: asam_trt.Hypotheses, modes: Modes, remark: str | None) -> str:
     prompt = _describe(args.box, args.points)
-    sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in pictures)
+    sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in _PICTURES)
     origin = "" if remark is None else f"<br>{html.escape(remark)}"
     title = html.escape(f"{args.image.name}: {counted(len(hypotheses), 'hypothesis')}")
     return f"""<!doctype html>
@@ -142,7 +152,8 @@ h2{{font-size:1.1em;font-weight:500}}
 p{{color:#b4b8be}}</style>
 <h1>{title}</h1>
 <p>{html.escape(prompt)}, seed {args.seed}, engine {html.escape(str(args.engine))}<br>
-{html.escape(repr(hypotheses))}</p>
+{html.escape(repr(hypotheses))}<br>
+{html.escape(repr(modes))}</p>
 <p>Entropy says where these readings disagree, not how likely the model is to be wrong.{origin}</p>
 {sections}</html>
 """

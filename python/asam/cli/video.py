@@ -23,15 +23,18 @@ from tyro.conf import Positional
 
 import asam_trt
 from asam.cli._coordinates import Box, Boxes, Points
-from asam.cli._outputs import numbered
+from asam.cli._outputs import are_there, numbered, tell_replaced
 from asam.cli._questions import (
     Labels,
     ModeCount,
+    Precision,
     Temperature,
     Window,
     check_counts,
     labels_of,
     remark_on_shares,
+    tell_outside,
+    tell_precision,
     tell_unprompted,
 )
 from asam.cli._wording import counted
@@ -92,11 +95,11 @@ class Args:
     rerun_file: Path | None = None
     """Record it for the Rerun viewer, into a .rrd file; needs the extra `rerun`."""
     output: Path | None = None
-    """Folder for the results; by default outputs/video/<source name>, with a number where that is there."""
+    """Folder for the results, where those of an earlier run are replaced; by default outputs/video/<source name>, with
+    a number where that is there."""
     threads: int | None = None
     """Threads of encoder and sampler; by default all processors of this process."""
-    precision: Literal["auto", "float32", "int16", "int8", "bf16", "fp16"] = "auto"
-    """Of the native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
+    precision: Precision = "auto"
 
 
 @dataclass
@@ -108,6 +111,7 @@ class _Log:
     draw_ms: list[float] = field(default_factory=list)
     first_ms: float = 0.0  # from the start to the first frame's hypotheses
     done: list[float] = field(default_factory=list)  # when each frame was written, seconds from the start
+    earlier: bool = False  # whether another run's results are replaced
 
     def rate(self) -> float | None:
         """Frames a second of late, with drawing and writing; None before the second."""
@@ -159,13 +163,14 @@ def run(args: Args) -> int:
     name = "camera" + args.source if camera else Path(args.source.rstrip("/")).stem
     out = args.output or numbered(Path("outputs") / "video" / name)
     console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup
-    log = _Log()
+    log = _Log(earlier=are_there(out, _RESULTS))
     try:
         check_targets(out, _RESULTS, (args.source, args.engine))
         with (
             asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session,
             _rerun(args) as viewers,
         ):
+            tell_precision(args.precision, session)
             console.print(f"{session!r}", soft_wrap=True)
             if (remark := remark_on_shares(session)) is not None:
                 console.print(remark, soft_wrap=True)
@@ -174,9 +179,6 @@ def run(args: Args) -> int:
         if log.rows:
             with suppress(OSError):  # of a disk that is full, which is what the first error says
                 _finish(args, out, log, console)
-        elif args.output is None:
-            with suppress(OSError):  # where it was made, and something is in it
-                out.rmdir()
         raise
     finally:
         source.close()
@@ -249,7 +251,9 @@ def _loop(
             # The source's remarks are printed below.
             warnings.filterwarnings("ignore", re.escape(source.name), RuntimeWarning)
             for count, (frame, objects) in enumerate(stream, 1):
-                log.first_ms = log.first_ms or (time.perf_counter() - start) * 1e3
+                if count == 1:
+                    log.first_ms = (time.perf_counter() - start) * 1e3
+                    tell_outside([args.box, *args.boxes], *frame.image.shape[:2])
                 drawing.put(
                     (frame, objects, {name: found.modes(args.modes) for name, found in objects.items()})
                 )
@@ -311,7 +315,7 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
             log.column("area_median", of),
             log.column("area_high", of),
             title=("" if len(objects) == 1 else f"object {of}: ")
-            + f"area in pixels: median and the interval of {args.level:.0%} of {args.n} hypotheses",
+            + f"area in pixels: median and the interval of {args.level:.0%} of {counted(args.n, 'hypothesis')}",
             x_label="seconds",
             colour=palette.CATEGORIES[i % len(palette.CATEGORIES)],  # as in `render.overlay_objects`
         )
@@ -320,6 +324,8 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
     with replacing(out / "areas.png") as temporary:
         plots.stacked(bands).save(temporary, "PNG")
     console.print(_latency(args, log), soft_wrap=True)
+    if log.earlier:
+        tell_replaced(out)
     for file in _RESULTS:
         console.print(str(out / file), soft_wrap=True)
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asam.data import Sample, SyntheticVideo
-from asam_trt.pictures import read_picture
+from asam_trt.image_files import read_image_file
+from asam_trt.pictures import Window
 
 PHOTO_BOX = (56.0, 2.0, 182.0, 68.0)  # around two of the coins, pixels
 VIDEO_SEEDS = {"nested": 2, "pair": 2, "fuzzy": 2}
@@ -33,13 +34,16 @@ def coins() -> npt.NDArray[np.uint8]:
     return image[150:303, 200:384]
 
 
-def photo(path: Path | None) -> npt.NDArray[Any]:
-    """The user's photo, or part of scikit-image's coins.
+def photo(path: Path | None, window: Window | None = None) -> npt.NDArray[Any]:
+    """The user's photo, uint8 or float32 [H, W, 3], or part of scikit-image's coins.
+
+    Args:
+        window: (low, high) of the file's values, see `asam_trt.window`; more than 8 bits need one.
 
     Raises:
-        ValueError: a file that is no image, or one of more than 8 bits.
+        ValueError: a file that is no image, or see `asam_trt.image_files.read_image_file`.
     """
-    return coins() if path is None else read_picture(path)
+    return coins() if path is None else read_image_file(path, window).pixels
 
 
 def scenes(size: int) -> list[list[Sample]]:

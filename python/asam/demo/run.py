@@ -32,7 +32,7 @@ _TRAIN = TrainConfig(
 )
 
 _PHOTO_PICTURES = ("photo_overlay.png", "photo_sheet.png", "photo_modes.png", "photo_entropy.png")
-_RESULTS = (*_PHOTO_PICTURES, "photo.npz", "video.mp4", "index.html")
+RESULTS = (*_PHOTO_PICTURES, "photo.npz", "video.mp4", "index.html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class Settings:
         train: train a network on the spot instead of taking the one that ships with the package.
         photo: an image file; None takes scikit-image's coins.
         box: prompt on the photo, xyxy in its pixels.
+        window: (low, high) of the photo's values, which one of more than 8 bits needs.
         n: hypotheses an image.
         seed: of the hypotheses.
         judged: synthetic samples that the engine is judged on.
@@ -53,6 +54,7 @@ class Settings:
     train: bool = False
     photo: Path | None = None
     box: tuple[float, float, float, float] = inputs.PHOTO_BOX
+    window: tuple[float, float] | None = None
     n: int = 32
     seed: int = 0
     judged: int = 128
@@ -62,8 +64,8 @@ def run(settings: Settings) -> Path:
     """Run the demonstration and return the path of its page."""
     console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup
     output = settings.output
-    check_targets(output, _RESULTS, () if settings.photo is None else (settings.photo,))
-    photo = inputs.photo(settings.photo)
+    check_targets(output, RESULTS, () if settings.photo is None else (settings.photo,))
+    photo = inputs.photo(settings.photo, settings.window)
     output.mkdir(parents=True, exist_ok=True)
     engine = _engine(settings, console)
     with asam_trt.Session(engine) as session:
@@ -128,9 +130,9 @@ def _photo(
     return Figure(
         title="A photo",
         text=(
-            f"One box, {settings.n} hypotheses. The network has seen synthetic pictures only, never a photo. Colours "
-            "tell modes apart; the bar of a mode is the share of hypotheses that belong to it; entropy is bright "
-            "where the hypotheses disagree about a pixel."
+            f"One box, {settings.n} hypotheses: {modes!r}. The network has seen synthetic pictures only, never a "
+            "photo. Colours tell modes apart; the bar of a mode is the share of hypotheses that belong to it; entropy "
+            "is bright where the hypotheses disagree about a pixel."
         ),
         images=list(_PHOTO_PICTURES),
     )

@@ -1,0 +1,169 @@
+"""Image files as a command reads them: with all their bits, and what of them is left out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from asam_trt import intensities
+from asam_trt.pictures import BROKEN, Window, open_picture, read_picture
+
+_PNG_DEPTH = 24  # where a PNG says how many bits a channel has
+_TIFF_DEPTH = 258  # tag BitsPerSample
+_PAGES = (
+    "TIFF",
+    "GIF",
+    "PNG",
+    "WEBP",
+    "AVIF",
+)  # formats of pages; what others have beside the picture belongs to it
+_WHITE = 0xFFFF
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """What was read.
+
+    Attributes:
+        pixels: uint8 or float32 [H, W, 3], as `Session.set_image` takes them; what is transparent is white.
+        pages: of the file; the first is read.
+        transparent: whether it has transparent pixels.
+    """
+
+    pixels: npt.NDArray[Any]
+    pages: int = 1
+    transparent: bool = False
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is not in the pixels, in words."""
+        pages = [f"page 1 of {self.pages} is used"] if self.pages > 1 else []
+        return pages + ["what is transparent is seen as white"] * self.transparent
+
+
+def read_image_file(path: str | os.PathLike[str], window: Window | None = None) -> ImageFile:
+    """An image file, upright, through a window of its own values where it has more than 8 bits.
+
+    Args:
+        window: (low, high), see `asam_trt.window`. Colours of 16 bits, which Pillow cuts to 8, are read whole.
+
+    Raises:
+        ValueError: names the file: unreadable, of more than 8 bits without a window, with a window that is none or
+            that holds none of its values (then `__cause__` is an `OutsideWindow`), or of 16 bits a channel in a way
+            that neither Pillow nor FFmpeg knows.
+    """
+    pages, transparent, cut = _described(path)
+    pixels = _deep_colour(path, window) if cut else read_picture(path, window)
+    return ImageFile(pixels, pages, transparent)
+
+
+def _described(path: str | os.PathLike[str]) -> tuple[int, bool, bool]:
+    """Pages, whether it has transparent pixels, and whether Pillow cuts its values; of a damaged file the usual."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                cut = not intensities.is_deep(image) and _depth(path, image) > 8
+                pages = getattr(image, "n_frames", 1) if image.format in _PAGES else 1
+                return pages, _is_transparent(image), cut
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{path}: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; export a "
+            "slice of a scan as a PNG or TIFF of 16 bits, or give its array to asam_trt.window from Python"
+        ) from error
+    except BROKEN:
+        return 1, False, False  # reading it says what is wrong
+
+
+def _depth(path: str | os.PathLike[str], image: Image.Image) -> int:
+    """Bits a channel where the file's format says so plainly."""
+    if image.format == "PNG":
+        with open(path, "rb") as stream:
+            return stream.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
+    if image.format == "TIFF":
+        return int(max(image.tag_v2.get(_TIFF_DEPTH, (8,))))  # type: ignore[attr-defined]
+    return 8
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    least, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return bool(least < 255)  # type: ignore[operator]
+
+
+def _deep_colour(path: str | os.PathLike[str], window: Window | None) -> npt.NDArray[Any]:
+    seen = open_picture(path)
+    values = _over_white(_all_bits(path, seen), alpha=seen.has_transparency_data)
+    if window is None:
+        raise ValueError(
+            f"{path}: expected an 8-bit image, came 16 bits a channel, of values {values.min():g} to "
+            f"{values.max():g}: choose the window of values to be seen with asam_trt.window(image, low, high)"
+        )
+    try:
+        return intensities.window(values, *window)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _all_bits(path: str | os.PathLike[str], seen: Image.Image) -> npt.NDArray[np.uint16]:
+    """uint16 [H, W, 3 or 4] by FFmpeg, turned and checked as Pillow sees it in 8 bits."""
+    import av  # a tenth of a second, for these files alone
+
+    try:
+        with av.open(os.fspath(path)) as container:
+            frame = next(container.decode(video=0))
+        with Image.open(path) as image:
+            turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+        planes = [_turned(plane, turn) for plane in _planes(frame)]
+    except (av.error.FFmpegError, StopIteration, *BROKEN) as error:
+        raise _unknown(path) from error
+    found = np.stack(planes if len(planes) > 2 else [planes[0]] * 3 + planes[1:], axis=2)
+    check = np.asarray(seen.convert("RGB"))
+    # FFmpeg and Pillow differ where a file is unusual: premultiplied, say.
+    if found.shape[:2] != check.shape[:2] or (found[..., :3] >> 8 != check).any():
+        raise _unknown(path)
+    return found
+
+
+def _planes(frame: Any) -> list[npt.NDArray[np.uint16]]:
+    """The channels of a frame whose pixels are 16-bit numbers side by side, uint16 [H, W] each.
+
+    Raises:
+        ValueError: it has another layout.
+    """
+    channels = len(frame.format.components)
+    if len(frame.planes) != 1 or frame.format.padded_bits_per_pixel != 16 * channels:
+        raise ValueError(f"expected 16 bits a channel in one plane, came {frame.format.name}")
+    order = ">u2" if frame.format.is_big_endian else "<u2"
+    rows = np.frombuffer(frame.planes[0], order).reshape(frame.height, -1)[:, : frame.width * channels]
+    pixels = rows.reshape(frame.height, frame.width, channels).astype(np.uint16)
+    return [pixels[..., c] for c in range(channels)]
+
+
+def _turned(plane: npt.NDArray[np.uint16], turn: int) -> npt.NDArray[np.uint16]:
+    picture = Image.fromarray(np.ascontiguousarray(plane))
+    picture.getexif()[ExifTags.Base.Orientation] = turn
+    return np.asarray(ImageOps.exif_transpose(picture), np.uint16)
+
+
+def _over_white(pixels: npt.NDArray[np.uint16], *, alpha: bool) -> npt.NDArray[Any]:
+    """[H, W, 3 or 4] -> [H, W, 3]: c a + white (1 - a), where there is an alpha a from 0 to 1."""
+    colours = pixels[..., :3]
+    if not alpha or pixels.shape[2] < 4:
+        return colours
+    share = pixels[..., 3:].astype(np.float32) / _WHITE
+    return np.asarray(colours * share + _WHITE * (1 - share), np.float32)
+
+
+def _unknown(path: str | os.PathLike[str]) -> ValueError:
+    return ValueError(
+        f"{path}: expected an 8-bit image, came 16 bits a channel, in a form that cannot be read whole; save it with 8 "
+        "bits, or as a plain 16-bit RGB PNG"
+    )
