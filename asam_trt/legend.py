@@ -139,11 +139,6 @@ def interval(area: Area) -> str:
     return f"{area.level:.0%}: {pixels(area.low)} to {pixels(area.high)}"
 
 
-def counted(hypotheses: int) -> str:
-    """``1 hypothesis``, ``32 hypotheses``."""
-    return f"{hypotheses} hypothes{'is' if hypotheses == 1 else 'es'}"
-
-
 def bar(draw: ImageDraw.ImageDraw, place: Region, share: float, colour: Colour) -> None:
     """A share of 0 to 1 as a part of a bar."""
     x0, y0, x1, y1 = place

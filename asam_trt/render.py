@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from asam_trt import bundles, canvas, contours, legend, palette
 from asam_trt.canvas import Picture, Region
 from asam_trt.contours import Ring
+from asam_trt.counting import counted
 from asam_trt.follow import Box
 from asam_trt.geometry import as_image
 from asam_trt.hypotheses import Hypotheses
@@ -107,7 +108,11 @@ def overlay(
         return small
 
     area = hypotheses.area()
-    words = [legend.counted(len(drawn)), f"area {legend.pixels(area.median)} px", legend.interval(area)]
+    words = [
+        counted(len(drawn), "hypothesis"),
+        f"area {legend.pixels(area.median)} px",
+        legend.interval(area),
+    ]
     entries = legend.of_modes(modes, colours, thumbnail, region, legend.text_height(picture.size))
     return legend.attach(picture, notes, words, entries)
 
@@ -183,9 +188,13 @@ def sheet(
     page = Image.new("RGB", (width, head + rows * down + GAP), palette.PAPER)
     draw = ImageDraw.Draw(page)
     area = hypotheses.area()
-    title = (
-        f"{legend.counted(len(hypotheses))}    area {legend.pixels(area.median)} px ({legend.interval(area)})    "
-        f"empty {hypotheses.p_empty:.0%}    q: IoU as the model estimates it"
+    title = "    ".join(
+        (
+            counted(len(hypotheses), "hypothesis"),
+            f"area {legend.pixels(area.median)} px ({legend.interval(area)})",
+            f"empty {hypotheses.p_empty:.0%}",
+            "q: IoU as the model estimates it",
+        )
     )
     title, font = fitted(title, large, width - 2 * GAP)
     draw.text((GAP, GAP), title, palette.INK, font)
@@ -240,7 +249,7 @@ def mode_cards(
         spread, *unclear = legend.remarks(modes, mode)
         said, font = fitted(f"area {legend.pixels(hypotheses.areas[mode.index])} px, {spread}", 13, width)
         draw.text((x, y + 22), said, palette.FAINT, font)
-        of = f"% of {legend.counted(len(hypotheses))}"
+        of = f"% of {counted(len(hypotheses), 'hypothesis')}"
         draw.text((x + width, y + 40), of, palette.FAINT, palette.font(13), anchor="ra")
         for remark in unclear:
             draw.text((x, y + 58), remark, palette.INK, palette.font(13))

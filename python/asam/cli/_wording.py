@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from asam.counting import counted
+from asam_trt.counting import counted
 
 __all__ = ["as_typed", "counted", "options_of"]
 

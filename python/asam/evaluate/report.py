@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asam.counting import counted
 from asam.evaluate.intervals import Interval, group_intervals
+from asam_trt.counting import counted
 
 if TYPE_CHECKING:
     from asam.evaluate.measure import Measured

@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 from asam import metrics
-from asam.counting import counted
 from asam.data import Dataset, Sample
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.intervals import Interval, draw_groups, group_intervals
@@ -24,6 +23,7 @@ from asam.model import ASAM
 from asam.progress import OnSample, Start
 from asam.studies.plots import reliability_chart
 from asam_trt import Hypotheses, Session
+from asam_trt.counting import counted
 
 LEVELS: Final = (0.5, 0.9)
 GRID: Final = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)

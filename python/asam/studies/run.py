@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from asam.counting import counted
 from asam.data.registry import held_out
 from asam.evaluate import STRICT, Measured
 from asam.evaluate.provenance import of_software, sha256
@@ -16,6 +15,7 @@ from asam.studies.runs import LAST, RunPlan, check_same, checkpoint_of, plan_run
 from asam.studies.sheets import methods_sheet
 from asam.studies.study import Study, slug
 from asam.studies.table import Row, markdown, rows_of
+from asam_trt.counting import counted
 from asam_trt.files import replacing
 
 _SHEET_SAMPLES = 3

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asam.counting import counted
 from asam.evaluate import Measured
 from asam.evaluate.intervals import Interval, group_intervals
 from asam.evaluate.report import cell, nulls
+from asam_trt.counting import counted
 
 LOWER_IS_BETTER = ("ged",)
 COMPARED = ("ged", "hm_iou")

@@ -14,7 +14,6 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
-from asam.counting import counted
 from asam.data import Dataset as SampleDataset
 from asam.data import Sample, spread
 from asam.model.network import ASAM
@@ -29,6 +28,7 @@ from asam.training.lock import only_run
 from asam.training.run import Run
 from asam.training.state import check_vacant
 from asam.training.trainable import Trainable
+from asam_trt.counting import counted
 from asam_trt.files import replacing
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
-from asam.counting import counted
+from asam_trt.counting import counted
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
-from asam.counting import counted
+from asam_trt.counting import counted
 
 if TYPE_CHECKING:
     from asam.studies.sensitivity import Outputs
