@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asam_trt import _ops
 from asam_trt.checks import as_array
 from asam_trt.host_arrays import to_host
 from asam_trt.intensities import is_deep
@@ -170,8 +171,9 @@ def resize_image(
 ) -> tuple[Float32Array, Frame]:
     """An image (see `as_image`) -> model input float32 [3, S, S] and its `Frame`.
 
-    Longest side to S with Pillow's antialiased bilinear filter (for uint8 bit-equal to SAM's
-    ``ResizeLongestSide.apply_image``), then ``(x - mean) / std``, then zero padding right and bottom.
+    Longest side to S with Pillow's antialiased bilinear filter, rows first, then columns (for uint8 bit-equal to SAM's
+    ``ResizeLongestSide.apply_image``; Pillow 13 takes the columns first where an image loses many more of its rows),
+    then ``(x - mean) / std``, then zero padding right and bottom.
 
     Args:
         side: S in pixels.
@@ -179,27 +181,27 @@ def resize_image(
     """
     array = as_image(image)
     frame = Frame.of(array.shape[0], array.shape[1], side)
-    pixels = resize_pixels(array, frame.input)
-    if array.dtype != np.uint8:
-        pixels = pixels * np.float32(255)
     shift = np.asarray(mean, np.float32).reshape(3)
     spread = np.asarray(std, np.float32).reshape(3)
+    if array.dtype == np.uint8:
+        pixels = array if frame.input == frame.original else _ops.resize_image(array, frame.input)
+        values = (np.arange(256, dtype=np.float32)[:, None] - shift) / spread
+        return np.asarray(_ops.model_input(pixels, side, np.ascontiguousarray(values.T))), frame
     out = np.zeros((3, side, side), np.float32)
-    out[:, : frame.input[0], : frame.input[1]] = ((pixels - shift) / spread).transpose(2, 0, 1)
+    resized = _resize_planes(array, frame.input) * np.float32(255)
+    out[:, : frame.input[0], : frame.input[1]] = ((resized - shift) / spread).transpose(2, 0, 1)
     return out, frame
 
 
-def resize_pixels(array: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    """[H, W, 3] uint8 or float32 -> [size[0], size[1], 3] of the same dtype, Pillow's bilinear filter."""
+def _resize_planes(array: Float32Array, size: tuple[int, int]) -> Float32Array:
+    """float32 [H, W, 3] -> [size[0], size[1], 3], Pillow's bilinear filter."""
     if array.shape[:2] == size:
         return array
-    from PIL import Image  # not needed by whoever gives images of the model's side
+    from PIL import Image  # not needed by whoever gives images in 8 bits
 
-    width_height = size[1], size[0]
-    if array.dtype == np.uint8:
-        return np.asarray(Image.fromarray(array).resize(width_height, Image.Resampling.BILINEAR))
     planes = [Image.fromarray(np.ascontiguousarray(array[:, :, c])) for c in range(3)]
-    return np.stack([np.asarray(p.resize(width_height, Image.Resampling.BILINEAR)) for p in planes], axis=2)
+    resized = [np.asarray(one.resize((size[1], size[0]), Image.Resampling.BILINEAR)) for one in planes]
+    return np.stack(resized, axis=2)
 
 
 def check_box(box: npt.ArrayLike, frame: Frame) -> npt.NDArray[np.float64]:

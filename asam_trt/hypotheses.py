@@ -126,7 +126,8 @@ class Hypotheses:
     @kept
     def mean(self) -> Float32Array:
         """float32 [H, W], the fraction of hypotheses that hold each pixel."""
-        return np.asarray(self.counts / len(self), np.float32)
+        n = len(self)
+        return np.asarray(_ops.look_up(self.counts, (np.arange(n + 1) / n).astype(np.float32)))
 
     @kept
     def entropy(self) -> Float32Array:
@@ -136,7 +137,7 @@ class Hypotheses:
         image unlike the training data can get one confident, mistaken reading. Nor does it see that pixels go
         together: two clean readings and pure pixel noise can share a map. `modes` tells these apart.
         """
-        return np.asarray(self.entropy_of_counts[self.counts])
+        return np.asarray(_ops.look_up(self.counts, self.entropy_of_counts))
 
     @property
     def entropy_of_counts(self) -> Float32Array:
@@ -325,10 +326,11 @@ class Hypotheses:
             for i, mask in enumerate(self.masks):
                 areas[i] = np.count_nonzero(mask)
             return np.add.reduce(self.masks.view(np.uint8), axis=0, dtype=small).astype(np.int32), areas
-        counts = np.zeros(self.frame.original, np.int32)
+        counts: npt.NDArray[np.int32] | None = None
         for part in self._parts(_COUNTED_PIXELS):
             some, areas[part] = _ops.mask_statistics(self.logits[part], *self._geometry)
-            counts += some
+            counts = some if counts is None else np.add(counts, some, out=counts)
+        assert counts is not None  # there is at least one hypothesis
         return counts, areas
 
     def _check_size(self) -> None:

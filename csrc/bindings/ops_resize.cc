@@ -7,6 +7,7 @@
 #include "bindings/gil.h"
 #include "bindings/ops.h"
 #include "core/errors.h"
+#include "ops/look_up.h"
 #include "ops/mask_pairs.h"
 #include "ops/resize_masks.h"
 
@@ -16,6 +17,8 @@ namespace asam {
 namespace {
 
 using Logits = nb::ndarray<const float, nb::numpy, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Counts = nb::ndarray<const std::int32_t, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<const float, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Size = std::pair<std::int64_t, std::int64_t>;  // (height, width)
 
 Tensor<const float, 3> logits_view(const Logits& array) {
@@ -80,6 +83,16 @@ auto resized(Logits array, std::int64_t side, Size input, Size output) {
   return out;
 }
 
+auto looked_up(Counts counts, Table table) {
+  const auto h = static_cast<std::int64_t>(counts.shape(0)), w = static_cast<std::int64_t>(counts.shape(1));
+  auto out = new_array<float, 2>({h, w});
+  {
+    const GilRelease release;
+    look_up(counts.data(), h * w, table.data(), static_cast<std::int64_t>(table.shape(0)), out.data());
+  }
+  return out;
+}
+
 }  // namespace
 
 void bind_resize(nb::module_& module) {
@@ -96,6 +109,9 @@ void bind_resize(nb::module_& module) {
       nb::arg("output"), nb::arg("threshold") = 0.0f,
       "Of the masks of masks_from_logits, without storing them: counts int32 [H, W], how many hold each\n"
       "pixel, and areas int64 [n], pixels in each mask.");
+  module.def("look_up", &looked_up, nb::arg("counts").noconvert(), nb::arg("table").noconvert(),
+             "table[counts]: counts int32 [H, W], table float32 [k] -> float32 [H, W].\n\n"
+             "Raises ValueError where a count is not 0 to k - 1.");
   module.def("resize_logits", &resized, nb::arg("logits").noconvert(), nb::arg("side"), nb::arg("input"),
              nb::arg("output"),
              "SAM's postprocess_masks without the threshold: float32 [n, m, m] to float32 [n, H, W].");

@@ -1,9 +1,11 @@
 // Every instruction set's float32 kernels beside the readable ones, where there is no Python: on a processor
 // that is emulated. tests/ops holds them to float64. One case a run, named on the command line.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,8 @@
 #include "harness.h"
 #include "ops/kernels.h"
 #include "ops/mask_pairs.h"
+#include "ops/resize_image.h"
+#include "ops/resize_rows.h"
 
 namespace {
 
@@ -156,11 +160,79 @@ void mask_pairs_of_every_kernel() {
   }
 }
 
+void resize_rows_on_every_isa() {
+  constexpr std::int64_t kRows = 7, kLow = 70;
+  const Floats x = numbers(kLow * kLow, 20);
+  for (const std::int64_t n : kEdges) {
+    for (const std::int64_t step : {1, 3, 8}) {  // pixels for each number of x
+      std::vector<std::int32_t> across, down;
+      for (std::int64_t i = 0; i < n; ++i) across.push_back(static_cast<std::int32_t>(i / step));
+      for (std::int64_t r = 0; r < kRows; ++r) down.push_back(static_cast<std::int32_t>(r / step));
+      const Floats w = numbers(3 * n, 21), v = numbers(3 * kRows, 22);
+      const float* const along[3] = {w.data(), w.data() + n, w.data() + 2 * n};
+      const auto of = [&](const asam::ResizeRows& kernel) {
+        Floats rows = room((kRows + 2) * n), values = room(kRows * n);
+        // Ends where the last pixel's numbers end: nothing beyond may be read.
+        const Floats short_x(x.begin(), x.begin() + across.back() + 3);
+        for (std::int64_t r = 0; r < kRows + 2; ++r) {
+          kernel.along(short_x.data(), across.data(), along, n, rows.data() + r * n);
+          for (std::int64_t i = 0; i < n; ++i) rows[static_cast<std::size_t>(r * n + i)] += x[r * kLow + i];
+        }
+        const asam::RowsDown from{
+            rows.data(), down.data(), {v.data(), v.data() + kRows, v.data() + 2 * kRows}, kRows, n};
+        std::vector<std::uint8_t> mask(static_cast<std::size_t>(kRows * n));
+        std::vector<std::int32_t> counts(mask.size(), 5);
+        kernel.values(from, values.data(), n);
+        kernel.mask(from, 0.1f, mask.data(), n);
+        const std::int64_t inside = kernel.count(from, 0.1f, counts.data(), n);
+        return std::tuple{values, mask, counts, inside};
+      };
+      const auto want = of(asam::kResizeRowsReference);
+      expect(std::get<3>(want) > 0 || n < 4, "some pixels are above the threshold");
+      for (const Isa isa : asam::supported_isas()) {
+        expect(of(asam::resize_rows_for(isa)) == want,
+               std::string("the same bits of resized rows on ") + asam::isa_name(isa));
+      }
+    }
+  }
+}
+
+void filter_rows_on_every_isa() {
+  std::uint32_t seed = 23;
+  const auto byte = [&] {
+    seed = seed * 1664525u + 1013904223u;
+    return static_cast<std::uint8_t>(seed >> 24);
+  };
+  for (const std::int64_t in : {1, 2, 3, 9, 40, 133}) {
+    std::vector<std::uint8_t> x(static_cast<std::size_t>(in * 3));
+    for (std::uint8_t& one : x) one = byte();
+    for (const std::int64_t out : kEdges) {
+      const asam::BilinearTaps taps(in, out);
+      const auto of = [&](const asam::FilterRows& kernel) {
+        std::vector<std::uint8_t> along(static_cast<std::size_t>(out * 3)), down(along);
+        kernel.along(x.data(), in, taps.taps(), along.data());
+        const std::int64_t rows = std::min<std::int64_t>(in / out, 5);
+        if (rows > 0) {
+          kernel.down(x.data(), out * 3 / rows, taps.taps().weight, rows, down.data());
+        }
+        return std::pair{along, down};
+      };
+      const auto want = of(asam::kFilterRowsReference);
+      for (const Isa isa : asam::supported_isas()) {
+        expect(of(asam::filter_rows_for(isa)) == want,
+               std::string("the same bits of filtered rows on ") + asam::isa_name(isa));
+      }
+    }
+  }
+}
+
 const std::map<std::string, void (*)()> kCases{
     {"attention_on_every_isa", attention_on_every_isa},
+    {"filter_rows_on_every_isa", filter_rows_on_every_isa},
     {"mask_pairs_of_every_kernel", mask_pairs_of_every_kernel},
     {"matmul_on_every_isa", matmul_on_every_isa},
     {"relative_attention_on_every_isa", relative_attention_on_every_isa},
+    {"resize_rows_on_every_isa", resize_rows_on_every_isa},
     {"rows_on_every_isa", rows_on_every_isa},
 };
 

@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from asam_trt import _ops
 from asam_trt.geometry import MAX_IMAGE_SIDE, Frame, as_image, check_box, check_points, resize_image
 
 SIZES = [(480, 854, 128), (100, 37, 128), (128, 128, 128), (33, 500, 256), (300, 225, 1024), (1, 1, 16)]
@@ -27,6 +30,49 @@ def test_uint8_resize_equals_segment_anything(h: int, w: int, side: int) -> None
     np.testing.assert_array_equal(pixels[:, :ih, :iw].transpose(1, 2, 0), expected)
     assert not pixels[:, ih:].any()
     assert not pixels[:, :, iw:].any()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    to=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    seed=st.integers(0, 2**31),
+    extremes=st.booleans(),
+)
+def test_resize_equals_pillow_rows_first(
+    size: tuple[int, int], to: tuple[int, int], seed: int, extremes: bool
+) -> None:
+    """Two calls, as Pillow 13 takes the columns first where many of the rows go."""
+    image = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    if extremes:
+        image = np.where(image > 127, 255, 0).astype(np.uint8)
+    bilinear = Image.Resampling.BILINEAR
+    expected = Image.fromarray(image).resize((to[1], size[0]), bilinear).resize((to[1], to[0]), bilinear)
+    np.testing.assert_array_equal(_ops.resize_image(image, to), np.asarray(expected))
+
+
+def test_resize_does_not_depend_on_threads() -> None:
+    image, before = random_image(700, 900), _ops.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            _ops.set_num_threads(threads)
+            found.append(resize_image(image, 128, mean=(10, 20, 30), std=(2, 4, 5))[0])
+    finally:
+        _ops.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("size", [(0, 9), (9, 0), (-1, 9), (9, (1 << 20) + 1)])
+def test_sizes_that_no_picture_has_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        _ops.resize_image(random_image(9, 9), size)
+    with pytest.raises(ValueError, match="expected"):
+        _ops.resize_image(random_image(9, 9)[:0], (9, 9))
+    with pytest.raises(ValueError, match="expected"):
+        _ops.model_input(random_image(9, 9), 8, np.zeros((3, 256), np.float32))
+    with pytest.raises(ValueError, match="expected"):
+        _ops.model_input(random_image(9, 9), -1, np.zeros((3, 256), np.float32))
 
 
 @pytest.mark.parametrize(("h", "w", "side"), SIZES)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from asam_trt import _ops
@@ -98,6 +100,74 @@ def test_statistics_are_those_of_the_masks(case: tuple[np.ndarray, Frame]) -> No
         np.testing.assert_array_equal(areas, masks.sum(axis=(1, 2)))
 
 
+@settings(max_examples=200)
+@given(
+    h=st.integers(1, 400),
+    w=st.integers(1, 400),
+    side=st.sampled_from([16, 64, 192]),
+    seed=st.integers(0, 2**31),
+    patches=st.integers(1, 8),
+    level=st.sampled_from([0.0, 1.2e-7, 1e-6, 1e-38, 1.0, 1e30]),
+    noise=st.sampled_from([0.0, 1e-7]),
+    threshold=st.sampled_from([0.0, 1.0, -1.0]),
+    spoiled=st.sampled_from([None, np.nan, np.inf, -np.inf]),
+)
+def test_pieces_on_one_side_of_the_threshold_are_known_without_their_pixels(
+    h: int,
+    w: int,
+    side: int,
+    seed: int,
+    patches: int,
+    level: float,
+    noise: float,
+    threshold: float,
+    spoiled: float | None,
+) -> None:
+    """Flat patches, at, just above and just below the threshold: every pixel as where all of them are made."""
+    try:
+        frame = Frame.of(h, w, side)
+    except ValueError:
+        return
+    generator = np.random.default_rng(seed)
+    m = side // 4
+    coarse = threshold + level * generator.integers(-2, 3, (3, patches, patches))
+    at = np.arange(m) * patches // m
+    logits = np.ascontiguousarray(coarse[:, at][:, :, at], np.float32)
+    logits *= generator.choice([1, 1 + noise, 1 - noise], logits.shape).astype(np.float32)
+    if spoiled is not None:
+        logits[generator.random(logits.shape) < 0.01] = spoiled
+    expected = _ops.resize_logits(logits, *arguments(frame)) > threshold
+    masks = _ops.masks_from_logits(logits, *arguments(frame), threshold)
+    counts, areas = _ops.mask_statistics(logits, *arguments(frame), threshold)
+    np.testing.assert_array_equal(counts, masks.sum(axis=0))
+    np.testing.assert_array_equal(areas, masks.sum(axis=(1, 2)))
+    np.testing.assert_array_equal(
+        _ops.packed_masks_from_logits(logits, *arguments(frame), threshold), _ops.pack_masks(masks)
+    )
+    if spoiled is None:
+        np.testing.assert_array_equal(masks, expected)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, 0.3])
+@pytest.mark.parametrize("size", [(100, 130, 16), (301, 400, 64), (500, 37, 64)])
+def test_a_map_that_rounding_takes_over_the_threshold(size: tuple[int, int, int], threshold: float) -> None:
+    """All of one number a step or two of float32 from the threshold: some pixels come out on the other side."""
+    frame = Frame.of(*size)
+    steps = np.float32(threshold) + np.arange(-3, 4, dtype=np.float32) * np.spacing(np.float32(threshold))
+    logits = np.repeat(steps, (frame.side // 4) ** 2).reshape(-1, frame.side // 4, frame.side // 4)
+    expected = _ops.resize_logits(logits, *arguments(frame)) > np.float32(threshold)
+    np.testing.assert_array_equal(_ops.masks_from_logits(logits, *arguments(frame), threshold), expected)
+
+
+def test_masks_beyond_what_the_c_library_keeps() -> None:
+    """More than 32 MiB: memory in huge pages."""
+    frame = Frame.of(2100, 2100, 128)
+    logits = np.random.default_rng(0).standard_normal((8, 32, 32)).astype(np.float32)
+    masks = _ops.masks_from_logits(logits, *arguments(frame))
+    assert masks.nbytes > 1 << 25
+    np.testing.assert_array_equal(masks[5], _ops.masks_from_logits(logits[5:6], *arguments(frame))[0])
+
+
 def test_results_do_not_depend_on_threads(case: tuple[np.ndarray, Frame]) -> None:
     logits, frame = case
     before = _ops.get_num_threads()
@@ -153,3 +223,20 @@ def test_wrong_sizes_are_refused(logits: np.ndarray, side: int, inputs: Any, out
 def test_other_dtypes_are_not_converted_silently() -> None:
     with pytest.raises(TypeError):
         _ops.resize_logits(np.zeros((1, 4, 4)), 16, (16, 16), (9, 9))
+
+
+def test_counts_stand_for_numbers() -> None:
+    table = np.random.default_rng(0).standard_normal(33).astype(np.float32)
+    counts = np.random.default_rng(1).integers(0, 33, (300, 400)).astype(np.int32)
+    np.testing.assert_array_equal(_ops.look_up(counts, table), table[counts])
+    assert _ops.look_up(np.zeros((0, 3), np.int32), table).shape == (0, 3)
+
+
+@pytest.mark.parametrize("count", [-1, 33, -(2**31), 2**31 - 1])
+def test_counts_without_a_number_are_refused(count: int) -> None:
+    counts = np.zeros((300, 400), np.int32)
+    counts[-1, -1] = count
+    with pytest.raises(ValueError, match="expected 0 to 32"):
+        _ops.look_up(counts, np.zeros(33, np.float32))
+    with pytest.raises(ValueError, match="at least one number"):
+        _ops.look_up(counts, np.zeros(0, np.float32))
