@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from asam_trt import _ops
 from asam_trt.palette import Colour
 
 Picture = npt.NDArray[np.uint8]
@@ -32,7 +33,7 @@ def crop_resize(picture: Image.Image, region: Region, size: tuple[int, int]) -> 
 
 
 class Layer:
-    """Colours with an opacity, put together before they are laid over a picture in one step.
+    """Colours with an opacity, laid over a picture in one step.
 
     Args:
         alpha: uint8 [h, w], opacity of the ground.
@@ -40,27 +41,18 @@ class Layer:
     """
 
     def __init__(self, alpha: npt.NDArray[np.uint8], colour: Colour) -> None:
-        self._image = _transparent(alpha, colour)
+        self._alpha, self._colours = [alpha], [colour]
 
     def add(self, alpha: npt.NDArray[np.uint8], colour: Colour) -> None:
         """Lay another colour over it."""
-        self._image.alpha_composite(_transparent(alpha, colour))
+        self._alpha.append(alpha)
+        self._colours.append(colour)
 
     def lay(self, picture: Image.Image, place: Region, step: int = 1) -> None:
         """Lay it over the ``place`` of a picture, each of its pixels over ``step`` x ``step``."""
-        colour, alpha = self._image.convert("RGB"), self._image.getchannel("A")
-        if step > 1:
-            size = colour.width * step, colour.height * step
-            extent = 0, 0, place[2] - place[0], place[3] - place[1]
-            colour = colour.resize(size, Image.Resampling.NEAREST).crop(extent)
-            alpha = alpha.resize(size, Image.Resampling.BILINEAR).crop(extent)
-        picture.paste(colour, place, alpha)
-
-
-def _transparent(alpha: npt.NDArray[np.uint8], colour: Colour) -> Image.Image:
-    image = Image.new("RGBA", (alpha.shape[1], alpha.shape[0]), colour)
-    image.putalpha(Image.fromarray(alpha))
-    return image
+        part = np.array(picture.crop(place))
+        _ops.lay_over(part, self._alpha, np.array(self._colours, np.uint8), step)
+        picture.paste(Image.fromarray(part), place)
 
 
 def coverage(

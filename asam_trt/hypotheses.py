@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from asam_trt.checks import as_path, integer, number, unmasked
 from asam_trt.contours import Polygon, Ring, polygons, rings, split, trace
 from asam_trt.geometry import Float32Array, Frame
 from asam_trt.kept import kept
-from asam_trt.modes import Modes, check_count, find_modes, group
+from asam_trt.modes import Modes, check_count, group
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -118,6 +117,21 @@ class Hypotheses:
             out[part] = self._masks(self.logits[part])
         return out
 
+    @kept
+    def packed(self) -> npt.NDArray[np.uint64]:
+        """uint64 [n, ceil(H W / 64)], the masks a bit a pixel: pixel 64 w + b, row by row, is bit b of word w.
+
+        An eighth of the memory of `masks`, which they do not need; kept once made.
+
+        Raises:
+            ValueError: as `masks`.
+        """
+        self._check_size()
+        if "masks" in self.__dict__:
+            return np.asarray(_ops.pack_masks(self.masks))
+        parts = [_ops.packed_masks_from_logits(self.logits[part], *self._geometry) for part in self._parts()]
+        return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
+
     @property
     def counts(self) -> npt.NDArray[np.int32]:
         """int32 [H, W], how many hypotheses hold each pixel."""
@@ -177,15 +191,13 @@ class Hypotheses:
         Raises:
             TypeError, ValueError: k is not an integer from 1 to n, or see `masks`.
         """
-        if "masks" in self.__dict__ or len(self) * math.prod(self.frame.original) <= _CALL_PIXELS:
-            return find_modes(self.masks, k)
-        # Masks of a large image are made a bit a pixel: an eighth of the memory.
-        self._check_size()
         k = check_count(len(self), k)
-        packed = np.concatenate(
-            [_ops.packed_masks_from_logits(self.logits[part], *self._geometry) for part in self._parts()]
+        made = self.__dict__.get("masks")
+        return group(
+            self.packed,
+            k,
+            lambda medoids: self._masks(self.logits[medoids]) if made is None else made[medoids],
         )
-        return group(packed, k, lambda medoids: self._masks(self.logits[medoids]))
 
     def consensus(self, threshold: float = 0.5) -> BoolArray:
         """bool [H, W], pixels that at least the fraction ``threshold`` of the hypotheses hold.

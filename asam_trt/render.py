@@ -11,6 +11,7 @@ import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from asam_trt import bundles, canvas, contours, legend, palette
+from asam_trt import canvas, contours, legend, palette
+from asam_trt.bundles import bundles
 from asam_trt.canvas import Picture, Region
 from asam_trt.contours import Ring
 from asam_trt.counting import counted
@@ -33,7 +35,7 @@ from asam_trt.words import fitted
 _LEAST_SIDE = 480  # smaller pictures are enlarged, so that lines and text stay fine against them
 _MOST_SIDE = 2048  # larger ones are made smaller: no screen shows them, and drawing would take minutes
 _CAPTION = 108  # least width of a cell of a sheet
-_FAINTER = (np.arange(256) * 0.6).astype(np.uint8)  # opacity of the thin outlines
+_THIN = 0.6  # opacity of the thin outlines
 
 
 # What pictures of a large image are drawn from: making it smaller takes longer than drawing on it.
@@ -102,8 +104,12 @@ def overlay(
         _click(picture, _scaled(point, hypotheses, drawn), line, positive=label == 1)
     region = canvas.bounds(drawn.counts)
 
+    @lru_cache
+    def cropped(size: tuple[int, int]) -> Image.Image:
+        return canvas.crop_resize(plain, region, size)
+
     def thumbnail(m: int, size: tuple[int, int]) -> Image.Image:
-        small = canvas.crop_resize(plain, region, size)
+        small = cropped(size).copy()
         _paint_mask(small, drawn[modes[m].index], medoids[m], region, colours[m])
         return small
 
@@ -356,10 +362,9 @@ def _draw_all(
     x0, y0, x1, y1 = region
     strength = (drawn.entropy_of_counts * (legend.SHADE_STRENGTH * 255)).astype(np.uint8)
     layer = canvas.Layer(strength[counts[y0:y1, x0:x1]], palette.SHADE)
-    planes = bundles.edge_planes(coarse.masks[:, y0:y1, x0:x1])
+    thin = bundles(coarse.packed, coarse.frame.original, modes.assignment, region, opacity=_THIN)
     for m in reversed(range(len(modes))):
-        members = np.flatnonzero(modes.assignment == m)
-        layer.add(_FAINTER[bundles.bundle(planes, members)], colours[m])
+        layer.add(thin[m], colours[m])
         rings = [ring / step - (x0, y0) for ring in medoids[m]]
         layer.add(canvas.coverage(rings, (x1 - x0, y1 - y0), width=2.5 * line / step), colours[m])
     layer.lay(picture, (x0 * step, y0 * step, min(x1 * step, w), min(y1 * step, h)), step)

@@ -150,7 +150,7 @@ class VideoWriter:
         # Frames are stored in the order they are shown in: a file says its length by the last one.
         self._stream.max_b_frames = 0
         if codec == "libx264":
-            self._stream.options = {"crf": str(self._quality), "preset": "superfast"}
+            self._stream.options = {"crf": str(self._quality), "preset": "ultrafast"}
         else:
             self._stream.bit_rate = 8_000_000
 

@@ -9,6 +9,7 @@ NB_MODULE(_ops, module) {
   asam::bind_philox(module);
   asam::bind_resize(module);
   asam::bind_image(module);
+  asam::bind_pictures(module);
   asam::bind_kernels(module);
   asam::bind_integers(module);
   asam::bind_encoder_ops(module);

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asam_trt import bundles, canvas, legend, palette, plots, render, words
+from asam_trt import _ops, canvas, legend, palette, plots, render, words
+from asam_trt.bundles import bundles
 from asam_trt.geometry import Frame
 from asam_trt.hypotheses import Area, Hypotheses
 from asam_trt.modes import Modes
@@ -302,19 +303,60 @@ def test_layers_are_what_laying_them_one_by_one_gives(step: int) -> None:
 @pytest.mark.parametrize("n", [1, 8, 9, 33])
 def test_bundles_are_the_edges_of_their_masks(n: int) -> None:
     masks = np.random.default_rng(n).random((n, 20, 30)) > 0.5
-    planes = bundles.edge_planes(masks)
     edges = np.zeros_like(masks)
     edges[:, :, :-1] |= masks[:, :, 1:] != masks[:, :, :-1]
     edges[:, :-1] |= masks[:, 1:] != masks[:, :-1]
-    for members in (np.array([0]), np.arange(n), np.array([n - 1, n // 2])):
-        expected = edges[members].any(axis=0)
-        weights = np.outer([1, 2, 1], [1, 2, 1]) / 8
-        padded = np.pad(expected.astype(float), 1)
-        smooth = sum(weights[i, j] * padded[i : i + 20, j : j + 30] for i in range(3) for j in range(3))
-        np.testing.assert_allclose(
-            bundles.bundle(planes, members), np.minimum(smooth * 256, 255).round(), atol=1
-        )
-    assert not bundles.bundle(planes, np.zeros(0, int)).any()
+    weights = np.outer([1, 2, 1], [1, 2, 1]) / 8
+    for assignment in (np.zeros(n, int), np.arange(n), np.arange(n) % 3 - 1):
+        for x0, y0, x1, y1 in ((0, 0, 30, 20), (7, 3, 19, 16), (29, 19, 30, 20)):
+            found = bundles(_ops.pack_masks(masks), (20, 30), assignment, (x0, y0, x1, y1), opacity=0.6)
+            assert found.shape == (assignment.max() + 1, y1 - y0, x1 - x0)
+            for group, layer in enumerate(found):
+                drawn = edges[assignment == group].any(axis=0)[y0:y1, x0:x1]
+                padded = np.pad(drawn.astype(float), 1)
+                smooth = sum(
+                    weights[i, j] * padded[i : i + y1 - y0, j : j + x1 - x0]
+                    for i in range(3)
+                    for j in range(3)
+                )
+                np.testing.assert_allclose(layer, 0.6 * np.minimum(smooth * 256, 255), atol=1)
+
+
+def test_a_picture_of_one_pixel_has_no_edges() -> None:
+    packed = _ops.pack_masks(np.ones((2, 1, 1), bool))
+    assert not bundles(packed, (1, 1), np.zeros(2, int), (0, 0, 1, 1)).any()
+
+
+@pytest.mark.parametrize(
+    ("size", "group", "groups", "region"),
+    [
+        ((20, 32), [0, 0], 1, (0, 0, 30, 20)),
+        ((20, 30), [0], 1, (0, 0, 30, 20)),
+        ((20, 30), [0, 1], 1, (0, 0, 30, 20)),
+        ((20, 30), [0, -2], 1, (0, 0, 30, 20)),
+        ((20, 30), [0, 0], 3, (0, 0, 30, 20)),
+        ((20, 30), [0, 0], 1, (0, 0, 31, 20)),
+        ((20, 30), [0, 0], 1, (5, 0, 5, 20)),
+        ((0, 30), [0, 0], 1, (0, 0, 30, 20)),
+    ],
+)
+def test_outlines_of_what_is_not_there_are_refused(size: Any, group: Any, groups: int, region: Any) -> None:
+    packed, table = _ops.pack_masks(np.zeros((2, 20, 30), bool)), np.zeros(17, np.uint8)
+    if size == (20, 32):
+        packed = packed[:, :-1].copy()
+    with pytest.raises(ValueError, match="expected"):
+        _ops.outline_layers(packed, size, np.array(group), groups, region, table)
+
+
+def test_layers_that_do_not_cover_the_picture_are_refused() -> None:
+    picture, alpha = np.zeros((10, 12, 3), np.uint8), [np.zeros((5, 6), np.uint8)] * 2
+    _ops.lay_over(picture, alpha, np.zeros((2, 3), np.uint8), 2)
+    for step, colours in ((1, 2), (0, 2), (2, 3)):
+        with pytest.raises(ValueError, match="expected"):
+            _ops.lay_over(picture, alpha, np.zeros((colours, 3), np.uint8), step)
+    for wrong in ([], [alpha[0], np.zeros((5, 7), np.uint8)]):
+        with pytest.raises(ValueError, match="expected"):
+            _ops.lay_over(picture, wrong, np.zeros((len(wrong), 3), np.uint8), 2)
 
 
 def test_huge_images_are_drawn_small_and_soon() -> None:

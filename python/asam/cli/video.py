@@ -108,7 +108,7 @@ class _Log:
 
     rows: list[dict[str, Any]] = field(default_factory=list)  # a frame and object each
     times: list[tuple[float, float]] = field(default_factory=list)  # encode and sample, milliseconds
-    draw_ms: list[float] = field(default_factory=list)
+    output_ms: list[tuple[float, float]] = field(default_factory=list)  # drawing and writing, milliseconds
     first_ms: float = 0.0  # from the start to the first frame's hypotheses
     done: list[float] = field(default_factory=list)  # when each frame was written, seconds from the start
     earlier: bool = False  # whether another run's results are replaced
@@ -120,6 +120,17 @@ class _Log:
 
     def column(self, name: str, of: Any) -> list[float]:
         return [float(row[name]) for row in self.rows if row["object"] == of]
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A frame that waits to be written."""
+
+    frame: VideoFrame
+    objects: dict[Any, asam_trt.Hypotheses]
+    rows: list[dict[str, Any]]
+    picture: npt.NDArray[np.uint8]
+    milliseconds: float  # that drawing took
 
 
 def _row(
@@ -226,6 +237,20 @@ def _loop(
         _progress(console, log, None if total == 1 << 62 else total) as advance,
     ):
 
+        def write(drawn: _Drawn) -> None:
+            begun = time.perf_counter()
+            frame = drawn.frame
+            table.writerows(drawn.rows)
+            video.add(drawn.picture, frame.time)
+            for viewer in viewers:
+                viewer.log(frame, drawn.objects)
+            log.rows += drawn.rows
+            log.times.append((frame.encode_ms, frame.sample_ms))
+            now = time.perf_counter()
+            log.output_ms.append((drawn.milliseconds, (now - begun) * 1e3))
+            log.done.append(now - start)
+            advance(frame)
+
         def draw(item: tuple[VideoFrame, dict[Any, asam_trt.Hypotheses], dict[Any, Modes]]) -> None:
             frame, objects, modes = item
             begun = time.perf_counter()
@@ -233,21 +258,17 @@ def _loop(
                 _row(frame, name, hypotheses, len(modes[name]), args.level)
                 for name, hypotheses in objects.items()
             ]
-            log.times.append((frame.encode_ms, frame.sample_ms))
             picture = _picture(frame, objects, modes, colours, _notes(frame, log))
-            table.writerows(rows)
-            video.add(picture, frame.time)
-            for viewer in viewers:
-                viewer.log(frame, objects)
-            log.rows += rows
-            log.draw_ms.append((time.perf_counter() - begun) * 1e3)
-            log.done.append(time.perf_counter() - start)
-            advance(frame)
+            writing.put(_Drawn(frame, objects, rows, picture, (time.perf_counter() - begun) * 1e3))
 
-        # A frame is drawn while the next one is sampled. What may take long stays in the thread that an interrupt
-        # reaches: sampling, and grouping thousands of masks.
+        # A frame is drawn while the next one is sampled, and the one before is written. What may take long stays in
+        # the thread that an interrupt reaches: sampling, and grouping thousands of masks.
         lost: set[Any] = set()
-        with warnings.catch_warnings(), Behind(draw, name="asam-draw") as drawing:
+        with (
+            warnings.catch_warnings(),
+            Behind(write, name="asam-write") as writing,
+            Behind(draw, name="asam-draw") as drawing,
+        ):
             # The source's remarks are printed below.
             warnings.filterwarnings("ignore", re.escape(source.name), RuntimeWarning)
             for count, (frame, objects) in enumerate(stream, 1):
@@ -335,6 +356,7 @@ def _latency(args: Args, log: _Log) -> str:
     frames = len(log.done)
     warm = min(_WARM_UP, frames - 1)
     encode, sample = np.array(log.times[warm:frames]).T
+    drawing, writing = np.median(log.output_ms[warm:frames], axis=0)
     shares = (50, 95, 99) if frames - warm >= _LEAST_FOR_TAILS else (50,)
     percentiles = np.percentile(encode + sample, shares)
     spans = ", ".join(f"p{share} {span:.1f}" for share, span in zip(shares, percentiles, strict=True))
@@ -347,8 +369,9 @@ def _latency(args: Args, log: _Log) -> str:
         f"{counted(frames, 'frame')}, {counted(args.n, 'hypothesis')} each: "
         f"{rate:.1f} frames/s with drawing and writing; from image to "
         f"hypotheses {spans} ms a frame (encode {np.median(encode):.1f}, sample "
-        f"{np.median(sample):.1f}) while others are decoded, encoded and drawn ({np.median(log.draw_ms[warm:]):.1f} "
-        f"ms); first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB of memory"
+        f"{np.median(sample):.1f}) while others are decoded, encoded, drawn ({drawing:.1f} ms) and written "
+        f"({writing:.1f} ms); first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB "
+        "of memory"
     )
 
 
