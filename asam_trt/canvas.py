@@ -1,8 +1,10 @@
-"""Drawing on Pillow images: smooth outlines, tints, thumbnails."""
+"""Drawing on pictures: smooth outlines, layers of colour, thumbnails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,26 @@ def as_picture(image: npt.NDArray[Any] | None, size: tuple[int, int]) -> Picture
     return np.asarray(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def crop_resize(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
+def crop_resize(picture: Picture, region: Region, size: tuple[int, int]) -> Image.Image:
     """The part of a picture in ``region`` (x0, y0, x1, y1) at ``size`` (h, w)."""
-    return picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
+    x0, y0, x1, y1 = region
+    part = np.ascontiguousarray(picture[y0:y1, x0:x1])
+    if size[0] <= part.shape[0] and size[1] <= part.shape[1]:
+        return Image.fromarray(_ops.resize_image(part, size))
+    return Image.fromarray(part).resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+@contextmanager
+def drawing(picture: Picture, region: Sequence[float]) -> Iterator[tuple[ImageDraw.ImageDraw, int, int]]:
+    """Draw with Pillow on the part of a picture around ``region`` (x0, y0, x1, y1): what draws, and x and y of the
+    picture that are its 0, 0."""
+    h, w = picture.shape[:2]
+    x0, y0 = (min(max(math.floor(v), 0), most) for v, most in zip(region[:2], (w, h), strict=True))
+    x1, y1 = (min(max(math.ceil(v) + 1, 0), most) for v, most in zip(region[2:], (w, h), strict=True))
+    part = Image.fromarray(picture[y0:y1, x0:x1]) if x1 > x0 and y1 > y0 else Image.new("RGB", (1, 1))
+    yield ImageDraw.Draw(part), x0, y0
+    if x1 > x0 and y1 > y0:
+        picture[y0:y1, x0:x1] = np.asarray(part)
 
 
 class Layer:
@@ -48,11 +67,9 @@ class Layer:
         self._alpha.append(alpha)
         self._colours.append(colour)
 
-    def lay(self, picture: Image.Image, place: Region, step: int = 1) -> None:
-        """Lay it over the ``place`` of a picture, each of its pixels over ``step`` x ``step``."""
-        part = np.array(picture.crop(place))
-        _ops.lay_over(part, self._alpha, np.array(self._colours, np.uint8), step)
-        picture.paste(Image.fromarray(part), place)
+    def lay(self, picture: Picture, step: int = 1) -> None:
+        """Lay it over a picture or a part of one, in place, each of its pixels over ``step`` x ``step``."""
+        _ops.lay_over(picture, self._alpha, np.array(self._colours, np.uint8), step)
 
 
 def coverage(

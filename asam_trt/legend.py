@@ -50,7 +50,7 @@ def text_height(size: tuple[int, int]) -> int:
     return max(13, min(size[1], 3 * size[0]) // 38)
 
 
-def attach(picture: Image.Image, notes: Sequence[str], words: Sequence[str], entries: Entries) -> Picture:
+def attach(picture: Picture, notes: Sequence[str], words: Sequence[str], entries: Entries) -> Picture:
     """The picture with its legend, uint8 [H, W, 3]; H and W depend on the picture's size alone.
 
     What finds no place is left out: notes first, and entries, whose rest is counted.
@@ -58,21 +58,22 @@ def attach(picture: Image.Image, notes: Sequence[str], words: Sequence[str], ent
     Args:
         notes, words: lines at the top; the last of the words is fainter.
     """
-    text = text_height(picture.size)
-    w, h = picture.size
+    h, w = picture.shape[:2]
+    text = text_height((w, h))
     below = h < _LOWEST * text
     size = (max(w, _COLUMN * text), _BELOW * text) if below else (_COLUMN * text, h)
-    return joined(picture, _legend(size, text, notes, words, entries), below=below)
+    return joined(picture, np.asarray(_legend(size, text, notes, words, entries)), below=below)
 
 
-def joined(first: Image.Image, second: Image.Image, *, below: bool = False) -> Picture:
+def joined(first: Picture, second: Picture, *, below: bool = False) -> Picture:
     """Two pictures side by side, or one below the other."""
-    place = (0, first.height) if below else (first.width, 0)
-    size = max(first.width, place[0] + second.width), max(first.height, place[1] + second.height)
-    page = Image.new("RGB", size, palette.PAPER)
-    page.paste(first, (0, 0))
-    page.paste(second, place)
-    return np.asarray(page)
+    y, x = (first.shape[0], 0) if below else (0, first.shape[1])
+    page = np.empty((max(len(first), y + len(second)), max(first.shape[1], x + second.shape[1]), 3), np.uint8)
+    if page.size != first.size + second.size:
+        page[...] = palette.PAPER
+    page[: first.shape[0], : first.shape[1]] = first
+    page[y : y + second.shape[0], x : x + second.shape[1]] = second
+    return page
 
 
 def of_modes(

@@ -39,7 +39,7 @@ _THIN = 0.6  # opacity of the thin outlines
 
 
 # What pictures of a large image are drawn from: making it smaller takes longer than drawing on it.
-_reduced: WeakKeyDictionary[Hypotheses, tuple[Hypotheses, Image.Image]] = WeakKeyDictionary()
+_reduced: WeakKeyDictionary[Hypotheses, tuple[Hypotheses, Picture]] = WeakKeyDictionary()
 
 
 class ModeColours:
@@ -95,7 +95,8 @@ def overlay(
     colours = ModeColours().of(modes) if colours is None else colours
     drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
     picture = plain.copy()
-    line = max(1.0, min(picture.size) / 480)
+    size = picture.shape[1], picture.shape[0]
+    line = max(1.0, min(size) / 480)
     medoids = [drawn.contours(int(i), exact=False) for i in modes.medoids]
     _draw_all(picture, drawn, modes, colours, medoids, line)
     if box is not None:
@@ -119,7 +120,7 @@ def overlay(
         f"area {legend.pixels(area.median)} px",
         legend.interval(area),
     ]
-    entries = legend.of_modes(modes, colours, thumbnail, region, legend.text_height(picture.size))
+    entries = legend.of_modes(modes, colours, thumbnail, region, legend.text_height(size))
     return legend.attach(picture, notes, words, entries)
 
 
@@ -149,7 +150,7 @@ def overlay_objects(
     for name, hypotheses in objects.items():
         drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
         picture = plain.copy() if picture is None else picture
-        line = max(1.0, min(picture.size) / 480)
+        line = max(1.0, min(picture.shape[:2]) / 480)
         alone = hypotheses.modes(1)
         medoid = drawn.contours(int(alone.medoids[0]), exact=False)
         _draw_all(picture, drawn, alone, [colours[name]], [medoid], line)
@@ -159,7 +160,10 @@ def overlay_objects(
         raise ValueError("expected at least one object to draw, came none")
     names, areas = [str(name) for name in objects], [hypotheses.area() for hypotheses in objects.values()]
     entries = legend.of_objects(
-        names, areas, [colours[name] for name in objects], legend.text_height(picture.size)
+        names,
+        areas,
+        [colours[name] for name in objects],
+        legend.text_height((picture.shape[1], picture.shape[0])),
     )
     return legend.attach(picture, notes, (), entries)
 
@@ -205,9 +209,10 @@ def sheet(
     title, font = fitted(title, large, width - 2 * GAP)
     draw.text((GAP, GAP), title, palette.INK, font)
     legend.mode_key(draw, (GAP, large + 2 * GAP), width - 2 * GAP, modes, colours)
+    bare = canvas.crop_resize(plain, region, size)
     for place in range(shown + 1):
         x, y = GAP + place % columns * across, head + place // columns * down
-        picture = canvas.crop_resize(plain, region, size)
+        picture = bare.copy()
         i = place - 1
         if i >= 0:
             colour = colours[int(modes.assignment[i])]
@@ -243,9 +248,10 @@ def mode_cards(
     height = size[0] + (86 if modes.clear else 104)
     page = Image.new("RGB", (len(modes) * (width + 2 * GAP) + 2 * GAP, height), palette.PAPER)
     draw = ImageDraw.Draw(page)
+    bare = canvas.crop_resize(plain, region, size)
     for m, mode in enumerate(modes):
         x, y = 2 * GAP + m * (width + 2 * GAP), 2 * GAP
-        picture = canvas.crop_resize(plain, region, size)
+        picture = bare.copy()
         rings = drawn.contours(mode.index, exact=False)
         _paint_mask(picture, drawn[mode.index], rings, region, colours[m])
         page.paste(picture, (x, y))
@@ -266,7 +272,7 @@ def entropy_map(hypotheses: Hypotheses, image: npt.NDArray[Any] | None = None) -
     """Entropy in bits as colour over a grey image, with the consensus outline and a scale."""
     drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
     entropy = drawn.entropy
-    grey = np.asarray(plain.convert("L"), np.float32)
+    grey = np.asarray(Image.fromarray(plain).convert("L"), np.float32)
     colour = palette.cividis(entropy).astype(np.float32)
     # The image shows through where the masks agree; brightness belongs to the entropy where they do not.
     seen = np.repeat(grey[:, :, None], 3, axis=2) * 0.55
@@ -275,7 +281,7 @@ def entropy_map(hypotheses: Hypotheses, image: npt.NDArray[Any] | None = None) -
     agreed = contours.rings(drawn.mean, 0.5)
     canvas.outline(picture, agreed, palette.PAPER, width=2)
     scale = legend.entropy_scale(picture.size, outlined=bool(agreed))
-    return Image.fromarray(legend.joined(picture, scale))
+    return Image.fromarray(legend.joined(np.asarray(picture), np.asarray(scale)))
 
 
 def html_image(picture: Image.Image) -> str:
@@ -302,10 +308,11 @@ def _columns(cells: int) -> int:
 
 def _drawable(
     hypotheses: Hypotheses, image: npt.NDArray[Any] | None, least: int = 1
-) -> tuple[Hypotheses, Image.Image]:
+) -> tuple[Hypotheses, Picture]:
     """The hypotheses and their image at the size of the picture: no side below ``least`` or above 2048.
 
-    Masks come from logits, so that they are made at that size, neither enlarged nor reduced.
+    Masks come from logits, so that they are made at that size, neither enlarged nor reduced. The image may be the
+    caller's own: it is not to be drawn on.
     """
     h, w = hypotheses.frame.original
     own = image is None
@@ -323,12 +330,11 @@ def _drawable(
         # Long strips are not enlarged beyond the other limit.
         scale = max(1, min(math.ceil(least / min(h, w)), _MOST_SIDE // max(h, w)))
         size = h * scale, w * scale
+    plain = canvas.as_picture(image, (h, w) if image is not None else size)
     if size == (h, w):
-        return hypotheses, Image.fromarray(canvas.as_picture(image, size))
-    if image is None:
-        plain = Image.fromarray(canvas.as_picture(None, size))
-    else:
-        plain = canvas.crop_resize(Image.fromarray(canvas.as_picture(image, (h, w))), (0, 0, w, h), size)
+        return hypotheses, plain
+    if image is not None:
+        plain = np.asarray(canvas.crop_resize(plain, (0, 0, w, h), size))
     found = hypotheses.at(size), plain
     if own and max(h, w) > _MOST_SIDE:
         _reduced[hypotheses] = found
@@ -342,7 +348,7 @@ def _scaled(places: Sequence[float], hypotheses: Hypotheses, drawn: Hypotheses) 
 
 
 def _draw_all(
-    picture: Image.Image,
+    picture: Picture,
     drawn: Hypotheses,
     modes: Modes,
     colours: Sequence[Colour],
@@ -351,11 +357,11 @@ def _draw_all(
 ) -> None:
     """The entropy shade; all outlines, thin, in the colour of their mode, and the medoids' stronger.
 
-    All of it is laid over the picture at once, and at a lower resolution where a thin line is two pixels wide or
-    more: laying a layer over a picture takes longer than making it.
+    All of it is laid over the picture in place and at once, and at a lower resolution where a thin line is two pixels
+    wide or more.
     """
     step = int(line)
-    w, h = picture.size
+    h, w = picture.shape[:2]
     coarse = drawn if step == 1 else drawn.at((-(-h // step), -(-w // step)))
     counts = drawn.counts[::step, ::step]
     region = canvas.bounds((counts > 0) & (counts < len(drawn)), margin=0, least=round(8 * line))
@@ -367,7 +373,7 @@ def _draw_all(
         layer.add(thin[m], colours[m])
         rings = [ring / step - (x0, y0) for ring in medoids[m]]
         layer.add(canvas.coverage(rings, (x1 - x0, y1 - y0), width=2.5 * line / step), colours[m])
-    layer.lay(picture, (x0 * step, y0 * step, min(x1 * step, w), min(y1 * step, h)), step)
+    layer.lay(picture[y0 * step : y1 * step, x0 * step : x1 * step], step)
 
 
 def _paint_mask(
@@ -382,33 +388,33 @@ def _paint_mask(
     canvas.outline(picture, [(ring - (x0, y0)) * zoom for ring in rings], colour, width=1.8)
 
 
-def _click(picture: Image.Image, place: Sequence[float], line: float, *, positive: bool) -> None:
+def _click(picture: Picture, place: Sequence[float], line: float, *, positive: bool) -> None:
     """A disc with a plus or a minus: told apart by its shape, on any picture."""
     x, y = place
     radius, arm, width = 7 * line, 4 * line, max(1, round(1.5 * line))
-    draw = ImageDraw.Draw(picture)
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), palette.PAPER, palette.INK, width)
-    draw.line((x - arm, y, x + arm, y), palette.INK, width)
-    if positive:
-        draw.line((x, y - arm, x, y + arm), palette.INK, width)
+    with canvas.drawing(picture, (x - radius, y - radius, x + radius, y + radius)) as (draw, left, top):
+        x, y = x - left, y - top
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), palette.PAPER, palette.INK, width)
+        draw.line((x - arm, y, x + arm, y), palette.INK, width)
+        if positive:
+            draw.line((x, y - arm, x, y + arm), palette.INK, width)
 
 
-def _dashed_box(
-    picture: Image.Image, box: Sequence[float], line: float, colour: Colour = palette.INK
-) -> None:
+def _dashed_box(picture: Picture, box: Sequence[float], line: float, colour: Colour = palette.INK) -> None:
     x0, y0, x1, y1 = box
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     dash, width = 8 * line, max(1, round(1.5 * line))
-    draw = ImageDraw.Draw(picture)
     for (ax, ay), (bx, by) in itertools.pairwise(corners):
         length = math.hypot(bx - ax, by - ay)
         # A box far beyond the picture has no more dashes than the picture can show.
-        if length > 4 * (picture.width + picture.height):
-            draw.line((ax, ay, bx, by), colour, width)
-            continue
-        for start in np.arange(0, length, 2 * dash):
-            near, far = start / length, min(start + dash, length) / length
-            stroke = (
-                ax + near * (bx - ax), ay + near * (by - ay), ax + far * (bx - ax), ay + far * (by - ay),
-            )  # fmt: skip
-            draw.line(stroke, colour, width)
+        whole = length > 4 * sum(picture.shape[:2])
+        starts = np.array([0.0]) if whole else np.arange(0, length, 2 * dash)
+        side = min(ax, bx) - width, min(ay, by) - width, max(ax, bx) + width, max(ay, by) + width
+        with canvas.drawing(picture, side) as (draw, left, top):
+            for start in starts:
+                near, far = start / length, 1.0 if whole else min(start + dash, length) / length
+                stroke = (
+                    ax + near * (bx - ax) - left, ay + near * (by - ay) - top,
+                    ax + far * (bx - ax) - left, ay + far * (by - ay) - top,
+                )  # fmt: skip
+                draw.line(stroke, colour, width)

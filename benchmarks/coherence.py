@@ -95,7 +95,7 @@ def strip(session: asam_trt.Session, frames: list[Frame], shown: int = 4, cell: 
             sampler.set_prompt(box=frame.box)
             _, hypotheses = next(stream)
             h, w = hypotheses.frame.original
-            picture = canvas.crop_resize(Image.fromarray(frame.image), (0, 0, w, h), (cell, cell))
+            picture = canvas.crop_resize(frame.image, (0, 0, w, h), (cell, cell))
             for i in range(shown):
                 rings = [ring * (cell / w, cell / h) for ring in hypotheses.contours(i)]
                 canvas.outline(picture, rings, palette.CATEGORIES[i], width=2)

@@ -49,7 +49,7 @@ auto outlines(const PackedMasks& packed, const Sides& size, const Groups& group,
 
 using Alpha = nb::ndarray<const std::uint8_t, nb::shape<-1, -1>, nb::c_contig, nb::device::cpu>;
 using Colours = nb::ndarray<const std::uint8_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
-using Picture = nb::ndarray<std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
+using Picture = nb::ndarray<std::uint8_t, nb::shape<-1, -1, 3>, nb::device::cpu>;
 
 void laid(const Picture& picture, const std::vector<Alpha>& alphas, const Colours& colours,
           std::int64_t step) {
@@ -60,6 +60,9 @@ void laid(const Picture& picture, const std::vector<Alpha>& alphas, const Colour
                          extent(picture.shape(0)),        extent(picture.shape(1))};
   require(extent(colours.shape(0)) == shape.count, "colours: expected one a layer, ", shape.count, ", got ",
           colours.shape(0));
+  require(picture.size() == 0 || (picture.stride(1) == 3 && picture.stride(2) == 1),
+          "picture: expected pixels side by side in memory, got steps of ", picture.stride(1), " and ",
+          picture.stride(2), " bytes");
   std::vector<const std::uint8_t*> data;
   for (const Alpha& alpha : alphas) {
     require(extent(alpha.shape(0)) == shape.h && extent(alpha.shape(1)) == shape.w,
@@ -68,7 +71,7 @@ void laid(const Picture& picture, const std::vector<Alpha>& alphas, const Colour
     data.push_back(alpha.data());
   }
   const GilRelease release;
-  lay_over(shape, data.data(), colours.data(), picture.data());
+  lay_over(shape, data.data(), colours.data(), picture.data(), picture.stride(0));
 }
 
 }  // namespace
@@ -86,7 +89,7 @@ void bind_pictures(nb::module_& module) {
   module.def(
       "lay_over", &laid, "picture"_a.noconvert(), "alpha"_a.noconvert(), "colours"_a.noconvert(),
       "step"_a = 1,
-      "Lay colours over a picture uint8 [H, W, 3], in place, the first one lowest.\n\n"
+      "Lay colours over a picture uint8 [H, W, 3] or a part of one, in place, the first one lowest.\n\n"
       "Args:\n    alpha: k of uint8 [h, w], opacity; each pixel lies over step x step of the picture's.\n"
       "    colours: uint8 [k, 3].");
 }

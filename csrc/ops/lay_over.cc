@@ -93,7 +93,8 @@ void LayerShape::check() const {
           " pixels, as many as the layers cover, got ", picture_h, " x ", picture_w);
 }
 
-void lay_over(const LayerShape& shape, const uint8_t* const* alpha, const uint8_t* colour, uint8_t* picture) {
+void lay_over(const LayerShape& shape, const uint8_t* const* alpha, const uint8_t* colour, uint8_t* picture,
+              int64_t picture_stride) {
   shape.check();
   const Layers layers(shape, alpha, colour);
   const int64_t width = shape.picture_w, step = shape.step;
@@ -107,7 +108,7 @@ void lay_over(const LayerShape& shape, const uint8_t* const* alpha, const uint8_
           }
           for (const int64_t end_of_some = std::min(x + kTogether, width); x < end_of_some; ++x) {
             const Seen seen = layers.at(y, x);
-            blend(seen, seen.hidden, picture + (y * width + x) * 3);
+            blend(seen, seen.hidden, picture + y * picture_stride + x * 3);
           }
         }
       }
@@ -129,7 +130,7 @@ void lay_over(const LayerShape& shape, const uint8_t* const* alpha, const uint8_
         const Between columns = between(x, step, shape.w);
         const float here = hidden(columns.near);
         blend(near[static_cast<size_t>(columns.near)], here + (hidden(columns.next) - here) * columns.far,
-              picture + (y * width + x) * 3);
+              picture + y * picture_stride + x * 3);
       }
     }
   });

@@ -24,7 +24,8 @@ struct LayerShape {
 //   alpha    count of [h, w]
 //   colour   [count, 3]
 // outputs
-//   picture  [picture_h, picture_w, 3], changed in place
-void lay_over(const LayerShape& shape, const uint8_t* const* alpha, const uint8_t* colour, uint8_t* picture);
+//   picture  [picture_h, picture_w, 3], rows picture_stride apart, changed in place
+void lay_over(const LayerShape& shape, const uint8_t* const* alpha, const uint8_t* colour, uint8_t* picture,
+              int64_t picture_stride);
 
 }  // namespace asam
