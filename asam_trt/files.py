@@ -32,7 +32,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise ValueError(f"expected a file or nothing at {target}, came a device, a pipe or a socket")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{_cut(target.name)}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = beside(target, ".tmp")
     try:
         yield temporary
         if temporary.is_file():
@@ -45,7 +45,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _cut(name: str) -> str:
+def beside(target: Path, ending: str) -> Path:
+    """A hidden name in the folder of ``target`` that nothing else has, for what takes its place later."""
+    return target.with_name(f".{cut(target.name)}.{os.getpid()}-{uuid.uuid4().hex[:8]}{ending}")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace a file by a text in UTF-8; bytes of a file's name that are no text are written as ``\\udcff``."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def cut(name: str) -> str:
+    """A file's name, short enough for a longer one to be made of it."""
     return os.fsencode(name)[:_MOST_BYTES].decode(errors="ignore")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from asam_trt import palette
 from asam_trt.errors import BackendUnavailable
+from asam_trt.files import beside
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.video import VideoFrame
 
@@ -46,7 +47,7 @@ class RerunLog:
             self._stream.spawn()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.part.rrd")
+            self._temporary = beside(path, ".part.rrd")
             self._stream.save(self._temporary)
 
     def log(self, frame: VideoFrame, objects: Mapping[Any, Hypotheses]) -> None:

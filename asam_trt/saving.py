@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +16,8 @@ from asam_trt.contours import Polygon
 from asam_trt.files import replacing
 from asam_trt.geometry import MAX_IMAGE_SIDE, Frame
 from asam_trt.hypotheses import MAX_MASK_PIXELS, Hypotheses
+from asam_trt.numpy_files import read_npz
 
-# What NumPy and zipfile raise for files that are no archive, damaged, encrypted, or packed in ways they do not know.
-_FOREIGN = (
-    AttributeError, BadZipFile, EOFError, KeyError, MemoryError, OverflowError, RuntimeError, SyntaxError, TokenError,
-    TypeError, ValueError, zlib.error,
-)  # fmt: skip
 _LEAST_SIDE = 4  # of model space: logits have a quarter of it
 
 _SUFFIXES = {".npz": "npz", ".json": "coco", ".geojson": "polygons", "": "png"}
@@ -58,9 +51,8 @@ def save(hypotheses: Hypotheses, path: Path, kind: str | None = None) -> Path:
 def load(path: Path) -> Hypotheses:
     """See `Hypotheses.load`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            values = {name: file[name] for name in ("logits", "scores", "original", "input", "side")}
-    except _FOREIGN as error:
+        values = read_npz(path, ("logits", "scores", "original", "input", "side"))
+    except ValueError as error:
         raise ValueError(
             f"{path}: expected hypotheses as Hypotheses.save writes them to .npz, came: {error}"
         ) from error

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asam_trt.files import cut
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -28,7 +30,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(target)
-    folder = target.with_name(f".{target.name}.building-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    folder = target.with_name(f"{_prefix(target)}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     folder.mkdir()
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -46,7 +48,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 def remove_stale(target: Path) -> None:
     """Remove folders under construction for ``target`` whose process is gone."""
-    pattern = re.compile(re.escape(f".{target.name}.building-") + r"(\d+)-[0-9a-f]{8}")
+    pattern = re.compile(re.escape(_prefix(target)) + r"(\d+)-[0-9a-f]{8}")
     for entry in target.parent.iterdir():
         match = pattern.fullmatch(entry.name)
         if (
@@ -57,6 +59,10 @@ def remove_stale(target: Path) -> None:
             and _unlocked(entry)
         ):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _prefix(target: Path) -> str:
+    return f".{cut(target.name)}.building-"
 
 
 def _alive(pid: int) -> bool:

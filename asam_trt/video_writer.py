@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.checks import as_path, integer, number
+from asam_trt.files import beside
 from asam_trt.geometry import as_image
 
 # While it is written the file consists of whole fragments; closing turns it into a plain MP4.
@@ -55,7 +56,7 @@ class VideoWriter:
         self._interval = max(1, round(_TICKS / self._rate))
         self._last = -1  # time of the newest frame, in ticks
         self._quality = quality
-        self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
+        self._temporary = beside(self.path, f".part{self.path.suffix}")
         self._container: Any = None
         self._stream: Any = None
         self._size = (0, 0)

@@ -83,18 +83,39 @@ def test_nothing_is_shown_where_nothing_is_wanted(clock: Clock, capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("redraws", [False, True])
-def test_a_terminal_gets_a_bar(redraws: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+def test_a_task_without_an_end_says_how_much_is_done(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bars() as start:
+        show = start("sampling")
+        for done in range(1, 62):
+            show(done, None, "1.0 frames/s")
+            clock.now += 1.0
+    assert capsys.readouterr().err.splitlines() == [
+        "sampling: 31, 1.0 frames/s",
+        "sampling: 61, 1.0 frames/s",
+    ]
 
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error from now on."""
+    found = Terminal()
+    monkeypatch.setattr(sys, "stderr", found)
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
+    return found
+
+
+@pytest.mark.parametrize("redraws", [False, True])
+def test_a_terminal_gets_a_bar(redraws: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch)
     with bars(redraws=redraws) as start:
         show = start("[red]training")
         show(3, 10, "loss 3.0")
@@ -102,3 +123,27 @@ def test_a_terminal_gets_a_bar(redraws: bool, monkeypatch: pytest.MonkeyPatch) -
     assert "[red]training" in screen.getvalue()
     assert "4/10" in screen.getvalue()
     assert "loss 2.0" in screen.getvalue()
+
+
+def test_a_bar_without_an_end_says_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch)
+    with bars() as start:
+        show = start("sampling")
+        show(4, None, "30.0 frames/s")
+    assert "4/?" in screen.getvalue()
+    assert "30.0 frames/s" in screen.getvalue()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_is_printed_beside_a_bar_stays_on_standard_output(
+    together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above the bar where both are the same terminal."""
+    screen = terminal(monkeypatch)
+    out = Terminal() if together else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    with bars() as start:
+        start("sampling")(4, 10)
+        print("a remark")
+    assert ("a remark" in screen.getvalue()) == together
+    assert ("a remark" in out.getvalue()) != together

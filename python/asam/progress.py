@@ -18,9 +18,9 @@ _SHARE: Final = 0.1  # of a task, after which a line comes earlier
 
 
 class OnSample(Protocol):
-    """Takes what is done of how much in all, and a note such as a loss."""
+    """Takes what is done of how much in all, None where that is not known, and a note such as a loss."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+    def __call__(self, done: int, total: int | None, note: str = "") -> None: ...
 
 
 Start = Callable[[str], OnSample]
@@ -49,7 +49,7 @@ def bars(*, shown: bool = True, keep: bool = True, redraws: bool = True) -> Iter
         yield _Lines().start
 
 
-def _silent(done: int, total: int, note: str = "") -> None:
+def _silent(done: int, total: int | None, note: str = "") -> None:
     pass
 
 
@@ -62,7 +62,11 @@ def _drawn(console: Console, *, keep: bool, redraws: bool) -> Iterator[Start]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=console, transient=not keep, auto_refresh=redraws) as bar:
+    # What is printed meanwhile comes above the bars, unless it goes elsewhere.
+    same = console.is_jupyter or sys.stdout.isatty()
+    with Progress(
+        *columns, console=console, transient=not keep, auto_refresh=redraws, redirect_stdout=same
+    ) as bar:
 
         def start(title: str) -> OnSample:
             if not keep:
@@ -72,7 +76,7 @@ def _drawn(console: Console, *, keep: bool, redraws: bool) -> Iterator[Start]:
 
             begun = False
 
-            def show(done: int, total: int, note: str = "") -> None:
+            def show(done: int, total: int | None, note: str = "") -> None:
                 nonlocal begun
                 if not begun:  # what a resumed run begins with would count as done in no time
                     bar.reset(new, completed=done, total=total, note=note)
@@ -94,18 +98,19 @@ class _Lines:
         """A task by its title."""
         began, first, told = 0.0, -1, 0
 
-        def show(done: int, total: int, note: str = "") -> None:
+        def show(done: int, total: int | None, note: str = "") -> None:
             nonlocal began, first, told
             now = time.monotonic()
             if first < 0:  # a run that is resumed does not begin with 0
                 began, first = now, done
             waited = now - self.last
-            if waited < _LONGEST and (waited < _SHORTEST or done - told < _SHARE * total):
+            early = waited >= _SHORTEST and total is not None and done - told >= _SHARE * total
+            if waited < _LONGEST and not early:
                 return
             self.last, told = now, done
-            words = [f"{title}: {done} of {total}"]
+            words = [f"{title}: {done}" if total is None else f"{title}: {done} of {total}"]
             words += [note] if note else []
-            if first < done < total:
+            if total is not None and first < done < total:
                 seconds = (now - began) * (total - done) / (done - first)
                 words.append(f"{timedelta(seconds=round(seconds))} left")
             print(", ".join(words), file=sys.stderr, flush=True)

@@ -142,3 +142,11 @@ def test_list_and_errors(tmp_path, capsys):
     assert main(["data", "show", "synthetic:nested", "--count", "0"]) == 2
     assert "--count: expected at least 1, got 0" in capsys.readouterr().err
     assert main(["data", "show", "synthetic:nestd"]) == 2
+
+
+def test_outputs_may_have_long_names(written, tmp_path):
+    root, _ = written("folder")
+    output, split = tmp_path / f"{'x' * 246}.png", tmp_path / f"{'x' * 245}.json"
+    assert main(["data", "show", str(root), "--output", str(output), "--count", "1"]) == 0
+    assert main(["data", "split", str(root), "--output", str(split)]) == 0
+    assert sorted(tmp_path.iterdir()) == sorted([output, split])

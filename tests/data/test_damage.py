@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from layouts import WRITERS, save, through_pickle
 from PIL import Image
 
-from asam.data import DataError, check
+from asam.data import Brats2017, DataError, check
 from asam.data.check import find
 from asam.data.registry import FORMATS
 
@@ -223,3 +224,73 @@ def test_a_patient_in_two_splits_is_told(write):
     )
     (problem,) = check(root).problems
     assert problem.problem == "group 'p0' is in the splits train and validate"
+
+
+HEADERS = {
+    "no end": lambda header: header.replace(b"}", b" ", 1),
+    "other brackets": lambda header: header.replace(b"(", b"{", 1),
+    "no text": lambda header: header.replace(b"descr", b"de\xffcr", 1),
+    "no file": lambda header: b"",
+}
+
+
+def spoil_member(path, name, change):
+    """Write an archive again with one member's bytes changed."""
+    with ZipFile(path) as archive:
+        content = {member: archive.read(member) for member in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for member, data in content.items():
+            archive.writestr(member, change(data) if member == name else data)
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_crops_whose_headers_cannot_be_read(write, header):
+    root = write("lidc-crops")
+    path = root / "lidc_crops_64.npz"
+    spoil_member(path, "image.npy", HEADERS[header])
+    with pytest.raises(DataError, match="expected a NumPy archive of image, masks") as caught:
+        read_all("lidc-crops", root)
+    assert caught.value.path == path
+
+
+def test_crops_without_rows(write):
+    root = write("lidc-crops")
+    change_crops(root, "id", lambda ids: ids[0])
+    with pytest.raises(DataError, match="expected id with a row a slice"):
+        read_all("lidc-crops", root)
+
+
+@pytest.mark.parametrize("header", [*HEADERS, "no labels", "no numbers", "one array"])
+def test_segments_that_cannot_be_read(tmp_path, header):
+    save(tmp_path / "images" / "a.jpg", np.zeros((8, 9, 3), np.uint8))
+    path = tmp_path / "labels" / "a.npz"
+    path.parent.mkdir()
+    labels = np.ones((2, 8, 9), np.uint16)
+    np.savez(path, **{"other" if header == "no labels" else "labels": labels})
+    if header == "no numbers":
+        np.savez(path, labels=labels.astype(str) + "x")
+    elif header == "one array":
+        with path.open("wb") as file:
+            np.save(file, labels)
+    elif header in HEADERS:
+        spoil_member(path, "labels.npy", HEADERS[header])
+    with pytest.raises(DataError, match=r"expected a NumPy archive of labels|expected segments") as caught:
+        read_all("bsds500", tmp_path)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("header", [*HEADERS, "another shape", "another type"])
+def test_a_damaged_cache_is_made_again(write, tmp_path, header):
+    root, cache = write("brats2017"), tmp_path / "cache"
+    expected = Brats2017(root, cache=cache)[0]
+    (path,) = (file for file in cache.glob("*.npy") if expected.group in file.name)
+    whole = path.read_bytes()
+    if header in HEADERS:
+        path.write_bytes(HEADERS[header](whole))
+    else:
+        stack = np.load(path)
+        np.save(path, stack[0] if header == "another shape" else stack.astype(np.float32))
+    found = Brats2017(root, cache=cache)[0]
+    assert np.array_equal(found.image, expected.image)
+    assert np.array_equal(found.masks, expected.masks)
+    assert path.read_bytes() == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from layouts import disc, lidc_crops, picture, qubiq, save
@@ -214,3 +215,8 @@ def test_qubiq_is_divided_by_its_folders_where_there_are_several(tmp_path):
     assert FORMATS["qubiq"].splits(brain / "Training") == ()
     with pytest.raises(ValueError, match="split: expected one of train, validate, test, all"):
         open_dataset("qubiq", tmp_path, "dev")
+
+
+def test_groups_that_are_no_text_are_divided():
+    data = _Named([os.fsdecode(b"caf\xe9 %d" % i) for i in range(40)])
+    assert all(make_split(data).splits.values())

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asam import demo
+import asam_trt
+from asam import demo, progress
 from asam.assets import NANO
 from asam.cli import main
 from asam.model import load_checkpoint
+from asam_trt import image_files
 
 
 def test_the_shipped_checkpoint_is_small_and_sound() -> None:
@@ -53,3 +55,41 @@ def test_the_photo_is_read_first_and_turned_upright(tmp_path: Path) -> None:
 def test_photo_and_box_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--photo", str(tmp_path / "x.png"), "--output", str(tmp_path)]) == 2
     assert "--photo and --box together" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_progress_is_plain_lines_without_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_LONGEST", 0.0)
+    monkeypatch.setattr(demo.inputs, "FRAMES", 2)
+    settings = demo.Settings(output=tmp_path, box=(4, 4, 40, 40), n=2, judged=2)
+    demo.run(settings, np.full((48, 64, 3), 90, np.uint8))
+    said = capsys.readouterr()
+    assert [line for line in said.err.splitlines() if line.startswith(("video: 6", "judging"))] == [
+        "video: 6 of 6",
+        "judging on synthetic images: 1 of 2",
+        "judging on synthetic images: 2 of 2",
+    ]
+    assert "judging" not in said.out
+
+
+def test_the_photo_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read: list[object] = []
+    deep = image_files.read_picture
+    monkeypatch.setattr(image_files, "read_picture", lambda *words: (read.append(words[0]), deep(*words))[1])
+
+    def stop(*_: object) -> None:
+        raise ValueError("stop")
+
+    monkeypatch.setattr(asam_trt, "build_engine", stop)
+    path = tmp_path / "photo.png"
+    Image.new("LA", (64, 48)).save(path)
+    words = ["demo", "--photo", str(path), "--box", "4", "4", "40", "40", "--output", str(tmp_path / "out")]
+    assert main(words) == 2
+    remark, error = capsys.readouterr().err.splitlines()
+    assert "transparent" in remark
+    assert "stop" in error
+    assert read == [path]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import asam_trt
 from asam import cli
@@ -446,3 +451,46 @@ def test_options_without_effect_are_told(
     said = capsys.readouterr().err
     assert "warning: --split-scheme has no effect: the splits of synthetic:pair are a seed for each" in said
     assert "--size" not in said
+
+
+@pytest.fixture
+def nameless(tmp_path: Path) -> Path:
+    """A folder of three samples whose names are no text."""
+    root = tmp_path / "data"
+    for i in range(3):
+        name = os.fsdecode(b"caf\xe9 %d" % i)
+        masks = root / "masks" / name
+        (root / "images").mkdir(parents=True, exist_ok=True)
+        try:
+            masks.mkdir(parents=True)
+        except OSError:
+            pytest.skip("names are text on this file system")
+        Image.fromarray(np.full((48, 48, 3), 50 * i, np.uint8)).save(root / "images" / f"{name}.png")
+        for j in range(2):
+            Image.fromarray(np.pad(np.ones((10, 20 + j), np.uint8), ((9, 29), (9, 19 - j)))).save(
+                masks / f"{j}.png"
+            )
+    return root
+
+
+def test_names_that_are_no_text(engine: Path, nameless: Path, tmp_path: Path) -> None:
+    other = tmp_path / os.fsdecode(b"mod\xe8le.asam")
+    shutil.copytree(engine, other)
+    output, sheet = tmp_path / "figures.json", tmp_path / "sheet.png"
+    question = ["--data", "folder", "--root", str(nameless), "--split", "all", "--n", "4", "--limit", "2"]
+    words = [*question, "--model", str(other), "--output", str(output), "--sheet", str(sheet)]
+    done = subprocess.run(
+        [sys.executable, "-c", "from asam.cli import main; raise SystemExit(main())", "evaluate", *words],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"checkpoints: 1, mod\xe8le.asam" in done.stdout
+    assert json.loads(output.read_text(encoding="utf-8"))["models"][0]["name"] == other.name
+    assert r"checkpoints: 1, mod\udce8le.asam" in output.with_suffix(".md").read_text(encoding="utf-8")
+    assert sheet.stat().st_size > 0
+    for experiment in ("calibration", "robustness"):
+        words = [*question, "--model", str(other), "--output", str(tmp_path / experiment)]
+        assert cli.main(["evaluate", experiment, *words]) == 0
+        assert (tmp_path / experiment / f"{experiment}.json").is_file()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from asam.data import Sample, Synthetic
-from asam.data.base import ArrayDataset
+from asam.data.base import ArrayDataset, encoded
 from asam.evaluate import A2SAM, STRICT, Ensemble, Measured, evaluate, markdown, measure, summarise
+from asam.evaluate.provenance import of_training
 from asam_trt import Hypotheses
 from asam_trt.geometry import Frame
 
@@ -209,3 +211,17 @@ def test_a_sample_that_the_method_refuses_is_named() -> None:
 
     with pytest.raises(ValueError, match=r"^b: expected an image at most 64 times longer than wide"):
         measure(Refusing(), Listed([sample("a", "p"), sample("b", "q")]), n=3)
+
+
+def test_names_that_are_no_text_are_judged_and_told_apart() -> None:
+    names = [os.fsdecode(b"caf" + byte) for byte in (b"\xe8", b"\xe9")]
+    one, two = (measure(Spy(), Listed([sample(name, name)]), n=2) for name in names)
+    assert (one.ids, one.groups) == ((names[0],), (names[0],))
+    assert one.data_sha256 != two.data_sha256
+    assert Measured.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    data = [Listed([sample(name, "p")]) for name in names]
+    assert of_training("folder", data[0]) != of_training("folder", data[1])
+
+
+def test_hashes_of_names_that_are_text_are_of_their_utf_8() -> None:
+    assert encoded("café") == "café".encode()

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 
 import asam_trt
+from asam import progress
 from asam.assets import NANO
 from asam.cli import main
 from asam.cli._outputs import numbered, unused_removed
@@ -684,3 +686,31 @@ def test_a_full_disk_keeps_the_frames_before_it(engine: Path, tmp_path: Path) ->
     rows = (out / "areas.csv").read_text().splitlines()
     assert 50 <= found <= len(rows) - 1
     assert sorted(p.name for p in out.iterdir()) == ["areas.csv", "areas.png", "overlay.mp4"]
+
+
+def test_video_tells_its_progress_in_plain_lines_without_a_terminal(
+    engine: Path,
+    still: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(progress, "_LONGEST", 0.0)
+    words = [
+        "video",
+        str(still),
+        "--engine",
+        str(engine),
+        *BOX,
+        "--n",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "sampling" not in said.out
+    lines = [line for line in said.err.splitlines() if line.startswith("sampling: ")]
+    assert lines[0] == "sampling: 1 of 3"
+    assert re.fullmatch(r"sampling: 2 of 3, [\d.]+ frames/s, 0:00:\d\d left", lines[1])
+    assert re.fullmatch(r"sampling: 3 of 3, [\d.]+ frames/s", lines[2])

@@ -12,7 +12,7 @@ from typing import Any
 from asam.bench.machine import Machine
 from asam.bench.route import OURS
 from asam.bench.settings import Stage
-from asam_trt.files import replacing
+from asam_trt.files import write_text
 
 FORMAT = 1
 
@@ -125,9 +125,7 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-        with replacing(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
     def __str__(self) -> str:
         return "\n\n".join(

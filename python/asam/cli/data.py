@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import tyro
 
 from asam.cli._outputs import check_outputs, check_suffix
 from asam.cli._wording import counted
+from asam_trt.files import replacing
 
 _LARGEST_TILE = 2048
 _MOST_SKIPPED = 10  # that are named
@@ -175,10 +175,8 @@ def _show(args: Show) -> int:
         print(f"... and {more} more (`asam data check {args.source}` lists all)", file=sys.stderr)
     if not samples:
         raise ValueError(f"{args.source}: expected a sample that can be drawn, got none")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.output.with_name(f".{os.getpid()}.{args.output.name}")
-    Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
-    os.replace(temporary, args.output)
+    with replacing(args.output) as temporary:
+        Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
     print(f"{len(samples)} of {counted(len(data), 'sample')}: wrote {args.output}")
     return int(bool(skipped))
 

@@ -39,12 +39,14 @@ def run(args: Args) -> int:
     check_counts(args.n, None)
     from asam import demo
 
+    pixels = None
     settings = demo.Settings(output=args.output, train=args.train, n=args.n, seed=args.seed)
     if args.photo is not None and args.box is not None:
         settings = replace(settings, photo=args.photo, box=args.box, window=args.window)
         check_targets(args.output, demo.RESULTS, (args.photo,))
         found = read_image_file(args.photo, args.window)
         tell_of_file(args.photo, found)
-        tell_outside([args.box], *found.pixels.shape[:2])
-    demo.run(settings)
+        pixels = found.pixels
+        tell_outside([args.box], *pixels.shape[:2])
+    demo.run(settings, pixels)
     return 0

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional
 
 import asam_trt
@@ -38,10 +37,11 @@ from asam.cli._questions import (
     tell_unprompted,
 )
 from asam.cli._wording import counted
+from asam.progress import bars
 from asam_trt import palette, plots, render
 from asam_trt.ahead import Behind
 from asam_trt.bundle import read_manifest
-from asam_trt.files import check_targets, replacing
+from asam_trt.files import beside, check_targets, replacing
 from asam_trt.modes import Modes
 from asam_trt.rerun_log import RerunLog
 from asam_trt.sources import Source, open_source
@@ -230,12 +230,13 @@ def _loop(
         realtime=args.realtime,
     )
     colours = render.ModeColours()
-    total = min(x for x in (args.frames, source.length, 1 << 62) if x is not None)
+    total = min((x for x in (args.frames, source.length) if x is not None), default=None)
     with (
         VideoWriter(out / "overlay.mp4", source.fps) as video,
         _table(out / "areas.csv", video) as table,
-        _progress(console, log, None if total == 1 << 62 else total) as advance,
+        bars() as bar,
     ):
+        show = bar("sampling")
 
         def write(drawn: _Drawn) -> None:
             begun = time.perf_counter()
@@ -249,7 +250,7 @@ def _loop(
             now = time.perf_counter()
             log.output_ms.append((drawn.milliseconds, (now - begun) * 1e3))
             log.done.append(now - start)
-            advance(frame)
+            show(len(log.done), total, _pace(frame, log))
 
         def draw(item: tuple[VideoFrame, dict[Any, asam_trt.Hypotheses], dict[Any, Modes]]) -> None:
             frame, objects, modes = item
@@ -278,7 +279,7 @@ def _loop(
                 drawing.put(
                     (frame, objects, {name: found.modes(args.modes) for name, found in objects.items()})
                 )
-                _say_lost(frame, lost, console)
+                _say_lost(frame, lost)
                 if len(lost) == len(frame.tracks) or count == args.frames:
                     break
     stream.close()
@@ -312,12 +313,18 @@ def _notes(frame: VideoFrame, log: _Log) -> list[str]:
     return notes
 
 
-def _say_lost(frame: VideoFrame, known: set[Any], console: Console) -> None:
+def _pace(frame: VideoFrame, log: _Log) -> str:
+    rate = log.rate()
+    notes = [] if rate is None else [f"{rate:.1f} frames/s"]
+    return ", ".join(notes + [f"{frame.dropped} dropped"] * bool(frame.dropped))
+
+
+def _say_lost(frame: VideoFrame, known: set[Any]) -> None:
     for name, track in frame.tracks.items():
         if track.lost and name not in known:
             known.add(name)
             which = "the object" if len(frame.tracks) == 1 else f"object {name}"
-            console.print(f"frame {frame.index}: {which} is lost; the box stays where it was last believed")
+            print(f"frame {frame.index}: {which} is lost; the box stays where it was last believed")
 
 
 @contextmanager
@@ -379,7 +386,7 @@ def _latency(args: Args, log: _Log) -> str:
 def _table(path: Path, video: VideoWriter) -> Iterator[Any]:
     """A csv writer whose file takes its name at the end, also after an error, if ``video`` has a frame then."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = beside(path, ".part")
     try:
         # A line at a time, so that a disk that is full later has what came before.
         with temporary.open("w", buffering=1, newline="", encoding="utf-8") as stream:
@@ -393,24 +400,3 @@ def _table(path: Path, video: VideoWriter) -> Iterator[Any]:
             os.replace(temporary, path)
         else:
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _progress(console: Console, log: _Log, total: int | None) -> Iterator[Any]:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    with bar:
-        task = bar.add_task("sampling", total=total)
-
-        def advance(frame: VideoFrame) -> None:
-            dropped = f", {frame.dropped} dropped" if frame.dropped else ""
-            rate = log.rate()
-            said = "sampling" if rate is None else f"{rate:.1f} frames/s"
-            bar.update(task, advance=1, description=said + dropped)
-
-        yield advance

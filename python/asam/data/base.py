@@ -7,9 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["ArrayDataset"]
+__all__ = ["ArrayDataset", "encoded"]
 
 T = TypeVar("T")
+
+
+def encoded(name: str) -> bytes:
+    """An id or a group in UTF-8, whatever it holds: those that are names of files need not be text."""
+    return name.encode(errors="surrogatepass")
 
 
 class ArrayDataset(ABC, Generic[T]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from asam.data.errors import DataError
 from asam.data.files import FileDataset, listing, write_json
 from asam.data.nifti import read_nifti
 from asam.data.sample import Promise, Sample
+from asam_trt.files import replacing
 from asam_trt.intensities import scaled
+from asam_trt.numpy_files import map_npy
 
 __all__ = ["MODALITIES", "Brats2017"]
 
@@ -156,9 +157,11 @@ class Brats2017(FileDataset[_Slice]):
         if path.stat().st_mtime_ns < newest:
             return None
         try:
-            stack = np.load(path, mmap_mode="r", allow_pickle=False)
+            stack = map_npy(path)
         except ValueError:
             return None  # damaged: decoded again
+        if stack.ndim != 4 or stack.shape[3] != 4 or stack.dtype != np.uint8:
+            return None
         return _Volume(stack[..., :3], stack[..., 3])
 
     def _decode(self, case: Path) -> _Volume:
@@ -209,8 +212,5 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _save(path: Path, array: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
-    os.replace(temporary, path)

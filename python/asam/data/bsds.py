@@ -9,9 +9,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asam.data.base import encoded
 from asam.data.errors import DataError
 from asam.data.files import FileDataset, listing, read_image
 from asam.data.sample import Sample
+from asam_trt.numpy_files import read_npz
 
 __all__ = ["Bsds500"]
 
@@ -103,7 +105,7 @@ class Bsds500(FileDataset[_Click]):
         )
 
     def _choose(self, entry: _Click, labels: NDArray[np.int64]) -> tuple[int, int]:
-        key = [self._seed, entry.number, *entry.group.encode()]
+        key = [self._seed, entry.number, *encoded(entry.group)]
         rng = np.random.default_rng(key)
         low, high = self._area
         best, chosen = np.inf, (0, 0)
@@ -150,31 +152,32 @@ def _collect(
 
 
 def _read_labels(path: Path) -> NDArray[np.int64]:
-    try:
-        labels = _from_mat(path) if path.suffix == ".mat" else _from_npz(path)
-    except DataError:
-        raise
-    except Exception as error:  # zip, zlib and MATLAB readers raise many unrelated types
+    labels = _from_mat(path) if path.suffix == ".mat" else _from_npz(path)
+    if labels.ndim != 3 or not len(labels) or labels.dtype.kind not in "biuf":
         raise DataError(
-            path, f"truncated or damaged ({type(error).__name__}: {error})", "copy it again"
-        ) from error
-    if labels.ndim != 3 or not len(labels):
-        raise DataError(path, f"expected segments [annotators, H, W], got {labels.shape}")
+            path, f"expected segments [annotators, H, W] in numbers, got {labels.dtype} {list(labels.shape)}"
+        )
     return labels.astype(np.int64)
 
 
 def _from_npz(path: Path) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        if "labels" not in archive:
-            raise DataError(path, f"has no array labels, only {', '.join(archive.files) or 'nothing'}")
-        labels: NDArray[Any] = archive["labels"]
-    return labels
+    try:
+        return read_npz(path, ("labels",))["labels"]
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"expected a NumPy archive of labels, got: {error}", "copy it again") from error
 
 
 def _from_mat(path: Path) -> NDArray[Any]:
     from scipy.io import loadmat
 
-    content = loadmat(path, variable_names=["groundTruth"])
-    if "groundTruth" not in content:
-        raise DataError(path, "has no variable groundTruth")
-    return np.stack([cell["Segmentation"][0, 0] for cell in content["groundTruth"].ravel()])
+    try:
+        content = loadmat(path, variable_names=["groundTruth"])
+        if "groundTruth" not in content:
+            raise DataError(path, "has no variable groundTruth")
+        return np.stack([cell["Segmentation"][0, 0] for cell in content["groundTruth"].ravel()])
+    except DataError:
+        raise
+    except Exception as error:  # zlib and the reader raise many unrelated types
+        raise DataError(
+            path, f"truncated or damaged ({type(error).__name__}: {error})", "copy it again"
+        ) from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from PIL import Image
 from asam.data.base import ArrayDataset
 from asam.data.errors import DataError
 from asam.data.sample import Sample
+from asam_trt.files import write_text
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -162,16 +161,7 @@ def read_mask(path: Path, shape: tuple[int, ...], *, threshold: int | None = Non
 
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON under a temporary name and renames it, so that nobody reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def same_size(paths: Iterable[Path], shape: tuple[int, int]) -> list[DataError]:

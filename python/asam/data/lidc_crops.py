@@ -13,6 +13,7 @@ from asam.data.errors import DataError
 from asam.data.files import FileDataset
 from asam.data.sample import Sample, equal_weights
 from asam_trt.intensities import scaled
+from asam_trt.numpy_files import read_npz
 
 __all__ = ["LidcCrops"]
 
@@ -128,15 +129,14 @@ def _read(root: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise DataError(path, f"not found; expected the file {FILE_NAME}", "give the folder that holds it")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in _KEYS if key not in archive]
-            if missing:
-                raise DataError(path, f"has no array {', '.join(missing)}; expected {', '.join(_KEYS)}")
-            table = {key: archive[key] for key in _KEYS}
-    except DataError:
-        raise
-    except Exception as error:  # a damaged zip raises a dozen unrelated types
-        raise DataError(path, f"cannot be read as npz: {error}", "copy the file again") from error
+        table = read_npz(path, _KEYS)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            path, f"expected a NumPy archive of {', '.join(_KEYS)}, got: {error}", "copy the file again"
+        ) from error
+    for key in _KEYS:
+        if not table[key].ndim:
+            raise DataError(path, f"expected {key} with a row a slice, got a single value")
     count = len(table["id"])
     images, masks = table["image"], table["masks"]
     if images.ndim != 3 or masks.ndim != 4 or masks.shape != (count, masks.shape[1], *images.shape[1:]):

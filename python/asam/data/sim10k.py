@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from asam.data.base import encoded
 from asam.data.errors import DataError
 from asam.data.files import FileDataset, listing, read_image, write_json
 from asam.data.sample import Promise, Sample
@@ -97,7 +98,7 @@ class Sim10k(FileDataset[_Pair]):
 
     def _verified(self, path: Path, key: list[float]) -> set[str]:
         """The ids of the pairs that can be read, from the file or by reading them all."""
-        pairs = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+        pairs = hashlib.sha256(encoded("\n".join(self.ids))).hexdigest()
         if path.is_file():
             try:
                 known = json.loads(path.read_text(encoding="utf-8"))
@@ -144,7 +145,7 @@ class Sim10k(FileDataset[_Pair]):
 def verified_list(root: Path) -> Path:
     """Where the matching pairs of a folder are listed: ~/.cache/asam, or the folder that XDG_CACHE_HOME names."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "asam" / f"sim10k-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+    return base / "asam" / f"sim10k-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 
 @cache

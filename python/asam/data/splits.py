@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from asam.data.base import ArrayDataset
+from asam.data.base import ArrayDataset, encoded
 from asam.data.errors import DataError
 from asam.data.files import write_json
 from asam.data.sample import Dataset, Sample
@@ -154,7 +154,7 @@ def make_split(
         members: dict[str, list[int]] = defaultdict(list)
         for index, group in enumerate(data.groups):
             members[group].append(index)
-        ordered = sorted(members, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+        ordered = sorted(members, key=lambda group: hashlib.sha256(encoded(f"{seed}:{group}")).digest())
         units = [members[group] for group in ordered]
     splits: dict[str, list[int]] = {key: [] for key in fractions}
     bounds = [0.0]

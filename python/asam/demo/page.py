@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from asam_trt.files import replacing
+from asam_trt.files import write_text
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fafaf8; max-width: 1080px;
@@ -50,8 +50,7 @@ def write_page(
         f"<pre>{escape(json.dumps(report, indent=1))}</pre></details>",
         "</body></html>",
     ]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(parts), encoding="utf-8")
+    write_text(path, "\n".join(parts))
     return path
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 import asam_trt
 from asam.assets import NANO
@@ -22,6 +21,7 @@ from asam.demo.page import Figure, write_page
 from asam.evaluate import Report, evaluate
 from asam.methods import Engine
 from asam.model import ASAM
+from asam.progress import bars
 from asam.training import TrainConfig, train
 from asam_trt import render
 from asam_trt.files import check_targets
@@ -60,19 +60,24 @@ class Settings:
     judged: int = 128
 
 
-def run(settings: Settings) -> Path:
-    """Run the demonstration and return the path of its page."""
+def run(settings: Settings, photo: npt.NDArray[Any] | None = None) -> Path:
+    """Run the demonstration and return the path of its page.
+
+    Args:
+        photo: what is in ``settings.photo``, uint8 or float32 [H, W, 3], where the caller has read it; None reads it.
+    """
     console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup
     output = settings.output
     check_targets(output, RESULTS, () if settings.photo is None else (settings.photo,))
-    photo = inputs.photo(settings.photo, settings.window)
+    if photo is None:
+        photo = inputs.photo(settings.photo, settings.window)
     output.mkdir(parents=True, exist_ok=True)
     engine = _engine(settings, console)
     with asam_trt.Session(engine) as session:
         console.print(f"engine: {session!r}", soft_wrap=True)
         sections = [_photo(session, photo, settings, console)]
-        sections += [_video(session, settings, console)]
-        report = _judge(session, settings, console)
+        sections += [_video(session, settings)]
+        report = _judge(session, settings)
     speed = sections[1].numbers
     figures = {
         "frames a second, encode and 32 hypotheses": f"{speed['fps']:.1f}",
@@ -138,14 +143,15 @@ def _photo(
     )
 
 
-def _video(session: asam_trt.Session, settings: Settings, console: Console) -> Figure:
+def _video(session: asam_trt.Session, settings: Settings) -> Figure:
     side = session.engine.sampler.side
-    encode, sample, seconds, frames = [], [], 0.0, 0
+    encode, sample = [], []
     sampler = asam_trt.VideoSampler(session)
     scenes = inputs.scenes(size=2 * side)
     path = settings.output / "video.mp4"
-    with Progress(console=console) as bar, VideoWriter(path, fps=12) as video:
-        task = bar.add_task("video", total=sum(map(len, scenes)))
+    total = sum(map(len, scenes))
+    with bars() as start, VideoWriter(path, fps=12) as video:
+        show = start("video")
         for scene in scenes:
             colours = render.ModeColours()
             boxes = iter(scene)
@@ -163,9 +169,8 @@ def _video(session: asam_trt.Session, settings: Settings, console: Console) -> F
                         hypotheses, box=frame.box, modes=modes, colours=colours.of(modes), notes=notes
                     )
                 )
-                bar.advance(task)
-                frames += 1
-    warm = slice(min(3, frames - 1), None)
+                show(video.frames, total)
+    warm = slice(min(3, total - 1), None)
     encode_ms, sample_ms = float(np.median(encode[warm])), float(np.median(sample[warm]))
     seconds = float(np.sum(encode[warm]) + np.sum(sample[warm])) / 1e3
     return Figure(
@@ -179,17 +184,11 @@ def _video(session: asam_trt.Session, settings: Settings, console: Console) -> F
     )
 
 
-def _judge(session: asam_trt.Session, settings: Settings, console: Console) -> Report:
+def _judge(session: asam_trt.Session, settings: Settings) -> Report:
     data = Synthetic("mix", size=session.engine.sampler.side, seed=1 << 40, length=settings.judged)
-    with Progress(console=console) as bar:
-        task = bar.add_task("judging on synthetic images", total=settings.judged)
-        return evaluate(
-            Engine(session),
-            data,
-            n=16,
-            seed=settings.seed,
-            on_sample=lambda done, total: bar.update(task, completed=done),
-        )
+    with bars() as start:
+        show = start("judging on synthetic images")
+        return evaluate(Engine(session), data, n=16, seed=settings.seed, on_sample=show)
 
 
 def _with_interval(report: Report, name: str) -> str:

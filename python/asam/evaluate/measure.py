@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from asam import metrics
 from asam.data import Dataset, Sample, spread
+from asam.data.base import encoded
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.protocol import MEAN_LOGIT, STRICT, Protocol
 from asam.evaluate.report import Report, summarise
@@ -190,6 +191,6 @@ def _dmean_of_mean_logit(hypotheses: Hypotheses, sample: Sample, protocol: Proto
 def _digest(digest: Any, sample: Sample) -> None:
     click = np.empty(0, dtype=np.float32) if sample.click is None else sample.click
     for text in (sample.id, sample.group, str(sample.image.dtype), str(sample.masks.shape)):
-        digest.update(text.encode() + b"\0")
+        digest.update(encoded(text) + b"\0")
     for array in (sample.image, np.packbits(sample.masks), sample.weights, sample.box, click):
         digest.update(np.ascontiguousarray(array).tobytes())

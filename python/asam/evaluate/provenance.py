@@ -8,6 +8,7 @@ from typing import Any
 
 from asam.bench import machine
 from asam.data import Dataset, Sample
+from asam.data.base import encoded
 from asam.evaluate.measure import data_sha256
 
 _CHUNK = 1 << 20
@@ -47,7 +48,7 @@ def of_training(name: str, data: Dataset[Sample]) -> str:
     """sha256 of what training data is known by: all ids and groups and, of files, what four of the samples hold."""
     digest = hashlib.sha256()
     for text in (*data.ids, *data.groups):
-        digest.update(text.encode() + b"\0")
+        digest.update(encoded(text) + b"\0")
     if name.partition(":")[0] != "synthetic" and len(data):
         digest.update(data_sha256(data, limit=_READ).encode())
     return digest.hexdigest()

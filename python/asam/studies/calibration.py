@@ -14,6 +14,7 @@ from PIL import Image
 
 from asam import metrics
 from asam.data import Dataset, Sample
+from asam.data.base import encoded
 from asam.evaluate.asking import check_asked, sample_seed
 from asam.evaluate.intervals import Interval, draw_groups, group_intervals
 from asam.evaluate.report import cell, nulls
@@ -288,7 +289,7 @@ def halves(data: Dataset[Sample], places: Sequence[int] | None = None) -> tuple[
     """
     chosen = range(len(data)) if places is None else places
     groups = {place: data.groups[place] for place in chosen}
-    ordered = sorted(set(groups.values()), key=lambda group: hashlib.sha256(group.encode()).digest())
+    ordered = sorted(set(groups.values()), key=lambda group: hashlib.sha256(encoded(group)).digest())
     if len(ordered) < 2:
         raise ValueError(
             f"temperature: expected at least two groups (patients), one to fit and one to judge, got {len(ordered)}"

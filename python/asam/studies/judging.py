@@ -16,7 +16,7 @@ from asam.progress import Start
 from asam.prompts import PERTURBATIONS
 from asam.studies.runs import RunPlan, checkpoint_of
 from asam.studies.study import Study, slug
-from asam_trt.files import replacing
+from asam_trt.files import write_text
 
 WAYS: Mapping[str, Callable[[Any, str], Method]] = MappingProxyType(
     {
@@ -82,8 +82,7 @@ def judge(plan: RunPlan, data: str, *, start: Start, samples_sha256: str | None 
         for n in study.counts
     ]
     document = {"key": key, "measured": [one.to_dict() for one in found]}
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+    write_text(file, json.dumps(document, allow_nan=False))
     return found
 
 

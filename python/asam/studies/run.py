@@ -16,7 +16,7 @@ from asam.studies.sheets import methods_sheet
 from asam.studies.study import Study, slug
 from asam.studies.table import Row, markdown, rows_of
 from asam_trt.counting import counted
-from asam_trt.files import replacing
+from asam_trt.files import write_text
 
 _SHEET_SAMPLES = 3
 
@@ -91,8 +91,7 @@ def write_study(output: Path, studies: Sequence[Study], rows: Sequence[Row]) -> 
         ("study.json", json.dumps(document, indent=1, allow_nan=False)),
         ("study.md", text),
     ):
-        with replacing(output / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(output / name, content)
     return text
 
 

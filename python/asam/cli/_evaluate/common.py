@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asam.cli._evaluate.division import Judging, chosen, divisions_of, tell_division
-from asam_trt.files import replacing
+from asam_trt.files import replacing, write_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -130,11 +130,9 @@ def _tell(line: str) -> None:
 
 def write_report(path: Path, document: Mapping[str, Any], table: str) -> None:
     """Write ``path`` (JSON) and its Markdown, and say so."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    write_text(path, json.dumps(document, indent=1, allow_nan=False))
     text = path.with_suffix(".md")
-    with replacing(text) as temporary:
-        temporary.write_text(table + "\n", encoding="utf-8")
+    write_text(text, table + "\n")
     print(f"wrote {path}\nwrote {text}")
 
 

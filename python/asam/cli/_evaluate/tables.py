@@ -24,14 +24,13 @@ class Args:
 def run(args: Args) -> int:
     """Print the tables, and write them where a file is named."""
     from asam.studies.paper_tables import read_studies, render
-    from asam_trt.files import replacing
+    from asam_trt.files import write_text
 
     check_suffix("--output", args.output, ".md")
     check_outputs((args.output,), [file for path in args.studies for file in (path, path.with_suffix(".md"))])
     text = render(read_studies(args.studies))
     print(text)
     if args.output is not None:
-        with replacing(args.output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(args.output, text)
         print(f"wrote {args.output}")
     return 0
