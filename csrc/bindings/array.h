@@ -16,11 +16,11 @@
 
 namespace asam {
 
-// Memory for an array, uninitialised. What is too large for the C library to hand out again without the
-// system (from 32 MiB on) comes in huge pages where there are any: to touch small ones for the first time
-// takes longer than most of what fills them here.
+// Memory for an array, uninitialised. What is so large that the C library gives it back to the system when it
+// is freed comes in huge pages where there are any: to touch small ones for the first time takes longer than
+// most of what fills them here.
 inline std::unique_ptr<void, decltype(&std::free)> new_memory(std::size_t bytes) {
-  constexpr std::size_t kHugePage = std::size_t{1} << 21, kMuch = std::size_t{1} << 25;
+  constexpr std::size_t kHugePage = std::size_t{1} << 21, kMuch = std::size_t{1} << 24;
   const bool much = bytes > kMuch;
   const std::size_t whole = (bytes + kHugePage - 1) / kHugePage * kHugePage;
   void* memory = much ? std::aligned_alloc(kHugePage, whole) : std::malloc(std::max<std::size_t>(bytes, 1));

@@ -160,11 +160,11 @@ def test_a_map_that_rounding_takes_over_the_threshold(size: tuple[int, int, int]
 
 
 def test_masks_beyond_what_the_c_library_keeps() -> None:
-    """More than 32 MiB: memory in huge pages."""
+    """More than 16 MiB: memory in huge pages."""
     frame = Frame.of(2100, 2100, 128)
     logits = np.random.default_rng(0).standard_normal((8, 32, 32)).astype(np.float32)
     masks = _ops.masks_from_logits(logits, *arguments(frame))
-    assert masks.nbytes > 1 << 25
+    assert masks.nbytes > 1 << 24
     np.testing.assert_array_equal(masks[5], _ops.masks_from_logits(logits[5:6], *arguments(frame))[0])
 
 
