@@ -113,7 +113,8 @@ class Ahead(Generic[T]):
 
 
 class Behind(Generic[T]):
-    """Calls ``work`` with each item in a thread, in order; leaving the ``with`` block waits for the last one.
+    """Calls ``work`` with each item in a thread, in order; leaving the ``with`` block waits for the last one, or, where
+    that is interrupted, for the one that is worked on.
 
     An error of ``work`` is raised by the next `put`, or at the end; no item after it is worked on.
 
@@ -127,6 +128,7 @@ class Behind(Generic[T]):
         self._stopped = False
         self._error: BaseException | None = None
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         _running.add(self)
         self._thread.start()
@@ -142,10 +144,28 @@ class Behind(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._queue.put(_End())
-        self._thread.join()
+        interrupt = self._end()
         if error is None:
+            if interrupt is not None:
+                raise interrupt
             self._raise()
+
+    def _end(self) -> BaseException | None:
+        """Wait for the thread, whatever interrupts that: nobody may go on while it works. An interrupt leaves out what
+        waits, and is returned."""
+        interrupt: BaseException | None = None
+        asked = False
+        # Not by join(): before Python 3.13 an interrupt of it marks a thread that runs as ended.
+        while not self._ended.is_set():
+            try:
+                if not asked:
+                    self._queue.put(_End())
+                    asked = True
+                self._ended.wait()
+            except BaseException as error:
+                interrupt = error
+                self._stopped = True
+        return interrupt
 
     def stop(self) -> None:
         """Work on nothing that waits; an item that is being worked on is finished."""
@@ -161,6 +181,7 @@ class Behind(Generic[T]):
                 except BaseException as error:  # handed to whoever gave the item
                     self._error = error
         _running.discard(self)
+        self._ended.set()
 
     def _raise(self) -> None:
         if self._error is not None:

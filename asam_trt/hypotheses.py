@@ -96,8 +96,10 @@ class Hypotheses:
             raise ValueError(f"expected logits [n, {m}, {m}] with n >= 1, came {list(logits.shape)}")
         if scores.shape != (len(logits),):
             raise ValueError(f"expected scores [{len(logits)}], one a hypothesis, came {list(scores.shape)}")
-        if image is not None and image.shape[:2] != frame.original:
+        if image is not None and image.shape != (*frame.original, 3):
             raise ValueError(f"expected an image {[*frame.original, 3]}, came {list(image.shape)}")
+        if image is not None and image.dtype != np.uint8 and image.dtype.kind != "f":
+            raise TypeError(f"expected an image of uint8 or floating point, came {image.dtype}")
         self.logits = np.ascontiguousarray(logits)
         self.scores = np.asarray(scores)
         self.frame = frame

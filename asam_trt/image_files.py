@@ -117,7 +117,7 @@ def _all_bits(path: str | os.PathLike[str], seen: Image.Image) -> npt.NDArray[np
     import av  # a tenth of a second, for these files alone
 
     try:
-        with av.open(os.fspath(path)) as container:
+        with av.open(os.path.abspath(path)) as container:
             frame = next(container.decode(video=0))
         with Image.open(path) as image:
             turn = image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -20,6 +20,9 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, 
             objects.
     """
     with open(path, "rb") as file, _refused():
+        if file.read(2) not in (b"PK", b"\x93N"):  # of an archive and of a single array
+            raise ValueError("a file of another kind, no archive of arrays")
+        file.seek(0)
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             raise ValueError("a single array, no archive")

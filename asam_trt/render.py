@@ -25,7 +25,7 @@ from asam_trt.canvas import Picture, Region
 from asam_trt.contours import Ring
 from asam_trt.counting import counted
 from asam_trt.follow import Box
-from asam_trt.geometry import as_image
+from asam_trt.geometry import as_image, box_corners
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.legend import GAP
 from asam_trt.modes import Modes
@@ -91,6 +91,14 @@ def overlay(
         uint8 [H', W', 3], H' and W' by the size of the image alone; images with a side below 480 pixels are
         enlarged by a whole factor, those with a side above 2048 made smaller.
     """
+    box = None if box is None else tuple(box_corners(box).tolist())
+    clicks = [[float(v) for v in point] for point in point_coords]
+    if not all(len(xy) == 2 and all(map(math.isfinite, xy)) for xy in clicks) or len(clicks) != len(
+        point_labels
+    ):
+        raise ValueError(
+            f"expected finite (x, y) in point_coords and a label for each, came {point_coords!r}, {point_labels!r}"
+        )
     modes = hypotheses.modes() if modes is None else modes
     colours = ModeColours().of(modes) if colours is None else colours
     drawn, plain = _drawable(hypotheses, image, least=_LEAST_SIDE)
@@ -101,7 +109,7 @@ def overlay(
     _draw_all(picture, drawn, modes, colours, medoids, line)
     if box is not None:
         _dashed_box(picture, _scaled(box, hypotheses, drawn), line)
-    for point, label in zip(point_coords, point_labels, strict=True):
+    for point, label in zip(clicks, point_labels, strict=True):
         _click(picture, _scaled(point, hypotheses, drawn), line, positive=label == 1)
     region = canvas.bounds(drawn.counts)
 
@@ -155,7 +163,8 @@ def overlay_objects(
         medoid = drawn.contours(int(alone.medoids[0]), exact=False)
         _draw_all(picture, drawn, alone, [colours[name]], [medoid], line)
         if boxes is not None and name in boxes:
-            _dashed_box(picture, _scaled(boxes[name], hypotheses, drawn), line, colours[name])
+            corners = box_corners(boxes[name]).tolist()
+            _dashed_box(picture, _scaled(corners, hypotheses, drawn), line, colours[name])
     if picture is None:
         raise ValueError("expected at least one object to draw, came none")
     names, areas = [str(name) for name in objects], [hypotheses.area() for hypotheses in objects.values()]

@@ -50,6 +50,10 @@ def save(hypotheses: Hypotheses, path: Path, kind: str | None = None) -> Path:
 
 def load(path: Path) -> Hypotheses:
     """See `Hypotheses.load`."""
+    if path.is_dir():
+        raise ValueError(
+            f"{path}: expected an .npz file of Hypotheses.save, came a folder; pictures are not read back"
+        )
     try:
         values = read_npz(path, ("logits", "scores", "original", "input", "side"))
     except ValueError as error:

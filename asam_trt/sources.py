@@ -115,7 +115,7 @@ def open_source(source: Any, *, window: Window | None = None) -> Source:
             return _Folder(path, window)
         if not path.exists():
             raise ValueError(f"expected a video file or a folder of images, came {path}: no such file")
-        return _Container(str(path))
+        return _Container(os.path.abspath(path))  # FFmpeg takes what comes before a colon for a protocol
     if isinstance(source, Iterable) and not isinstance(source, bytes):
         shape = list(getattr(source, "shape", ()))
         if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
@@ -288,7 +288,11 @@ class _Folder(Source):
         ]
         self._files = sorted(found, key=_natural)
         if not self._files:
-            raise ValueError(f"{folder}: expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), came none")
+            inner = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+            hint = f"; give one of its folders, such as {folder / inner[0]}" if inner else ""
+            raise ValueError(
+                f"{folder}: expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), came none{hint}"
+            )
         super().__init__(str(folder), length=len(self._files))
 
     def frames(self) -> Iterator[RawFrame]:

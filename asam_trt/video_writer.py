@@ -31,6 +31,10 @@ class VideoWriter:
     Leaving the ``with`` block finishes the file also on an exception or an interrupt: the frames so far are
     kept and playable.
 
+    Attributes:
+        frames: added so far.
+        kept: whether the file has taken its name.
+
     Args:
         path: .mp4, .mov or .mkv.
         fps: frames per second, above 0.
@@ -52,6 +56,7 @@ class VideoWriter:
         if not 0 <= integer(quality, "quality") <= 51:
             raise ValueError(f"expected quality from 0 to 51, came {quality}")
         self.frames = 0
+        self.kept = False
         self._rate = Fraction(float(fps)).limit_denominator(1001)
         self._interval = max(1, round(_TICKS / self._rate))
         self._last = -1  # time of the newest frame, in ticks
@@ -60,6 +65,8 @@ class VideoWriter:
         self._container: Any = None
         self._stream: Any = None
         self._size = (0, 0)
+        self._closed = False
+        self._refused = False  # by the disk
 
     def add(self, image: Any, time: float | None = None) -> None:
         """Append one frame, uint8 or float [H, W, 3]; all of one size.
@@ -68,9 +75,11 @@ class VideoWriter:
             time: when it is shown, seconds; None is a frame's time after the one before.
 
         Raises:
-            ValueError: a size other than the first frame's, or one that the encoder refuses.
-            OSError: the disk refuses; what was written until then is kept.
+            ValueError: a size other than the first frame's, one that the encoder refuses, or the file is finished.
+            OSError: the disk refuses; what was written until then is kept where it can be played.
         """
+        if self._closed:
+            raise ValueError(f"expected no frame after close(), which finished {self.path}")
         array = as_image(image)
         if array.dtype != np.uint8:
             array = (array * 255 + 0.5).astype(np.uint8)
@@ -93,9 +102,10 @@ class VideoWriter:
         self.frames += 1
 
     def close(self) -> Path | None:
-        """Finish the file and return its path; None, and no file, where no frame was added."""
+        """Finish the file and return its path; None, and no new file, where it has no frame that could be played."""
+        self._closed = True
         if self._container is None:
-            return None
+            return self.path if self.kept else None
         container, self._container = self._container, None
         try:
             with self._named():
@@ -107,11 +117,12 @@ class VideoWriter:
                 with self._named():
                     container.close()
             finally:
-                if self.frames == 0:
-                    self._temporary.unlink(missing_ok=True)
-                elif self._temporary.exists():
+                self.kept = self.frames > 0 and (not self._refused or _plays(self._temporary))
+                if self.kept:
                     os.replace(self._temporary, self.path)
-        return self.path if self.frames else None
+                else:
+                    self._temporary.unlink(missing_ok=True)
+        return self.path if self.kept else None
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -128,8 +139,9 @@ class VideoWriter:
             yield
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
+                self._refused = True
                 raise OSError(
-                    error.errno, f"{error.strerror}; the frames that were written are kept", str(self.path)
+                    error.errno, f"{error.strerror}; the frames that can be played are kept", str(self.path)
                 ) from error
             if isinstance(error, ValueError):
                 raise
@@ -140,7 +152,7 @@ class VideoWriter:
     def _open(self, h: int, w: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         options = {} if self.path.suffix.lower() == ".mkv" else _MP4_OPTIONS
-        self._container = av.open(str(self._temporary), "w", options=options)
+        self._container = av.open(os.path.abspath(self._temporary), "w", options=options)
         codec = next(name for name in _CODECS if name in av.codecs_available)
         self._stream = self._container.add_stream(codec, rate=self._rate)
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
@@ -154,6 +166,15 @@ class VideoWriter:
             self._stream.options = {"crf": str(self._quality), "preset": "ultrafast"}
         else:
             self._stream.bit_rate = 8_000_000
+
+
+def _plays(path: Path) -> bool:
+    """Whether a file that the disk refused to take whole has a frame to show."""
+    try:
+        with av.open(os.path.abspath(path)) as container:
+            return next(container.decode(video=0), None) is not None
+    except (av.error.FFmpegError, OSError, IndexError):
+        return False
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[npt.NDArray[Any]], fps: float = 25.0) -> Path:

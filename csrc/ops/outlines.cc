@@ -56,8 +56,9 @@ void weigh_row(const uint64_t* edges, int64_t first, int64_t width, uint8_t* row
 }  // namespace
 
 void OutlineShape::check() const {
-  require(h >= 1 && w >= 1 && h * w < int64_t{1} << 31, "expected masks of 1 to 2^31 - 1 pixels, got ", h,
-          " x ", w);
+  constexpr int64_t kMost = int64_t{1} << 31;
+  require(h >= 1 && w >= 1 && h < kMost && w < kMost && h * w < kMost,
+          "expected masks of 1 to 2^31 - 1 pixels, got ", h, " x ", w);
   require(groups >= 0 && groups <= n, "groups: expected 0 to ", n, ", got ", groups);
   require(0 <= y0 && y0 < y1 && y1 <= h && 0 <= x0 && x0 < x1 && x1 <= w,
           "region: expected a part of the masks, ", h, " x ", w, ", got rows ", y0, " to ", y1, ", columns ",

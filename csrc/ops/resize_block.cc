@@ -11,8 +11,9 @@ namespace {
 // Pixels for each logit that a block reads, from which on looking at these first takes less time.
 constexpr int64_t kWorthLooking = 8;
 
-// Sides that all pixels lie on which are made of a row of logits, and of others that lie there too.
-constexpr uint8_t kAbove = 1, kNotAbove = 2;
+// Of a row of logits: sides that all pixels lie on which are made of it, and of others that lie there too;
+// and whether all of it is finite, also what has no weight, as 0 times infinity is NaN.
+constexpr uint8_t kAbove = 1, kNotAbove = 2, kFinite = 4;
 
 // A pixel is a mean of what it uses, but for rounding: five times along a row and five down the columns at
 // most 2^-24, and that of the weights, together well below kRounding.
@@ -49,6 +50,7 @@ ResizeBlock::ResizeBlock(const ResizeOperator& op, const Area& area)
     : op_(op),
       area_(area),
       rows_(op.y.read(area.row0, area.row1)),
+      read_(op.x.read(area.col0, area.col1)),
       columns_(op.x.used(area.col0, area.col1)),
       looks_(area.rows() * area.cols() >= kWorthLooking * rows_.size() * columns_.size()),
       resized_(static_cast<size_t>(rows_.size() * area.cols())),
@@ -57,22 +59,25 @@ ResizeBlock::ResizeBlock(const ResizeOperator& op, const Area& area)
 void ResizeBlock::look(float threshold) {
   for (int64_t r = rows_.begin; r < rows_.end; ++r) {
     const float* from = map_ + r * op_.geometry.low;
-    float low = from[columns_.begin], high = low, spoiled = 0.0f;  // NaN by a NaN or infinity
+    float low = from[columns_.begin], high = low, spoiled = 0.0f;
     for (int64_t c = columns_.begin; c < columns_.end; ++c) {
       low = from[c] < low ? from[c] : low;
       high = from[c] > high ? from[c] : high;
-      spoiled += from[c] * 0.0f;
     }
-    const float slack = kRounding * std::max(std::abs(low), std::abs(high)) + kLeast + spoiled;
+    for (int64_t c = read_.begin; c < read_.end; ++c) spoiled += from[c] * 0.0f;
+    const float slack = kRounding * std::max(std::abs(low), std::abs(high)) + kLeast;
     uint8_t& sides = sides_[static_cast<size_t>(r - rows_.begin)];
     sides = low - slack > threshold ? kAbove : high + slack <= threshold ? kNotAbove : 0;
+    if (spoiled == 0.0f) sides |= kFinite;
   }
 }
 
 Side ResizeBlock::side_of(const Area& tile) const {
-  const Span used = op_.y.used(tile.row0, tile.row1);
-  uint8_t sides = kAbove | kNotAbove;
+  const Span used = op_.y.used(tile.row0, tile.row1), read = op_.y.read(tile.row0, tile.row1);
+  uint8_t sides = kAbove | kNotAbove, finite = kFinite;
   for (int64_t r = used.begin; r < used.end; ++r) sides &= sides_[static_cast<size_t>(r - rows_.begin)];
+  for (int64_t r = read.begin; r < read.end; ++r) finite &= sides_[static_cast<size_t>(r - rows_.begin)];
+  if (finite == 0) return Side::either;
   return sides == kAbove ? Side::above : sides == kNotAbove ? Side::not_above : Side::either;
 }
 

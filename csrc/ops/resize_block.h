@@ -108,10 +108,11 @@ class ResizeBlock {
 
   const ResizeOperator& op_;
   const Area area_;
-  const Span rows_, columns_;  // of the logits that it is computed from
+  const Span rows_, read_;  // rows and columns of logits that it is computed from
+  const Span columns_;      // of these, columns whose weights are not all zero
   const bool looks_;
   std::vector<float> resized_;  // rows of them, as wide as the block
-  std::vector<uint8_t> sides_;  // of each of these rows: kAbove and kNotAbove
+  std::vector<uint8_t> sides_;  // of each of these rows: see resize_block.cc
   const float* map_ = nullptr;
   int64_t resized_to_ = 0;  // those that are needed before this one are resized
 };

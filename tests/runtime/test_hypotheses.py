@@ -362,3 +362,12 @@ def test_masks_are_kept_once_made(discs: Any) -> None:
     hyp = discs(RADII)
     assert hyp.masks is hyp.masks
     assert "bool [n, H, W]" in (Hypotheses.masks.__doc__ or "")
+
+
+def test_only_its_own_archives_are_read_back(discs: Any, tmp_path: Path) -> None:
+    discs(RADII).save(tmp_path / "coins.json")
+    discs(RADII).save(tmp_path / "coins")
+    for name, came in (("coins.json", "a file of another kind"), ("coins", "came a folder")):
+        with pytest.raises(ValueError, match=came) as refused:
+            Hypotheses.load(tmp_path / name)
+        assert "pickle" not in str(refused.value)

@@ -338,6 +338,7 @@ def test_a_picture_of_one_pixel_has_no_edges() -> None:
         ((20, 30), [0, 0], 1, (0, 0, 31, 20)),
         ((20, 30), [0, 0], 1, (5, 0, 5, 20)),
         ((0, 30), [0, 0], 1, (0, 0, 30, 20)),
+        ((2**33, 2**33), [0, 0], 1, (0, 0, 30, 20)),
     ],
 )
 def test_outlines_of_what_is_not_there_are_refused(size: Any, group: Any, groups: int, region: Any) -> None:
@@ -346,6 +347,29 @@ def test_outlines_of_what_is_not_there_are_refused(size: Any, group: Any, groups
         packed = packed[:, :-1].copy()
     with pytest.raises(ValueError, match="expected"):
         _ops.outline_layers(packed, size, np.array(group), groups, region, table)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {"box": (0, 0, np.inf, np.inf)},
+        {"box": (np.nan, 0, 5, 5)},
+        {"box": (1, 2)},
+        {"point_coords": [(np.nan, 0)], "point_labels": [1]},
+        {"point_coords": [(1,)], "point_labels": [1]},
+        {"point_coords": [(1, 2)], "point_labels": []},
+    ],
+)
+def test_prompts_that_cannot_be_drawn_are_refused(discs: Any, prompt: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        render.overlay(discs(RADII), **prompt)
+
+
+@pytest.mark.parametrize("image", [np.zeros((96, 128), np.uint8), np.zeros((96, 128, 3), np.int32)])
+def test_images_that_cannot_be_drawn_are_refused(discs: Any, image: np.ndarray) -> None:
+    hyp = discs(RADII)
+    with pytest.raises((TypeError, ValueError), match="expected an image"):
+        Hypotheses(hyp.logits, hyp.scores, hyp.frame, image=image)
 
 
 def test_layers_that_do_not_cover_the_picture_are_refused() -> None:

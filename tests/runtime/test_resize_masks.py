@@ -144,8 +144,7 @@ def test_pieces_on_one_side_of_the_threshold_are_known_without_their_pixels(
     np.testing.assert_array_equal(
         _ops.packed_masks_from_logits(logits, *arguments(frame), threshold), _ops.pack_masks(masks)
     )
-    if spoiled is None:
-        np.testing.assert_array_equal(masks, expected)
+    np.testing.assert_array_equal(masks, expected)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, 0.3])
@@ -157,6 +156,15 @@ def test_a_map_that_rounding_takes_over_the_threshold(size: tuple[int, int, int]
     logits = np.repeat(steps, (frame.side // 4) ** 2).reshape(-1, frame.side // 4, frame.side // 4)
     expected = _ops.resize_logits(logits, *arguments(frame)) > np.float32(threshold)
     np.testing.assert_array_equal(_ops.masks_from_logits(logits, *arguments(frame), threshold), expected)
+
+
+def test_what_has_no_weight_counts_where_it_is_not_finite() -> None:
+    """0 times NaN is NaN: a tile beside such a logit is not known by the others."""
+    logits = np.ones((1, 30, 30), np.float32)
+    logits[0, :, 5] = np.nan
+    arguments = 30, (20, 20), (256, 300)
+    expected = _ops.resize_logits(logits, *arguments) > 0
+    np.testing.assert_array_equal(_ops.masks_from_logits(logits, *arguments), expected)
 
 
 def test_masks_beyond_what_the_c_library_keeps() -> None:

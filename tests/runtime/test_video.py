@@ -319,6 +319,14 @@ class TestAhead:
         assert own_threads() == []
 
 
+def test_a_folder_of_folders_says_which_one_to_give(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    with pytest.raises(
+        ValueError, match=f"came none; give one of its folders, such as {tmp_path / 'frames'}"
+    ):
+        open_source(tmp_path)
+
+
 def ends_well(script: str) -> str:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -345,6 +353,37 @@ behind.put("first")
 behind.put("second")
 """
     assert ends_well(script) == "first\n"
+
+
+def test_interrupts_do_not_part_a_thread_from_what_it_works_on() -> None:
+    """Before Python 3.13 join() takes a thread for ended where it is interrupted."""
+    script = """
+import signal, time
+from asam_trt.ahead import Behind
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+for wait in (0.02, 0.05, 0.11, 0.16):
+    open_, seen = True, []
+
+    def work(item):
+        time.sleep(0.08)
+        seen.append(open_)
+
+    try:
+        with Behind(work, name="asam-test") as behind:
+            for i in range(4):
+                behind.put(i)
+            signal.setitimer(signal.ITIMER_REAL, wait, 0.03)
+    except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    open_ = False
+    time.sleep(0.2)
+    print(all(seen), len(seen) > 0)
+"""
+    assert ends_well(script) == "True True\n" * 4
 
 
 class TestSampler:
@@ -673,6 +712,52 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert done.returncode == -signal.SIGKILL
         (part,) = tmp_path.iterdir()
         assert playable_frames(part) >= 50
+
+    def test_there_are_no_frames_after_the_end(self, tmp_path: Path) -> None:
+        writer = VideoWriter(tmp_path / "clip.mp4", 10)
+        writer.add(next(moving(1)))
+        assert not writer.kept
+        assert writer.close() == writer.close() == tmp_path / "clip.mp4"
+        assert writer.kept
+        with pytest.raises(ValueError, match="expected no frame after close"):
+            writer.add(next(moving(1)))
+        assert sorted(tmp_path.iterdir()) == [tmp_path / "clip.mp4"]
+
+    def test_a_name_with_a_colon_is_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        path = write_video("w:x.mp4", moving(3))
+        assert len(frames_of(tmp_path / path)) == 3
+        source = open_source("w:x.mp4")
+        assert sum(1 for _ in source.frames()) == 3
+        source.close()
+
+    def test_a_disk_too_full_for_a_frame_keeps_the_file_before(self, tmp_path: Path) -> None:
+        path = write_video(tmp_path / "clip.mp4", moving(5))
+        before = path.read_bytes()
+        script = f"""
+import resource
+from asam_trt.video import VideoWriter
+from PIL import Image
+import numpy as np
+resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+noise = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+writer = VideoWriter({str(path)!r}, 10)
+try:
+    with writer:
+        for _ in range(60):
+            writer.add(noise)
+except OSError as error:
+    print(error, writer.kept)
+"""
+        said = subprocess.run(
+            [sys.executable, "-c", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)" + script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "False" in said.stdout, said.stderr
+        assert path.read_bytes() == before
+        assert sorted(tmp_path.iterdir()) == [path]
 
     def test_a_full_disk_keeps_what_was_written(self, tmp_path: Path) -> None:
         # A limit on the size of a file stands for the end of the disk.

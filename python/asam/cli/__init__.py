@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _ended_as_by_ctrl_c():
             status = _main(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()  # what the reader refuses shows here, and not when Python ends
+        if sys.stdout is not None:  # None where the shell closed it
+            sys.stdout.flush()  # what the reader refuses shows here, and not when Python ends
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted. Python would complain again at exit.
         sys.stderr.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asam.assets import NANO, is_nano
 from asam.cli._outputs import check_outputs, files_of_model
 
 
@@ -14,7 +15,8 @@ class Args:
     """Options of ``asam bench``."""
 
     checkpoint: Path | None = None
-    """A model saved by asam (.safetensors); by default one with random weights is made."""
+    """A model saved by asam (.safetensors), or "nano", the small network that ships; by default one with random weights
+    is made."""
     backbone: Literal["vit_b", "vit_l", "vit_h", "nano"] | None = None
     """Of the model with random weights; by default vit_b."""
     image_size: int | None = None
@@ -62,8 +64,10 @@ def run(args: Args) -> int:
     from asam import bench
     from asam.progress import bars
 
-    check_outputs((args.json,), () if args.checkpoint is None else files_of_model(args.checkpoint))
-    settings = bench.Settings(**{name: value for name, value in vars(args).items() if name != "json"})
+    checkpoint = NANO if is_nano(args.checkpoint) else args.checkpoint
+    check_outputs((args.json,), () if checkpoint is None else files_of_model(checkpoint))
+    asked = {name: value for name, value in vars(args).items() if name != "json"}
+    settings = bench.Settings(**asked | {"checkpoint": checkpoint})
     # A thread that redraws would take the processor from what is timed.
     with bars(redraws=False) as start:
         show = start("bench")

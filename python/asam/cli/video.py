@@ -112,6 +112,12 @@ class _Log:
     first_ms: float = 0.0  # from the start to the first frame's hypotheses
     done: list[float] = field(default_factory=list)  # when each frame was written, seconds from the start
     earlier: bool = False  # whether another run's results are replaced
+    video: VideoWriter | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are results."""
+        return bool(self.rows) and self.video is not None and self.video.kept
 
     def rate(self) -> float | None:
         """Frames a second of late, with drawing and writing; None before the second."""
@@ -187,13 +193,13 @@ def run(args: Args) -> int:
                 console.print(remark, soft_wrap=True)
             _loop(args, asked, session, source, out, log, console, viewers)
     except BaseException:
-        if log.rows:
+        if log.kept:
             with suppress(OSError):  # of a disk that is full, which is what the first error says
                 _finish(args, out, log, console)
         raise
     finally:
         source.close()
-    if log.rows:
+    if log.kept:
         _finish(args, out, log, console)
     return 0
 
@@ -231,11 +237,8 @@ def _loop(
     )
     colours = render.ModeColours()
     total = min((x for x in (args.frames, source.length) if x is not None), default=None)
-    with (
-        VideoWriter(out / "overlay.mp4", source.fps) as video,
-        _table(out / "areas.csv", video) as table,
-        bars() as bar,
-    ):
+    video = log.video = VideoWriter(out / "overlay.mp4", source.fps)
+    with _table(out / "areas.csv", video) as table, video, bars() as bar:
         show = bar("sampling")
 
         def write(drawn: _Drawn) -> None:
@@ -384,7 +387,7 @@ def _latency(args: Args, log: _Log) -> str:
 
 @contextmanager
 def _table(path: Path, video: VideoWriter) -> Iterator[Any]:
-    """A csv writer whose file takes its name at the end, also after an error, if ``video`` has a frame then."""
+    """A csv writer whose file takes its name at the end, also after an error, if ``video`` has taken its own then."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path, ".part")
     try:
@@ -394,9 +397,18 @@ def _table(path: Path, video: VideoWriter) -> Iterator[Any]:
             writer.writeheader()
             yield writer
     finally:
-        if video.frames and temporary.stat().st_size:
+        if video.kept and _has_whole_lines(temporary):
             # The plot of another run does not belong to this table.
             path.with_suffix(".png").unlink(missing_ok=True)
             os.replace(temporary, path)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _has_whole_lines(path: Path) -> bool:
+    """Whether a text has more than its first line, after what a full disk left of a last one is cut off."""
+    with path.open("rb+") as stream:
+        lines = stream.read()
+        whole = lines.rfind(b"\n") + 1
+        stream.truncate(whole)
+    return lines.count(b"\n") > 1
