@@ -62,7 +62,7 @@ def build_engine(
         backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
             this GPU, so that no `Session` has to.
         precision: that a `Session` opens the engine in unless it is asked for another: "auto", "float32", "int16",
-            "int8" or, for a GPU, "bf16". The files are the same for all.
+            "int8-encoder", "int8" or, for a GPU, "bf16". The files are the same for all.
         force: build even where nothing changed.
         progress: show the steps on the terminal.
         jitter: of the prompts after the first, for a plain SAM and for a model whose latents are off (which has one

@@ -5,30 +5,36 @@ from __future__ import annotations
 from asam_trt import _ops
 from asam_trt.errors import BackendUnavailable
 
-PRECISIONS = ("auto", "float32", "int16", "int8")  # on the CPU
+PRECISIONS = ("auto", "float32", "int16", "int8-encoder", "int8")  # on the CPU
 GPU_PRECISIONS = ("auto", "float32", "bf16", "fp16")
 ENGINE_PRECISIONS = (*PRECISIONS, "bf16")  # that an engine can be built for
 ON_GPU = ("cuda", "tensorrt")  # backends
 # Instruction sets with kernels for it.
-_INTEGERS = {"int16": ("avx2", "avx512f", "avx512vnni"), "int8": ("avx512vnni",)}
+_INTEGERS = {
+    "int16": ("avx2", "avx512f", "avx512vnni"),
+    "int8-encoder": ("avx512vnni",),
+    "int8": ("avx512vnni",),
+}
 # Those on which it is faster: what avx512f has of int16 is in 256 bits, and its float32 in 512.
 _FASTER_INT16 = ("avx2", "avx512vnni")
 _NAMES = {"avx2": "AVX2", "avx512vnni": "AVX512-VNNI"}
 
 
 def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
-    """ "float32", on the CPU "int16" or "int8", on a GPU "bf16" or "fp16", as a request means it here, and why, in
-    words.
+    """ "float32", on the CPU "int16", "int8-encoder" or "int8", on a GPU "bf16" or "fp16", as a request means it here,
+    and why, in words.
 
     int16 takes the factors of large products to integers, every row of numbers and every column of weights with a
     scale of its own, found as it runs, so that sums are exact; norms, softmax, attention of the sampler and what it
     computes once an image or a prompt are float32. int8 has 8 bits where they cost least: in the image encoder, and
-    in the sampler's MLP of the tokens, keys and values of the cells. bf16 and fp16 round the factors to 16-bit
-    floats and add up in float32; bf16 on the CPU means int16, which is as fast there and nearer to float32.
+    in the sampler's MLP of the tokens, keys and values of the cells. int8-encoder has them in the image encoder alone,
+    and 16 in the sampler: most of the time that int8 saves of a frame, for less than half of its error. bf16 and fp16
+    round the factors to 16-bit floats and add up in float32; bf16 on the CPU means int16, which is as fast there and
+    nearer to float32.
 
     Raises:
         ValueError: no such precision, or ASAM_FORCE_ISA names no instruction set of this processor.
-        BackendUnavailable: int16, int8 or bf16 was asked for and cannot run here.
+        BackendUnavailable: int16, int8-encoder, int8 or bf16 was asked for and cannot run here.
     """
     if backend in ON_GPU:
         if name not in GPU_PRECISIONS:
@@ -52,6 +58,11 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
     return ("int16", "in place of bf16, and nearer to float32") if name == "bf16" else (name, "asked for")
 
 
+def of_parts(name: str) -> tuple[str, str]:
+    """What the native encoder and the native sampler compute in, of a precision of the CPU."""
+    return ("int8", "int16") if name == "int8-encoder" else (name, name)
+
+
 def _foreign(name: str, known: tuple[str, ...], here: str) -> ValueError:
     """The error of a precision that is none, or none of ``here``."""
     words = f"one of {', '.join(known)}"
@@ -65,7 +76,7 @@ def _missing(name: str) -> str | None:
     """What a precision of the CPU lacks here, in words; None for one that can run."""
     if name == "float32":
         return None
-    isa, needed = _ops.isa(), _INTEGERS["int8" if name == "int8" else "int16"]
+    isa, needed = _ops.isa(), _INTEGERS[name if name in _INTEGERS else "int16"]
     if isa in needed:
         return None
     if _ops.supported_isas()[-1] in needed:

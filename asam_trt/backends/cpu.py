@@ -17,6 +17,7 @@ from asam_trt.bundle import (
     EngineBundle,
 )
 from asam_trt.errors import EngineError
+from asam_trt.precision import of_parts
 from asam_trt.threads import get_num_threads, set_num_threads
 
 Float32Array = npt.NDArray[np.float32]
@@ -51,7 +52,7 @@ class CpuBackend:
         weights: of the sampler, as `EngineBundle.load_weights` reads them.
         threads: of ONNX Runtime for this engine and of the native loops of the whole process; None keeps
             the native setting (`asam_trt.get_num_threads`) and uses it for both.
-        precision: of the native code, "float32", "int16" or "int8".
+        precision: of the native code, "float32", "int16", "int8-encoder" or "int8"; see `asam_trt.precision`.
         encoder: of images, and of the priors too where the engine has native ones; see `asam_trt.encoders`.
 
     Raises:
@@ -70,9 +71,10 @@ class CpuBackend:
     ) -> None:
         if threads is not None:
             set_num_threads(threads)
-        self._parts = CpuParts(bundle, get_num_threads(), precision, encoder)
+        of_encoder, of_sampler = of_parts(precision)
+        self._parts = CpuParts(bundle, get_num_threads(), of_encoder, encoder)
         try:
-            self._sampler = _runtime.Sampler(bundle.sampler.as_dict(), weights, precision=precision)
+            self._sampler = _runtime.Sampler(bundle.sampler.as_dict(), weights, precision=of_sampler)
         except (ValueError, TypeError) as error:
             raise EngineError(f"{bundle.path / SAMPLER}: {error}") from error
 

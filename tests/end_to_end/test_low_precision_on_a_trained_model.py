@@ -64,10 +64,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("precision", "encoder"), [("int16", "onnxruntime"), ("int16", "native"), ("int8", "native")]
+    ("precision", "encoder"),
+    [("int16", "onnxruntime"), ("int16", "native"), ("int8-encoder", "native"), ("int8", "native")],
 )
 def test_synthetic_pictures(engine: Path, precision: str, encoder: str) -> None:
-    """The sampler in 16 bits behind an encoder in float32 and one in 16, and both in 8 bits."""
+    """The sampler in 16 bits behind an encoder in float32, one in 16 and one in 8, and both in 8 bits."""
     found = change(engine, Synthetic("mix", size=192, seed=7, length=40), 40, precision, encoder)
     assert found.iou >= (0.999 if precision == "int16" else 0.995)
     assert abs(found.ged) <= 0.002
@@ -75,7 +76,7 @@ def test_synthetic_pictures(engine: Path, precision: str, encoder: str) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("precision", ["int16", "int8"])
+@pytest.mark.parametrize("precision", ["int16", "int8-encoder", "int8"])
 def test_lung_nodules(engine: Path, data_root: Path, precision: str) -> None:
     """Pictures unlike those it was trained on, and smaller masks, of which a pixel is a larger share."""
     found = change(engine, LidcCrops(data_root / "lidc", "validate"), 40, precision, "native")

@@ -454,7 +454,7 @@ def test_a_precision_of_gpus_is_refused_on_the_cpu(
 ) -> None:
     assert (
         "expected a GPU (backend cuda or tensorrt) for --precision fp16, came the CPU; on it, use one of auto, "
-        "float32, int16, int8, bf16 (" in refused([*question, "--precision", "fp16"], capsys)
+        "float32, int16, int8-encoder, int8, bf16 (" in refused([*question, "--precision", "fp16"], capsys)
     )
 
 

@@ -50,11 +50,36 @@ def test_precisions_are_near_and_not_equal(engine: Path, image: np.ndarray) -> N
             session.set_image(image)
             found[name] = session.sample(box=BOX, n=8, seed=1).logits
     largest = np.abs(found["float32"]).max()
-    for name, (least, most) in {"int16": (1e-6, 0.005), "int8": (1e-5, 0.05)}.items():
+    for name, (least, most) in {
+        "int16": (1e-6, 0.005),
+        "int8-encoder": (1e-5, 0.05),
+        "int8": (1e-5, 0.05),
+    }.items():
         if name in found:
             assert least < np.abs(found[name] - found["float32"]).max() < most * largest
     if "int8" in found:
         assert np.abs(found["int8"] - found["int16"]).max() > 1e-5
+
+
+@needs_int8
+def test_8_bits_in_the_encoder_alone(engine: Path, image: np.ndarray) -> None:
+    """The image state of int8, and from there on what int16 computes."""
+    eps = np.random.default_rng(0).standard_normal((4, 2, asam_trt.Session(engine).engine.sampler.latent))
+    found = {}
+    for name in ("int16", "int8-encoder", "int8"):
+        with asam_trt.Session(engine, precision=name, encoder="native") as session:
+            session.set_image(image)
+            hyp = session.sample(box=BOX, eps=eps.astype(np.float32))
+            found[name] = session._current._state.embedding, hyp.logits
+    assert np.array_equal(found["int8-encoder"][0], found["int8"][0])
+    assert not np.array_equal(found["int8-encoder"][1], found["int8"][1])
+    with (
+        asam_trt.Session(engine, precision="int8-encoder", encoder="onnxruntime") as one,
+        asam_trt.Session(engine, precision="int16", encoder="onnxruntime") as other,
+    ):
+        for session in (one, other):
+            session.set_image(image)
+        np.testing.assert_array_equal(*(session.sample(box=BOX, n=4).logits for session in (one, other)))
 
 
 @needs_int8
@@ -81,7 +106,9 @@ def test_what_auto_is_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("avx512vnni", "int8", "int8"),
         ("avx512vnni", "bf16", "int16"),
         ("avx512f", "int16", "int16"),
+        ("avx512vnni", "int8-encoder", "int8-encoder"),
         ("avx512f", "int8", "float32"),
+        ("avx2", "int8-encoder", "int16"),
         ("avx2", "float32", "float32"),
         ("avx2", "int8", "int16"),
         ("neon", "int8", "float32"),
@@ -96,7 +123,12 @@ def test_what_auto_is_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_before_avx2_auto_is_float32_and_integers_are_refused(engine: Path) -> None:
     said = under("portable", "print(asam_trt.Session(sys.argv[1]))", engine)
     assert "float32, int16 needs AVX2, and " in said
-    for name, needed in {"int16": "AVX2", "bf16": "AVX2", "int8": "AVX512-VNNI"}.items():
+    for name, needed in {
+        "int16": "AVX2",
+        "bf16": "AVX2",
+        "int8-encoder": "AVX512-VNNI",
+        "int8": "AVX512-VNNI",
+    }.items():
         said = under("portable", f"asam_trt.Session(sys.argv[1], precision={name!r})", engine)
         assert f"BackendUnavailable: precision {name!r} cannot run: it needs {needed}, and " in said
         assert "use precision='float32' or 'auto'" in said
@@ -138,9 +170,8 @@ def _copy_parts(engine: Path, folder: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["", "BF16"])
 def test_unknown_precisions_are_refused(engine: Path, name: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"expected precision to be one of auto, float32, int16, int8, bf16, came {name!r}"
-    ):
+    known = "auto, float32, int16, int8-encoder, int8, bf16"
+    with pytest.raises(ValueError, match=f"expected precision to be one of {known}, came {name!r}"):
         asam_trt.Session(engine, precision=name)
     with pytest.raises(ValueError, match="expected precision to be one of"):
         precision.choose(name)
@@ -150,7 +181,7 @@ def test_a_precision_of_the_other_kind_of_processor_says_where_it_runs(engine: P
     with pytest.raises(
         ValueError,
         match=r"expected a GPU \(backend cuda or tensorrt\) for precision='fp16', came the CPU; on it, use one of "
-        "auto, float32, int16, int8, bf16",
+        "auto, float32, int16, int8-encoder, int8, bf16",
     ):
         asam_trt.Session(engine, precision="fp16")
     for name in ("int16", "int8"):

@@ -114,7 +114,7 @@ def test_options_that_are_not_for_it(checkpoint: Path, machine: Machine, tmp_pat
     with pytest.raises(ValueError, match="strip_weights for the backend 'tensorrt' alone"):
         asam_trt.build_engine(checkpoint, tmp_path / "a.asam", backend="cpu", strip_weights=True)
     with pytest.raises(
-        ValueError, match="precision to be one of auto, float32, int16, int8, bf16, came 'fp16'"
+        ValueError, match="precision to be one of auto, float32, int16, int8-encoder, int8, bf16, came 'fp16'"
     ):
         asam_trt.build_engine(checkpoint, tmp_path / "a.asam", backend="tensorrt", precision="fp16")
 

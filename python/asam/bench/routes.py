@@ -12,12 +12,13 @@ from asam.bench.route import Ours, Route
 from asam.bench.settings import Settings
 from asam.bench.subject import Subject
 from asam.bench.torch_route import PublishedLoop, TorchRoute
+from asam_trt.precision import PRECISIONS
 
 
 def open_peer(name: str, subject: Subject, settings: Settings) -> Route:
     """Make the peer of that name, one of :data:`asam.bench.settings.PEERS`."""
     makers: dict[str, Callable[[str, Subject], Route]] = {
-        **{f"asam-{precision}": partial(_ours, precision) for precision in ("float32", "int16", "int8")},
+        **{f"asam-{name}": partial(_ours, name) for name in PRECISIONS if name != "auto"},
         "torch-float32": partial(TorchRoute, dtype=torch.float32),
         "torch-bf16": partial(TorchRoute, dtype=torch.bfloat16),
         "torch-float32-compiled": partial(TorchRoute, dtype=torch.float32, compiled=True),

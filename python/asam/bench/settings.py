@@ -13,6 +13,7 @@ STAGES: tuple[Stage, ...] = ("encode", "sample", "frame")
 PEERS = (
     "asam-float32",
     "asam-int16",
+    "asam-int8-encoder",
     "asam-int8",
     "torch-float32",
     "torch-bf16",

@@ -31,6 +31,7 @@ class Args:
         Literal[
             "asam-float32",
             "asam-int16",
+            "asam-int8-encoder",
             "asam-int8",
             "torch-float32",
             "torch-bf16",
@@ -45,7 +46,7 @@ class Args:
     ] = ("torch-float32", "torch-bf16", "ort-float32", "loop")
     """What to compare with; ort-mixed is an int8 encoder with a float32 sampler, asam-* the engine in that
     precision."""
-    precision: Literal["auto", "float32", "int16", "int8"] = "auto"
+    precision: Literal["auto", "float32", "int16", "int8-encoder", "int8"] = "auto"
     """Of our native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
     encoder: Literal["auto", "native", "onnxruntime", "torch"] = "auto"
     """What encodes images for our route; auto is the faster one here."""

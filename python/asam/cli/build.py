@@ -24,7 +24,7 @@ class Args:
     """The engine folder; by default the checkpoint's path with the suffix .asam."""
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     """What the engine is for; tensorrt also builds its plans for this GPU."""
-    precision: Literal["auto", "float32", "int16", "int8", "bf16"] = "auto"
+    precision: Literal["auto", "float32", "int16", "int8-encoder", "int8", "bf16"] = "auto"
     """That a session opens the engine in unless it is asked for another; the files are the same."""
     jitter: Literal["none", "shift", "scale", "shift+", "scale+", "both"] | None = None
     """For a plain SAM, or a model whose latents are off: how prompts after the first are moved; by default shift."""
