@@ -27,8 +27,9 @@ Precision = Annotated[
     Literal["auto", "float32", "int16", "int8-encoder", "int8", "bf16", "fp16"],
     arg(
         help="Of the native products. On the CPU: float32, int16 (needs AVX2), int8 (needs AVX512-VNNI), int8-encoder "
-        "(8 bits in the image encoder, 16 in the sampler), or bf16, which means int16 there; on a GPU: float32, bf16, fp16. auto is what the engine was built for, else int16 "
-        "where that is faster (with AVX2 and with AVX512-VNNI), and bf16 on a GPU."
+        "(8 bits in the image encoder, 16 in the sampler), or bf16, which means int16 there; on a GPU: float32, bf16, "
+        "fp16. auto is what the engine was built for, else int16 where that is faster (with AVX2 and with "
+        "AVX512-VNNI), and bf16 on a GPU."
     ),
 ]
 
