@@ -44,6 +44,36 @@ ASAM_INLINE float along_one(const float* x, const int32_t* first, const float* c
   for (int64_t i = 0; i < n; ++i) y[i] = along_one(x, first, weight, i);
 }
 
+// Where rows grow, neighbouring pixels read from a few numbers: they are shuffled out of one vector.
+//
+// Shuffle says how:
+//   kLanes
+//   fits(readable)       whether a window can be loaded where so many numbers may be read
+//   window(p, readable)  kLanes numbers from p on, or zeros for those that may not be
+//   take(window, at)     numbers at, 0 .. kLanes - 1, of a window
+template <class Shuffle>
+static void along_shuffled(const float* x, const int32_t* first, const float* const* weight, int64_t n,
+                           float* y) {
+  constexpr int kLanes = Shuffle::kLanes;
+  const float* const end = x + first[n - 1] + 3;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const float* const p = x + first[i];
+    if (first[i + kLanes - 1] + 2 - first[i] < kLanes && Shuffle::fits(end - p)) {
+      const auto window = Shuffle::window(p, end - p);
+      Int<kLanes> at;
+      __builtin_memcpy(&at, first + i, sizeof at);
+      at -= first[i];
+      store<kLanes>(y + i, load<kLanes>(weight[0] + i) * Shuffle::take(window, at) +
+                               load<kLanes>(weight[1] + i) * Shuffle::take(window, at + 1) +
+                               load<kLanes>(weight[2] + i) * Shuffle::take(window, at + 2));
+    } else {
+      for (int64_t j = i; j < i + kLanes; ++j) y[j] = along_one(x, first, weight, j);
+    }
+  }
+  for (; i < n; ++i) y[i] = along_one(x, first, weight, i);
+}
+
 // The outer loops go over columns, so that the inner ones are long in narrow tiles too.
 
 template <int Lanes>
