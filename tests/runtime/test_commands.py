@@ -197,6 +197,10 @@ def test_a_missing_engine_is_named(photo: Path, tmp_path: Path, capsys: pytest.C
     assert "no.asam" in capsys.readouterr().err
 
 
+def video_words(source: Path, engine: Path, output: Path) -> list[str]:
+    return ["video", str(source), "--engine", str(engine), *BOX, "--n", "2", "--output", str(output)]
+
+
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line of an error."""
     assert main(words) == 2
@@ -489,17 +493,7 @@ def test_video_tells_what_of_its_images_is_left_out(
     page = Image.fromarray(image)
     for i in range(3):
         page.save(frames / f"{i}.tif", save_all=True, append_images=[page])
-    words = [
-        "video",
-        str(frames),
-        "--engine",
-        str(engine),
-        *BOX,
-        "--n",
-        "2",
-        "--output",
-        str(tmp_path / "out"),
-    ]
+    words = video_words(frames, engine, tmp_path / "out")
     assert main(words) == 0
     said = f"{frames}: page 1 is used of images with several pages; the first is 0.tif"
     assert said in capsys.readouterr().out.splitlines()
@@ -608,17 +602,7 @@ def test_the_overlay_keeps_the_times_of_the_frames(engine: Path, tmp_path: Path,
 def test_video_tells_how_long_it_took(
     engine: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        "video",
-        str(still),
-        "--engine",
-        str(engine),
-        *BOX,
-        "--n",
-        "2",
-        "--output",
-        str(tmp_path / "out"),
-    ]
+    words = video_words(still, engine, tmp_path / "out")
     assert main(words) == 0
     text = capsys.readouterr().out
     for part in ("p50", "first frame after", "MiB of memory", "3 frames, 2 hypotheses"):
@@ -675,7 +659,7 @@ def test_a_full_disk_keeps_the_frames_before_it(engine: Path, tmp_path: Path) ->
         "resource.setrlimit(resource.RLIMIT_FSIZE, (12_000_000, 12_000_000))\n"
         "from asam.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    words = ["video", str(source), "--engine", str(engine), *BOX, "--n", "2", "--output", str(out)]
+    words = video_words(source, engine, out)
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "File too large" in done.stderr
@@ -696,17 +680,7 @@ def test_video_tells_its_progress_in_plain_lines_without_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(progress, "_LONGEST", 0.0)
-    words = [
-        "video",
-        str(still),
-        "--engine",
-        str(engine),
-        *BOX,
-        "--n",
-        "2",
-        "--output",
-        str(tmp_path / "out"),
-    ]
+    words = video_words(still, engine, tmp_path / "out")
     assert main(words) == 0
     said = capsys.readouterr()
     assert "sampling" not in said.out
