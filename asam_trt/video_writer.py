@@ -18,10 +18,12 @@ from asam_trt.checks import as_path, integer, number
 from asam_trt.files import beside
 from asam_trt.geometry import as_image
 
-# While it is written the file consists of whole fragments; closing turns it into a plain MP4.
-_MP4_OPTIONS = {"movflags": "+hybrid_fragmented"}
+# While it is written the file consists of whole parts of half a second, each on the disk at once: a process that is
+# killed leaves all but the last one. Closing turns an MP4 into a plain one.
+_MP4_OPTIONS = {"movflags": "+hybrid_fragmented", "frag_duration": "500000", "flush_packets": "1"}  # microseconds
+_MKV_OPTIONS = {"cluster_time_limit": "500", "flush_packets": "1"}  # milliseconds
 _TICKS = 60_000  # of time, a second: all usual rates are whole numbers of them; MPEG-4 has 16 bits for it
-_KEY_FRAME_EVERY = 50  # frames; each begins a fragment, and a seek lands on one
+_KEY_FRAME_EVERY = 50  # frames; a seek lands on one
 _CODECS = ("libx264", "libopenh264", "mpeg4")
 
 
@@ -151,7 +153,7 @@ class VideoWriter:
 
     def _open(self, h: int, w: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        options = {} if self.path.suffix.lower() == ".mkv" else _MP4_OPTIONS
+        options = _MKV_OPTIONS if self.path.suffix.lower() == ".mkv" else _MP4_OPTIONS
         self._container = av.open(os.path.abspath(self._temporary), "w", options=options)
         codec = next(name for name in _CODECS if name in av.codecs_available)
         self._stream = self._container.add_stream(codec, rate=self._rate)

@@ -699,19 +699,22 @@ class TestWriter:
             write_video(tmp_path / "clip.mp4", breaking())
         assert len(frames_of(tmp_path / "clip.mp4")) == 5
 
-    def test_a_killed_writer_leaves_a_playable_part(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+    def test_a_killed_writer_leaves_a_playable_part(self, tmp_path: Path, suffix: str) -> None:
         script = f"""
 import numpy as np, os, signal
 from asam_trt.video import VideoWriter
-writer = VideoWriter({str(tmp_path / "clip.mp4")!r}, 10)
-for i in range(180):
-    writer.add(np.random.default_rng(i).integers(0, 255, (96, 128, 3), dtype=np.uint8))
+writer = VideoWriter({str(tmp_path / "clip") + suffix!r}, 10)
+for i in range(30):
+    image = np.zeros((96, 128, 3), np.uint8)
+    image[20:60, i : i + 40] = 255
+    writer.add(image)
 os.kill(os.getpid(), signal.SIGKILL)
 """
         done = subprocess.run([sys.executable, "-c", script], check=False)
         assert done.returncode == -signal.SIGKILL
         (part,) = tmp_path.iterdir()
-        assert playable_frames(part) >= 50
+        assert playable_frames(part) >= 20
 
     def test_there_are_no_frames_after_the_end(self, tmp_path: Path) -> None:
         writer = VideoWriter(tmp_path / "clip.mp4", 10)
