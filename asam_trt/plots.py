@@ -22,6 +22,7 @@ def band(
     *,
     title: str,
     x_label: str,
+    mark: tuple[float, str] | None = None,
     colour: palette.Colour = palette.CATEGORIES[0],
     size: tuple[int, int] = (900, 320),
 ) -> Image.Image:
@@ -30,6 +31,7 @@ def band(
     Args:
         x: ascending, at least one.
         low, middle, high: as long as ``x``.
+        mark: a value of ``x`` from which something else holds, and the word for it.
         colour: of the line; the band is darker.
         size: (width, height) in pixels.
     """
@@ -65,6 +67,11 @@ def band(
         page.line([at(a, b) for a, b in zip(x, middle, strict=True)], colour)
     else:
         page.line([upper[0], lower[0]], colour)
+    if mark is not None:
+        place = at(mark[0], 0)[0]
+        page.line([(place, top), (place, size[1] - bottom)], palette.INK, 1)
+        beside, anchor = (-6, "ra") if place > size[0] / 2 else (6, "la")
+        page.text((place + beside, top + 4), mark[1], palette.INK, 13, anchor)
     page.text((left, 4), title, palette.INK, 15)
     page.text((size[0] - right, size[1] - 20), x_label, palette.FAINT, 13, "ra")
     return page.picture()

@@ -20,7 +20,11 @@ from asam_trt.geometry import as_image
 
 # While it is written the file consists of whole parts of half a second, each on the disk at once: a process that is
 # killed leaves all but the last one. Closing turns an MP4 into a plain one.
-_MP4_OPTIONS = {"movflags": "+hybrid_fragmented", "frag_duration": "500000", "flush_packets": "1"}  # microseconds
+_MP4_OPTIONS = {
+    "movflags": "+hybrid_fragmented",
+    "frag_duration": "500000",
+    "flush_packets": "1",
+}  # microseconds
 _MKV_OPTIONS = {"cluster_time_limit": "500", "flush_packets": "1"}  # milliseconds
 _TICKS = 60_000  # of time, a second: all usual rates are whole numbers of them; MPEG-4 has 16 bits for it
 _KEY_FRAME_EVERY = 50  # frames; a seek lands on one

@@ -23,7 +23,7 @@ from asam import progress
 from asam.assets import NANO
 from asam.cli import main
 from asam.cli._outputs import numbered, unused_removed
-from asam_trt import _ops, plots, precision
+from asam_trt import _ops, follow, plots, precision
 from asam_trt.sources import open_source
 from asam_trt.video import VideoWriter
 
@@ -575,6 +575,25 @@ def test_video_follows_several_objects(engine: Path, still: Path, tmp_path: Path
         assert plot.height == 2 * 320
     with av.open(str(out / "overlay.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 3
+
+
+def test_the_plot_says_where_an_object_is_lost(
+    engine: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks: list[tuple[float, str] | None] = []
+    band = plots.band
+    monkeypatch.setattr(
+        plots, "band", lambda *a, mark, **k: (marks.append(mark), band(*a, mark=mark, **k))[1]
+    )
+    words = [*video_words(still, engine, tmp_path / "out"), "--follow"]
+    assert main(words) == 0
+    monkeypatch.setattr(follow, "_LOST_BELOW", 2.0)  # every frame is a miss
+    monkeypatch.setattr(follow, "_PATIENCE", 2)
+    assert main(words) == 0
+    with (tmp_path / "out" / "areas.csv").open() as stream:
+        last = list(csv.DictReader(stream))[-1]
+    assert last["lost"] == "1"
+    assert marks == [None, (pytest.approx(float(last["time_s"])), "lost")]
 
 
 def test_a_folder_may_have_a_number_for_a_name(

@@ -427,5 +427,15 @@ def test_bands() -> None:
         assert (np.asarray(curve) == colour).all(axis=2).sum() > 300
     for values in ([0.0], [5.0, 5.0], [0.0, 0.0]):
         plots.band(range(len(values)), values, values, values, title="", x_label="")
+    for place in (0.0, 0.9, 1.1, 2.0):
+        marked = plots.band(x, x, x, x, title="area", x_label="s", mark=(place, "lost"))
+        bare = plots.band(x, x, x, x, title="area", x_label="s")
+        changed = (np.asarray(marked) != np.asarray(bare)).any(axis=2)
+        column = round(76 + place / 2 * (900 - 24 - 76))
+        assert changed[24:250, column - 1 : column + 2].any(axis=1).all()
+        word = np.flatnonzero(changed.any(axis=0))
+        assert (word.min() if place > 1 else word.max()) == pytest.approx(
+            column + (-30 if place > 1 else 30), abs=12
+        )
     with pytest.raises(ValueError, match="expected"):
         plots.band([1], [1, 2], [1], [1], title="", x_label="")

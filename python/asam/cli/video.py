@@ -127,6 +127,11 @@ class _Log:
     def column(self, name: str, of: Any) -> list[float]:
         return [float(row[name]) for row in self.rows if row["object"] == of]
 
+    def lost(self, of: Any) -> float | None:
+        """When an object was lost, seconds; None where it was not."""
+        times = (float(row["time_s"]) for row in self.rows if row["object"] == of and row["lost"])
+        return next(times, None)
+
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
@@ -348,6 +353,7 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
             title=("" if len(objects) == 1 else f"object {of}: ")
             + f"area in pixels: median and the interval of {args.level:.0%} of {counted(args.n, 'hypothesis')}",
             x_label="seconds",
+            mark=None if (lost := log.lost(of)) is None else (lost, "lost"),
             colour=palette.CATEGORIES[i % len(palette.CATEGORIES)],  # as in `render.overlay_objects`
         )
         for i, of in enumerate(objects)
@@ -377,11 +383,11 @@ def _latency(args: Args, log: _Log) -> str:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)
     return (
         f"{counted(frames, 'frame')}, {counted(args.n, 'hypothesis')} each: "
-        f"{rate:.1f} frames/s with drawing and writing; from image to "
-        f"hypotheses {spans} ms a frame (encode {np.median(encode):.1f}, sample "
-        f"{np.median(sample):.1f}) while others are decoded, encoded, drawn ({drawing:.1f} ms) and written "
-        f"({writing:.1f} ms); first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB "
-        "of memory"
+        f"{rate:.1f} frames/s with drawing and writing\n"
+        f"from image to hypotheses {spans} ms a frame "
+        f"(encode {np.median(encode):.1f}, sample {np.median(sample):.1f})\n"
+        f"while others are decoded, encoded, drawn ({drawing:.1f} ms) and written ({writing:.1f} ms)\n"
+        f"first frame after {log.first_ms:.0f} ms, {warm} to warm up; at most {memory:.0f} MiB of memory"
     )
 
 
