@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,17 +34,20 @@ class ImageFile:
         pixels: uint8 or float32 [H, W, 3], as `Session.set_image` takes them; what is transparent is white.
         pages: of the file; the first is read.
         transparent: whether it has transparent pixels.
+        narrowed: whether a window was laid over a file of 8 bits, which needs none.
     """
 
     pixels: npt.NDArray[Any]
     pages: int = 1
     transparent: bool = False
+    narrowed: bool = False
 
     @property
     def remarks(self) -> list[str]:
         """What is not in the pixels, in words."""
         pages = [f"page 1 of {self.pages} is used"] if self.pages > 1 else []
-        return pages + ["what is transparent is seen as white"] * self.transparent
+        narrowed = ["the window is of its values 0 to 255: the file has 8 bits"] if self.narrowed else []
+        return pages + ["what is transparent is seen as white"] * self.transparent + narrowed
 
 
 def read_image_file(path: str | os.PathLike[str], window: Window | None = None) -> ImageFile:
@@ -58,27 +61,39 @@ def read_image_file(path: str | os.PathLike[str], window: Window | None = None) 
             that holds none of its values (then `__cause__` is an `OutsideWindow`), or of 16 bits a channel in a way
             that neither Pillow nor FFmpeg knows.
     """
-    pages, transparent, cut = _described(path)
-    pixels = _deep_colour(path, window) if cut else read_picture(path, window)
-    return ImageFile(pixels, pages, transparent)
+    header = _header(path)
+    pixels = _deep_colour(path, window) if header.cut else read_picture(path, window)
+    narrowed = window is not None and header.depth == 8
+    return ImageFile(pixels, header.pages, header.transparent, narrowed)
 
 
-def _described(path: str | os.PathLike[str]) -> tuple[int, bool, bool]:
-    """Pages, whether it has transparent pixels, and whether Pillow cuts its values; of a damaged file the usual."""
+class _Header(NamedTuple):
+    """What a file says of itself; of a damaged one the usual.
+
+    depth: bits a channel. cut: whether Pillow leaves 8 of them.
+    """
+
+    pages: int = 1
+    transparent: bool = False
+    depth: int = 8
+    cut: bool = False
+
+
+def _header(path: str | os.PathLike[str]) -> _Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                cut = not intensities.is_deep(image) and _depth(path, image) > 8
+                deep, depth = intensities.is_deep(image), _depth(path, image)
                 pages = getattr(image, "n_frames", 1) if image.format in _PAGES else 1
-                return pages, _is_transparent(image), cut
+                return _Header(pages, _is_transparent(image), max(depth, 16 * deep), depth > 8 and not deep)
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{path}: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; export a "
             "slice of a scan as a PNG or TIFF of 16 bits, or give its array to asam_trt.window from Python"
         ) from error
     except BROKEN:
-        return 1, False, False  # reading it says what is wrong
+        return _Header()  # reading it says what is wrong
 
 
 def _depth(path: str | os.PathLike[str], image: Image.Image) -> int:

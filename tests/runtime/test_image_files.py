@@ -118,6 +118,14 @@ def test_pages_are_counted(tmp_path: Path, suffix: str) -> None:
     assert read_image_file(path).remarks == []
 
 
+def test_a_window_over_eight_bits_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(path)
+    found = read_image_file(path, (-1000, 400))  # meant for the scan that it was made from
+    assert found.remarks == ["the window is of its values 0 to 255: the file has 8 bits"]
+    assert found.pixels.min() == pytest.approx(1000 / 1400)
+
+
 def test_pictures_that_belong_to_a_photo_are_no_pages(tmp_path: Path) -> None:
     photo = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
     photo.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[photo.resize((8, 8))])
