@@ -141,10 +141,13 @@ class Pass {
     const int64_t fixed = tokens_ - prompt_.sampled;
     float* point = ws_.point.data() + s * tokens_ * c_;
     std::copy_n(prompt_.point.data(), fixed * c_, point);
-    ops_.add_rows(prompt_.token_combined.data(), prompt_.sampled, c_, ws_.latent_prompt.data() + s * c_, 1,
-                  true, ws_.token_a.data());
-    run_chain(w_.combiner_prompt, prompt_.sampled, ws_.token_a, ws_.token_b,
-              w_.combiner_prompt.layers.back().epilogue(), point + fixed * c_);
+    for (int64_t first = 0; first < prompt_.sampled; first += ws_.kChunk) {
+      const int64_t rows = std::min(ws_.kChunk, prompt_.sampled - first);
+      ops_.add_rows(prompt_.token_combined.data() + first * c_, rows, c_, ws_.latent_prompt.data() + s * c_,
+                    1, true, own_.chain_a.data());
+      run_chain(w_.combiner_prompt, rows, own_.chain_a, own_.chain_b,
+                w_.combiner_prompt.layers.back().epilogue(), point + (fixed + first) * c_);
+    }
     run_prefix(kernels_, w_, tokens_, point, ws_.prefix, ws_.queries.data() + s * tokens_ * c_,
                ws_.image_q.data() + s * tokens_ * half_);
   }

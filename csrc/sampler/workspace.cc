@@ -46,8 +46,6 @@ Workspace::Workspace(const SamplerWeights& weights, int64_t block_size, int64_t 
   hyper = Buffer(block * config.masks() * (c / 8));
   if (config.sampled_tokens) {
     point = Buffer(rows * c);
-    token_a = Buffer(tokens * c);
-    token_b = Buffer(tokens * c);
     prefix = PrefixScratch(config, tokens);
   }
   const int64_t most = std::max(kChunk, block), widest = std::max({c, config.mlp_dim, weights.widest_iou()});

@@ -34,9 +34,8 @@ struct Workspace {
   Buffer hyper;                        // [B, masks of a pass, C/8]
 
   // Where the model samples prompt tokens; else empty.
-  Buffer point;             // [B * T, C], output tokens then prompt tokens
-  Buffer token_a, token_b;  // [T, C], between combiner layers
-  PrefixScratch prefix;     // of one hypothesis
+  Buffer point;          // [B * T, C], output tokens then prompt tokens
+  PrefixScratch prefix;  // of one hypothesis
 
   // Of one thread.
   struct Member {

@@ -28,7 +28,7 @@ const asam::SamplerConfig kConfig{.side = 128,
                                   .iou_layers = 3,
                                   .combiner_layers = 4};
 
-asam::Sampler make_sampler(Precision precision) {
+asam::Sampler make_sampler(Precision precision, bool sampled_tokens) {
   const std::int64_t c = kConfig.channels, half = c / 2, cells = kConfig.cells();
   Weights w;
   for (const std::string name : {"combiner_image", "combiner_prompt"}) {
@@ -67,20 +67,23 @@ asam::Sampler make_sampler(Precision precision) {
   w.linear("iou.0", c, c);
   w.linear("iou.1", c, c);
   w.linear("iou.2", c, 1);
-  return asam::Sampler(kConfig, w.tensors(), asam::active_isa(), precision);
+  asam::SamplerConfig config = kConfig;
+  config.sampled_tokens = sampled_tokens;
+  return asam::Sampler(config, w.tensors(), asam::active_isa(), precision);
 }
 
-// One sampler with an image, a box and room for the results.
+// One sampler with an image, a prompt of two tokens like a box, or of more, and room for the results.
 class Setting {
  public:
-  explicit Setting(Precision precision) : sampler_(make_sampler(precision)) {
+  explicit Setting(Precision precision, std::int64_t t = 2, bool sampled_tokens = false)
+      : sampler_(make_sampler(precision, sampled_tokens)) {
     const std::int64_t c = kConfig.channels;
     const std::vector<float> feature(static_cast<std::size_t>(c * kConfig.cells()), 0.25f), mu(8, 0.5f),
-        sigma(8, 1.0f), tokens(static_cast<std::size_t>(2 * c), 0.125f),
+        sigma(8, 1.0f), tokens(static_cast<std::size_t>(t * c), 0.125f),
         dense(static_cast<std::size_t>(c), 1.0f);
     image_ = sampler_.image_state({feature.data(), {c, kConfig.grid, kConfig.grid}}, {mu.data(), {8}},
                                   {sigma.data(), {8}});
-    prompt_ = sampler_.prompt_state(*image_, {tokens.data(), {2, c}}, {dense.data(), {c, 1, 1}},
+    prompt_ = sampler_.prompt_state(*image_, {tokens.data(), {t, c}}, {dense.data(), {c, 1, 1}},
                                     {mu.data(), {8}}, {sigma.data(), {8}});
     logits_.resize(static_cast<std::size_t>(kMost * kConfig.logits_size()));
     scores_.resize(kMost);
@@ -151,9 +154,29 @@ void team_equals_one_thread() {
   }
 }
 
+// More rows than pass through the products together, and tokens that are sampled with every hypothesis.
+void many_tokens() {
+  for (const Precision precision : {Precision::float32, Precision::int16, Precision::int8}) {
+    for (const bool sampled : {false, true}) {
+      for (const std::int64_t t : {71, 72, 73, 300}) {
+        Setting setting(precision, t, sampled);
+        asam::set_num_threads(1);
+        setting.draw(3);
+        const std::vector<float> expected = setting.first();
+        asam::set_num_threads(2);
+        for (const std::int64_t n : {1, 3}) {
+          setting.draw(n);
+          expect(setting.first() == expected, "the same bits from two threads");
+        }
+      }
+    }
+  }
+}
+
 const std::map<std::string, void (*)()> kCases{
     {"scratch_is_allocated_once", scratch_is_allocated_once},
     {"team_equals_one_thread", team_equals_one_thread},
+    {"many_tokens", many_tokens},
 };
 
 }  // namespace

@@ -44,7 +44,7 @@ def rms(error: np.ndarray) -> float:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled", "sam"])
-@pytest.mark.parametrize("kind", ["box", "points1", "points5", "none", "mask", "mixed"])
+@pytest.mark.parametrize("kind", ["box", "points1", "points5", "points200", "none", "mask", "mixed"])
 def test_native_equals_the_literal_equations(
     case_of: Callable[[str], Any], name: str, kind: str, isa: str
 ) -> None:
@@ -69,7 +69,7 @@ def test_native_equals_the_literal_equations(
 
 
 @pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled", "sam"])
-@pytest.mark.parametrize("kind", ["box", "points5", "none", "mixed"])
+@pytest.mark.parametrize("kind", ["box", "points5", "points200", "none", "mixed"])
 @pytest.mark.parametrize(("precision", "share"), [("int16", 0.3), ("int8", 3)])
 def test_integers_beside_pytorch_in_bf16(
     case_of: Callable[[str], Any], name: str, kind: str, precision: str, share: float
