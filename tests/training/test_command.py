@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from safetensors.torch import load_file
 from tiny_runs import TINY
 
 from asam import cli
+from asam.assets import NANO
 from asam.data import make_split, open_dataset
-from asam.model import ASAM, PRESETS
+from asam.model import ASAM, PRESETS, load_checkpoint
 
 SMALL = ["--data", "synthetic:pair", "--image-size", "32", "--length", "6", "--config.eval-images", "2"]
 SMALL += ["--config.batch-size", "2", "--config.workers", "0", "--config.warmup", "2"]
@@ -155,7 +157,7 @@ def test_a_warmup_beyond_the_run_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     words = [*SMALL, "--output", str(tmp_path), "--config.steps"]
-    dry(capsys, *words, "2", "--config.kl-warmup", "2")
+    dry(capsys, *words, "6", "--config.kl-warmup", "6")
     assert not caplog.records
     dry(capsys, *words, "1", "--config.kl-warmup", "4")
     assert cli.main(["train", *words, "1"]) == 0
@@ -176,15 +178,56 @@ def test_a_warmup_beyond_the_run_is_told_in_a_line(
     assert not caplog.records, "a run of two steps is a trial"
 
 
+def test_a_warmup_of_most_of_the_run_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [*SMALL, "--output", str(tmp_path), "--config.warmup", "100", "--config.steps"]
+    dry(capsys, *words, "300")
+    assert not caplog.records
+    dry(capsys, *words, "200")
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "the warm-up of the learning rate takes 100 of 200 steps, 50%, and a third at most is usual: take "
+        "--config.warmup of at most 66, or --config.steps of at least 300"
+    )
+
+
+def test_the_end_tells_the_best_and_the_last_validation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where no evaluation but the last was due."""
+    words = ["--output", str(tmp_path), "--config.steps", "2", "--config.eval-every", "9"]
+    assert cli.main(["train", *SMALL, *words]) == 0
+    log = tmp_path / "log.jsonl"
+    (entry,) = [found for line in log.read_text().splitlines() if "evaluation" in (found := json.loads(line))]
+    means = entry["evaluation"]
+    figures = f"step 2: GED16 {means['ged']:.3f}, HM-IoU {means['hm_iou']:.3f}"
+    told = (
+        f"best checkpoint: {tmp_path}/best.safetensors ({figures})\nlast validation: {figures}\nlog: {log}\n"
+    )
+    assert capsys.readouterr().out.endswith(told)
+
+    # As it may be after more evaluations, the last one of damaged samples; a resume that is finished tells them too.
+    more = [
+        {"step": 3, "evaluation": {"ged": means["ged"] + 1}},
+        {"step": 4, "evaluation": {"ged": math.nan}},
+    ]
+    with log.open("a") as file:
+        file.write("".join(json.dumps(one) + "\n" for one in more) + '{"step": 5, "eval')
+    assert cli.main(["train", "--output", str(tmp_path), "--resume"]) == 0
+    told = f"({figures})\nlast validation: step 3: GED16 {means['ged'] + 1:.3f}\n"
+    assert told in capsys.readouterr().out
+
+
 def test_more_steps_than_before_say_what_becomes_of_the_learning_rate(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = ["--output", str(tmp_path), "--config.steps"]
-    assert cli.main(["train", *SMALL, *words, "4", "--config.eval-every", "9"]) == 0
+    assert cli.main(["train", *SMALL, *words, "4", "--config.warmup", "1", "--config.eval-every", "9"]) == 0
     assert cli.main(["train", *words, "6", "--resume", "--config.schedule", "linear"]) == 0
     (line,) = [record.getMessage() for record in caplog.records]
     assert "steps 6 in place of 4: no second warm-up, but from step 4 on" in line
-    assert "a linear schedule over 6 steps, 50% of its peak where it was 0%" in line
+    assert "a linear schedule over 6 steps, 40% of its peak where it was 0%" in line
 
 
 def no_data(*_: object) -> None:
@@ -303,6 +346,26 @@ def test_start_from_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 0 < distance < 0.01, "one step away from where it started"
     conflict = error(capsys, *rest, *start, "--image-size", "64", "--output", str(tmp_path / "third"))
     assert "--image-size: expected 32" in conflict
+
+
+def test_nano_names_the_network_that_ships(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rest = [word for word in SMALL if word not in ("--image-size", "32")]
+    words = [*rest, "--start", "nano", "--config.steps", "1", "--config.workers", "0"]
+    assert cli.main(["train", *words, "--output", "run"]) == 0
+    settings = json.loads(Path("run/config.json").read_text())
+    assert settings["source"]["start"] == "nano", "which another installation knows too"
+    assert settings["model"]["image_size"] == load_checkpoint(NANO).config.image_size
+    shipped, moved = load_file(NANO), load_file(Path("run/last.safetensors"))
+    distance = max(float((moved[k] - value).abs().max()) for k, value in shipped.items())
+    assert 0 < distance < 0.01, "one step away from where it started"
+    assert cli.main(["train", "--output", "run", "--resume", "--config.steps", "2"]) == 0
+
+    Path("nano").write_bytes(b"junk")  # a file of that name is what is meant
+    capsys.readouterr()
+    assert "nano: expected" in error(capsys, *words, "--output", "other")
 
 
 def test_a_start_brings_the_settings_of_its_preset(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asam.assets import NANO, is_nano
+from asam.assets import checkpoint_file
 from asam.cli._outputs import check_outputs, files_of_model
 
 
@@ -65,7 +65,7 @@ def run(args: Args) -> int:
     from asam import bench
     from asam.progress import bars
 
-    checkpoint = NANO if is_nano(args.checkpoint) else args.checkpoint
+    checkpoint = None if args.checkpoint is None else checkpoint_file(args.checkpoint)
     check_outputs((args.json,), () if checkpoint is None else files_of_model(checkpoint))
     asked = {name: value for name, value in vars(args).items() if name != "json"}
     settings = bench.Settings(**asked | {"checkpoint": checkpoint})

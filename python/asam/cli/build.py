@@ -9,7 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 import asam_trt
-from asam.assets import NANO, is_nano
+from asam.assets import checkpoint_file, is_nano
 from asam_trt.files import check_targets
 
 
@@ -40,10 +40,9 @@ def run(args: Args) -> int:
     """Builds, compares with PyTorch, and prints the folder."""
     if args.output is not None:
         check_targets(args.output.parent, ())
-    ships = is_nano(args.checkpoint)
     path = asam_trt.build_engine(
-        NANO if ships else args.checkpoint,
-        Path("nano.asam") if ships and args.output is None else args.output,
+        checkpoint_file(args.checkpoint),
+        Path("nano.asam") if is_nano(args.checkpoint) and args.output is None else args.output,
         backend=args.backend,
         precision=args.precision,
         force=args.force,

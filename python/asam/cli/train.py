@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from asam.assets import checkpoint_file
 from asam.cli._wording import as_typed, counted, options_of
 from asam.training.config import TrainConfig
 from asam_trt.files import check_targets
@@ -120,7 +121,8 @@ class Args:
     sam_checkpoint: Path | None = None
     """Official sam_vit_*.pth to start from."""
     start: Path | None = None
-    """Checkpoint of an earlier run to start from; it brings its own preset, backbone and image size."""
+    """Checkpoint of an earlier run to start from, or "nano", the small network that ships, which is where a small data
+    set of your own starts from; it brings its own preset, backbone and image size."""
     length: Annotated[int | None, _shown(_DEFAULTS["length"])] = None
     """Samples of a synthetic training set."""
     config: TrainOptions = field(default_factory=dict)
@@ -142,7 +144,7 @@ def run(args: Args) -> int:
     from asam.data.registry import held_out, replaced
     from asam.evaluate.provenance import of_training
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
-    from asam.training.schedule import unfinished_warmup
+    from asam.training.schedule import long_warmup, unfinished_warmup
 
     plan = _resolve(args)
     if not args.dry_run and _nothing_to_do(args, plan):
@@ -151,7 +153,7 @@ def run(args: Args) -> int:
     config = _config(plan, len(training))
     if args.resume:
         _check_resumed(args.output / "config.json", plan, config)
-    for line in (unfinished_warmup(config), _changed_course(args, config)):
+    for line in (unfinished_warmup(config), long_warmup(config), _changed_course(args, config)):
         if line is not None:
             _log.warning(line)
     for idle in _without_effect(args, plan):
@@ -228,7 +230,16 @@ def _changed_course(args: Args, config: TrainConfig) -> str | None:
 
 
 def _tell_files(output: Path) -> None:
-    print(f"best checkpoint: {output / 'best.safetensors'}\nlog: {output / 'log.jsonl'}")
+    from asam.training.evaluations import evaluations
+
+    log = output / "log.jsonl"
+    found = evaluations(log)
+    # The first of several lowest ones is the one whose weights were kept.
+    best = f" ({min(found, key=lambda one: one.ged)})" if found else ""
+    print(f"best checkpoint: {output / 'best.safetensors'}{best}")
+    if found:
+        print(f"last validation: {found[-1]}")
+    print(f"log: {log}")
 
 
 def _resolve(args: Args) -> _Plan:
@@ -364,7 +375,7 @@ def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, An
         return None
     if source.get("sam_checkpoint") is not None:
         raise ValueError("expected either --start or --sam-checkpoint, got both")
-    model: dict[str, Any] = load_checkpoint(start).config.to_dict()
+    model: dict[str, Any] = load_checkpoint(checkpoint_file(Path(start))).config.to_dict()
     for name in _MODEL:
         if name in given and given[name] != model[name]:
             raise ValueError(
@@ -451,7 +462,7 @@ def _model(plan: _Plan, seed: int, *, started: bool) -> nn.Module:
     if plan.source["method"] != _ASAM:
         return create(plan.source["method"], image_size=plan.model["image_size"], seed=seed)
     if plan.source["start"] is not None and started:
-        return load_checkpoint(plan.source["start"])
+        return load_checkpoint(checkpoint_file(Path(plan.source["start"])))
     model = ASAM(ModelConfig.from_dict(plan.model))
     if plan.source["sam_checkpoint"] is not None and started:
         print(load_sam(model, plan.source["sam_checkpoint"]))

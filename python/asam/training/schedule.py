@@ -7,6 +7,7 @@ import math
 from asam.training.config import TrainConfig
 
 _TRIAL = 10  # times as long as the run: a warm-up that nobody can mean to end within it
+_PART = 3  # of a run, one in so many, that a warm-up may take: a longer one leaves little time near the peak
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -44,6 +45,18 @@ def unfinished_warmup(config: TrainConfig) -> str | None:
     return (
         f"the run ends before its warm-up does, so {' and '.join(ends[name] for name in late)}. If this is not a "
         f"trial, take --config.steps of more than {max(getattr(config, name) for name in late)}, or a smaller {options}"
+    )
+
+
+def long_warmup(config: TrainConfig) -> str | None:
+    """In a line that the learning rate's warm-up ends within the run, but takes a large part of it; None elsewhere."""
+    most = config.steps // _PART
+    if not most < config.warmup <= config.steps:
+        return None
+    return (
+        f"the warm-up of the learning rate takes {config.warmup} of {config.steps} steps, "
+        f"{config.warmup / config.steps:.0%}, and a third at most is usual: take --config.warmup of at most {most}, or "
+        f"--config.steps of at least {_PART * config.warmup}"
     )
 
 
