@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from asam.data import Augment, Augmented, ModeLaw, OffsetLaw, Sample, Synthetic, sheet, smallest_box
+from asam.data import Augment, Augmented, ModeLaw, OffsetLaw, Promise, Sample, Synthetic, sheet, smallest_box
 
 IMAGE = np.zeros((6, 8, 3), np.uint8)
 
@@ -66,6 +66,7 @@ def test_defaults():
         ({"weights": np.ones(2, np.float32)}, r"expected weights of \[1\]"),
         ({"weights": np.full(1, 0.5, np.float32)}, "sum to 1"),
         ({"seen": np.ones(3, bool)}, r"expected seen of \[1\]"),
+        ({"raters": ("anna", "bert")}, "expected a name for each of 1 raters"),
     ],
 )
 def test_parts_that_do_not_fit(change, message):
@@ -74,6 +75,22 @@ def test_parts_that_do_not_fit(change, message):
     with pytest.raises(ValueError, match=message) as caught:
         Sample(**{**fields, **change}, id=good.id, group="", promise=good.promise)
     assert "lesion 7" in str(caught.value)
+
+
+def test_a_sample_is_shown_in_a_line():
+    masks = np.stack([mask((1, 1), (4, 2)), mask()])
+    assert repr(Sample.of(IMAGE, masks, id="a", raters=("anna", "bert"))) == (
+        "Sample('a', image 8 x 6 (w x h), 2 raters (1 empty), box 1 1 5 3)"
+    )
+    asked = Sample.of(IMAGE, masks[:1], id="b", click=np.array([1.5, 2], np.float32))
+    assert repr(asked) == "Sample('b', image 8 x 6 (w x h), 1 rater, click 1.5 2)"
+    nested = replace(asked, click=None, promise=Promise.NESTED)
+    assert repr(nested) == "Sample('b', image 8 x 6 (w x h), 1 mask, box 1 1 5 3)"
+
+
+def test_augmentation_keeps_the_names_of_raters():
+    sample = Sample.of(IMAGE, mask((3, 3))[None], id="a", raters=("anna",))
+    assert Augment(flip=1.0)(sample, 0).raters == ("anna",)
 
 
 def test_law_joins_equal_modes_and_drops_impossible_ones():

@@ -97,6 +97,7 @@ class Augment:
             seen=sample.seen,
             box=None if law is not None or new.any() else sample.box,
             click=None if sample.click is None else spot[0],
+            raters=sample.raters,
             spacing=sample.spacing,
             law=None if law is None else ModeLaw.of(new[raters:], law.probs),
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asam.data.law import Law
+from asam_trt.counting import counted
 
 __all__ = ["Dataset", "Promise", "Sample", "equal_weights", "smallest_box"]
 
@@ -62,6 +63,7 @@ class Sample:
         promise: what the masks stand for.
         click: float32 [2], x and y in pixels, where the data set's question is a click; the masks (and the
             law) then answer that click and not the box.
+        raters: their names, in the order of the masks; empty where the data do not name them.
         spacing: millimetres of a pixel, (row, column) or (row, column, slice); None where unknown.
         law: the true distribution of masks for this image and prompt; None where nobody knows it.
     """
@@ -75,8 +77,9 @@ class Sample:
     group: str
     promise: Promise
     click: NDArray[np.float32] | None = None
+    raters: tuple[str, ...] = ()
     spacing: tuple[float, ...] | None = None
-    law: Law | None = field(default=None, repr=False)
+    law: Law | None = None
 
     def __post_init__(self) -> None:
         image, masks = self.image, self.masks
@@ -96,6 +99,17 @@ class Sample:
                 raise ValueError(f"{self.id}: expected {name} of [{len(masks)}], got {list(vector.shape)}")
         if not np.isclose(self.weights.sum(), 1.0, atol=1e-4) or (self.weights < 0).any():
             raise ValueError(f"{self.id}: expected weights >= 0 that sum to 1, got {self.weights.tolist()}")
+        if len(self.raters) not in (0, len(masks)):
+            raise ValueError(f"{self.id}: expected a name for each of {len(masks)} raters, got {self.raters}")
+
+    def __repr__(self) -> str:
+        h, w = self.image.shape[:2]
+        word = "rater" if self.promise is Promise.RATERS else "mask"
+        empty = int((~self.masks.any(axis=(1, 2))).sum())
+        return (
+            f"Sample({self.id!r}, image {w} x {h} (w x h), {counted(len(self.masks), word)}"
+            f"{f' ({empty} empty)' if empty else ''}, {self.prompt})"
+        )
 
     @classmethod
     def of(
@@ -110,6 +124,7 @@ class Sample:
         seen: NDArray[np.bool_] | None = None,
         box: NDArray[np.float32] | None = None,
         click: NDArray[np.float32] | None = None,
+        raters: tuple[str, ...] = (),
         spacing: tuple[float, ...] | None = None,
         law: Law | None = None,
     ) -> Sample:
@@ -134,9 +149,16 @@ class Sample:
             group=id if group is None else group,
             promise=promise,
             click=click,
+            raters=raters,
             spacing=spacing,
             law=law,
         )
+
+    @property
+    def prompt(self) -> str:
+        """The question in words: "box" with its four numbers, or "click" with its two where that is asked."""
+        name, numbers = ("box", self.box) if self.click is None else ("click", self.click)
+        return " ".join([name, *(f"{number:g}" for number in numbers.tolist())])
 
     @property
     def float_image(self) -> NDArray[np.float32]:

@@ -79,7 +79,8 @@ def _row(sample: Sample, tile: int) -> list[tuple[str, Image.Image]]:
     word = "rater" if sample.promise is Promise.RATERS else "mask"
     for number, mask in enumerate(sample.masks[:_MASKS]):
         note = ", not seen" if not sample.seen[number] else "" if mask.any() else ", empty"
-        row.append((f"{word} {number + 1}{note}", _overlay(image, mask, tile)))
+        name = sample.raters[number] if sample.raters else f"{word} {number + 1}"
+        row.append((f"{name}{note}", _overlay(image, mask, tile)))
     mean = np.tensordot(sample.weights, sample.masks, axes=1)
     row.append((f"mean of {word}s", _grey(mean, tile)))
     return row
