@@ -10,6 +10,7 @@ from layouts import WRITERS
 from PIL import Image
 
 from asam.cli import main
+from asam.data import Synthetic, open_dataset
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -39,6 +40,57 @@ def test_check_lists_problems_and_fails(write, capsys):
     assert "1 more (--limit 0 lists all)" in capsys.readouterr().out
 
 
+def test_samples_that_no_rater_marked_are_no_problem_but_told(write, capsys):
+    root = write("folder")
+
+    def told():
+        assert main(["data", "check", str(root)]) == 0
+        return capsys.readouterr().out
+
+    assert "only empty masks" not in told()
+    for number in range(4):
+        for path in (root / "masks" / f"img{number}").iterdir():
+            Image.fromarray(np.zeros((48, 48), np.uint8)).save(path)
+        if number == 0:
+            assert (
+                "\n  1 sample has only empty masks; its box is the whole image: img0\n  no problems\n"
+                in told()
+            )
+    assert (
+        "\n  4 samples have only empty masks; their box is the whole image: img0, img1, img2, ...\n" in told()
+    )
+
+
+def test_show_says_boxes_as_numbers_and_names_of_raters(write, tmp_path, capsys, drawn_words):
+    root, output = write("folder"), tmp_path / "sheet.png"
+    (root / "masks" / "img1" / "bert.png").unlink()
+    assert main(["data", "show", str(root), "--output", str(output)]) == 0
+    shown = capsys.readouterr().out.splitlines()[1:]
+    samples = list(open_dataset("folder", root, "all"))
+    assert shown == [f"  {sample.id}: box {' '.join(map(str, sample.box.astype(int)))}" for sample in samples]
+    captions = [said for _, said, _ in drawn_words]
+    assert captions[:5] == ["img0", "anna", "bert", "cleo, empty", "mean of raters"]
+    assert captions[5:9] == ["img1", "anna", "cleo, empty", "mean of raters"]
+
+    assert main(["data", "show", "synthetic:click", "--output", str(output), "--count", "1"]) == 0
+    x, y = Synthetic("click", length=1)[0].click
+    assert capsys.readouterr().out.splitlines()[1] == f"  click-0-000000: click {x:g} {y:g}"
+
+
+def test_show_takes_a_name_and_a_root_as_other_commands_do(written, tmp_path, capsys):
+    root, _ = written("folder")
+    output = ["--output", str(tmp_path / "sheet.png")]
+    assert main(["data", "show", "folder", "--root", str(root), *output]) == 0
+    assert "4 of 4 samples: wrote" in capsys.readouterr().out
+    assert main(["data", "show", "folderr", "--root", str(root), *output]) == 2
+    assert "expected one of lidc-crops" in capsys.readouterr().err
+    for command in (["show", "folder"], ["check", "folder"], ["split", "folder"]):
+        assert main(["data", *command]) == 2
+        said = capsys.readouterr().err
+        assert "expected a data set, got the name of a layout; give the path, and this as" in said
+        assert "--layout folder" in said
+
+
 def test_show_synthetic(tmp_path, capsys):
     output = tmp_path / "sheet.png"
     command = ["data", "show", "synthetic:absent", "--output", str(output), "--count", "2", "--size", "48"]
@@ -61,7 +113,7 @@ def test_show_skips_what_cannot_be_drawn_and_names_it(tmp_path, capsys):
     whole, bad = told.err.splitlines()
     assert whole.startswith(f"skipped: {root}/masks/img2/anna.png: cannot be read as an image")
     assert bad.startswith(f"skipped: {root}/images/img1.png: has more than 8 bits a channel")
-    assert told.out == f"2 of 3 samples: wrote {output}\n"
+    assert told.out.startswith(f"2 of 3 samples: wrote {output}\n")
     for number in (0, 3):
         (root / "images" / f"img{number}.png").write_bytes(b"x")
     output.unlink()

@@ -109,6 +109,51 @@ def test_check_reports_all_problems_of_a_folder_at_once(write):
     assert report.samples == 0
 
 
+def test_the_first_problem_counts_those_found_with_it(write):
+    root = write("folder")
+    for name in ("img0", "img1"):
+        save(root / "masks" / name / "anna.png", np.zeros((10, 12), bool))
+        with pytest.raises(DataError) as caught:
+            read_all("folder", root)
+        assert "img0/anna.png: mask is 12 x 10" in str(caught.value)
+        if name == "img0":
+            assert "more problem" not in str(caught.value)
+    # Which opening does not find: it reads headers alone.
+    Image.fromarray(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48)).save(
+        root / "masks" / "img2" / "anna.png"
+    )
+    assert f"; 1 more problem so far: `asam data check {root}` reads every file and lists all" in str(
+        caught.value
+    )
+    assert len(check(root).problems) == 3
+    (root / "images" / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match="; 2 more problems so far: "):
+        read_all("folder", root)
+
+
+def test_masks_without_folders_are_told_once(write):
+    root = write("folder")
+    for folder in sorted((root / "masks").iterdir())[:3]:
+        for file in folder.iterdir():
+            file.rename(root / "masks" / f"{folder.name}_{file.name}")
+        folder.rmdir()
+    (problem,) = check(root).problems
+    assert problem.path == root / "masks"
+    assert problem.problem == (
+        "masks must be masks/<id>/<rater>.png; 9 files lie directly in masks/ (img0_anna.png, img0_bert.png, ...); "
+        "3 images without a folder there"
+    )
+
+
+def test_a_stray_mask_hides_no_other_problem(write):
+    root = write("folder")
+    (root / "masks" / "img3" / "bert.png").rename(root / "masks" / "bert.png")
+    (root / "masks" / "ghost").mkdir()
+    stray, ghost = check(root).problems
+    assert stray.problem.endswith("; 1 file lies directly in masks/ (bert.png)")
+    assert ghost.path.name == "ghost"
+
+
 def test_mislabelled_brats_names_the_labels(write):
     import nibabel
 

@@ -16,6 +16,7 @@ from asam_trt.files import replacing
 
 _LARGEST_TILE = 2048
 _MOST_SKIPPED = 10  # that are named
+_MOST_UNMARKED = 3  # that are named
 
 if TYPE_CHECKING:
     from asam.data import DataError, Dataset, Report, Sample
@@ -41,7 +42,8 @@ class Show:
     """Draw a sheet of samples: prompt, every rater's mask, their mean, and the law where it is known.
 
     Attributes:
-        source: a path, or a name such as synthetic:nested.
+        source: a path, or a name: synthetic:nested, or such as folder with --root.
+        root: folder of the data set that the source names.
         output: PNG file to write.
         layout: layout of a path; detected where not given.
         split: which split; "all" is every sample.
@@ -53,6 +55,7 @@ class Show:
     """
 
     source: tyro.conf.Positional[str]
+    root: Path | None = None
     output: Path = Path("outputs/data.png")
     layout: str | None = None
     split: str = "all"
@@ -146,6 +149,10 @@ def _tell(report: Report, limit: int) -> None:
     if report.samples:
         empty = f"{counted(report.empty, 'mask')} {'is' if report.empty == 1 else 'are'} empty"
         print(f"  masks a sample: {raters}; {empty}; sizes (w x h) {shown}")
+    if unmarked := len(report.unmarked):
+        have, box = ("has", "its box is") if unmarked == 1 else ("have", "their box is")
+        shown = ", ".join(report.unmarked[:_MOST_UNMARKED]) + (", ..." if unmarked > _MOST_UNMARKED else "")
+        print(f"  {counted(unmarked, 'sample')} {have} only empty masks; {box} the whole image: {shown}")
     print(f"  {counted(len(report.problems), 'problem')}" if report.problems else "  no problems")
     for problem in report.problems[: limit or None]:
         print(f"  - {problem}")
@@ -163,7 +170,7 @@ def _show(args: Show) -> int:
     if not 16 <= args.tile <= _LARGEST_TILE:
         raise ValueError(f"--tile: expected 16 to {_LARGEST_TILE} pixels, got {args.tile}")
     check_suffix("--output", args.output, ".png")
-    check_outputs((args.output,), (Path(args.source),))
+    check_outputs((args.output,), (Path(args.source), args.root))
     skipped: list[DataError] = []
     data = _open_shown(args, skipped)
     step = max(len(data) // args.count, 1)
@@ -172,12 +179,15 @@ def _show(args: Show) -> int:
         print(f"skipped: {problem}", file=sys.stderr)
     if len(skipped) > _MOST_SKIPPED:
         more = len(skipped) - _MOST_SKIPPED
-        print(f"... and {more} more (`asam data check {args.source}` lists all)", file=sys.stderr)
+        path = args.root or args.source
+        print(f"... and {more} more (`asam data check {path}` lists all)", file=sys.stderr)
     if not samples:
         raise ValueError(f"{args.source}: expected a sample that can be drawn, got none")
     with replacing(args.output) as temporary:
         Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
     print(f"{len(samples)} of {counted(len(data), 'sample')}: wrote {args.output}")
+    for sample in samples:
+        print(f"  {sample.id}: {sample.prompt}")
     return int(bool(skipped))
 
 
@@ -201,7 +211,10 @@ def _open_shown(args: Show, skipped: list[DataError]) -> Dataset[Sample]:
     if args.source.partition(":")[0] == "synthetic" and not Path(args.source).exists():
         sizes: dict[str, Any] = {"seed": args.seed, "size": args.size, "length": args.count}
         return open_dataset(args.source, None, args.split, manifest=args.manifest, **sizes)
-    layout, path = (args.layout, Path(args.source)) if args.layout else next(find(args.source))
+    if args.root is not None:
+        layout, path = args.source, args.root
+    else:
+        layout, path = (args.layout, Path(args.source)) if args.layout else next(find(args.source))
     if note := replaced(layout, path, args.manifest):
         print(note, file=sys.stderr)
     return open_dataset(layout, path, args.split, manifest=args.manifest, report=skipped)

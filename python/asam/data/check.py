@@ -29,6 +29,7 @@ class Report:
         raters: number of masks -> number of samples.
         sizes: (H, W) -> number of samples.
         empty: masks without a pixel.
+        unmarked: ids of the samples whose masks are all empty, so that their box is the whole image.
         problems: every file that is wrong, once.
     """
 
@@ -39,6 +40,7 @@ class Report:
     raters: Counter[int]
     sizes: Counter[tuple[int, int]]
     empty: int
+    unmarked: tuple[str, ...]
     problems: tuple[DataError, ...]
 
 
@@ -52,6 +54,12 @@ def find(root: str | Path) -> Iterator[tuple[str, Path]]:
     name = detect(path)
     inside = [(detect(folder), folder) for folder in listing(path)] if name is None else [(name, path)]
     found = [(layout, folder) for layout, folder in inside if layout is not None]
+    if not path.exists() and str(path) in FORMATS:
+        raise DataError(
+            path,
+            "expected a data set, got the name of a layout",
+            f"give the path, and this as --layout {path}",
+        )
     if not found and not path.exists():
         raise DataError(path, "expected a data set, got no such file or folder", "check the path")
     if not found:
@@ -95,6 +103,7 @@ def check(
     sizes: Counter[tuple[int, int]] = Counter()
     groups = set()
     empty = 0
+    unmarked = []
     for index in range(len(data)):
         try:
             sample = data[index]
@@ -106,7 +115,10 @@ def check(
             raters[len(sample.masks)] += 1
             sizes[sample.image.shape[0], sample.image.shape[1]] += 1
             groups.add(sample.group)
-            empty += int((~sample.masks.any(axis=(1, 2))).sum())
+            marked = sample.masks.any(axis=(1, 2))
+            empty += int((~marked).sum())
+            if not marked.any() and sample.click is None:
+                unmarked.append(sample.id)
         if progress is not None:
             progress(index + 1, len(data))
     problems += _shared_groups(format, path)
@@ -119,6 +131,7 @@ def check(
         raters=raters,
         sizes=sizes,
         empty=empty,
+        unmarked=tuple(unmarked),
         problems=tuple(once.values()),
     )
 

@@ -15,6 +15,7 @@ from PIL import Image
 from asam.data.base import ArrayDataset
 from asam.data.errors import DataError
 from asam.data.sample import Sample
+from asam_trt.counting import counted
 from asam_trt.files import write_text
 
 __all__ = [
@@ -71,8 +72,13 @@ class FileDataset(ArrayDataset[Sample], Generic[E]):
         if report is not None:
             report.extend(problems)
         elif problems:
-            first, others = problems[0], len(problems) - 1
-            more = f"; {others} more problems: `asam data check {root}` lists them" if others else ""
+            # Opening looks at names and headers alone: a check, which reads the files, may find more.
+            first, others = problems[0], len({str(problem) for problem in problems}) - 1
+            more = (
+                f"; {counted(others, 'more problem')} so far: `asam data check {root}` reads every file and lists all"
+                if others
+                else ""
+            )
             raise DataError(first.path, first.problem + more, first.remedy)
         self.root = root
         self.entries = tuple(entries)

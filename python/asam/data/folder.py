@@ -12,10 +12,12 @@ import numpy as np
 from asam.data.errors import DataError
 from asam.data.files import IMAGE_SUFFIXES, FileDataset, image_size, listing, read_image, read_mask, same_size
 from asam.data.sample import Sample
+from asam_trt.counting import counted
 
 __all__ = ["Folder"]
 
 _VALIDATE: Final = ("val", "valid", "validation")
+_SHOWN: Final = 2  # names of files, of many
 _EXPECTED = "images/<id>.<ext> and masks/<id>/<rater>.png"
 
 
@@ -65,7 +67,9 @@ class Folder(FileDataset[_Item]):
         item = self.entries[index]
         image = read_image(item.image)
         masks = np.stack([read_mask(path, image.shape) for path in item.masks])
-        return Sample.of(image, masks, id=item.id, group=item.group)
+        return Sample.of(
+            image, masks, id=item.id, group=item.group, raters=tuple(path.stem for path in item.masks)
+        )
 
 
 def _named(split: str) -> str:
@@ -75,17 +79,22 @@ def _named(split: str) -> str:
 def _collect(root: Path, problems: list[DataError]) -> list[_Item]:
     rows = _index(root / "index.csv", problems)
     items: dict[str, _Item] = {}
-    names = set()
+    names, without_folder = set(), 0
+    inside = listing(root / "masks")
+    flat = [path for path in inside if _is_picture(path) and path.is_file()]
     for path in listing(root / "images"):
         name = path.stem
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if not _is_picture(path):
             problems.append(DataError(path, f"is not an image; expected one of {', '.join(IMAGE_SUFFIXES)}"))
             continue
         if name in names:
             problems.append(DataError(path, f"a second image with the id {name!r}"))
             continue
         names.add(name)
-        masks = [mask for mask in listing(root / "masks" / name) if mask.suffix.lower() in IMAGE_SUFFIXES]
+        masks = [mask for mask in listing(root / "masks" / name) if _is_picture(mask)]
+        if flat and not (root / "masks" / name).is_dir():
+            without_folder += 1
+            continue
         if not masks:
             problems.append(DataError(root / "masks" / name, f"holds no masks for the image {path.name}"))
             continue
@@ -97,7 +106,9 @@ def _collect(root: Path, problems: list[DataError]) -> list[_Item]:
         if not wrong:
             split, group = rows.get(name, ("", "")) if rows is not None else ("", "")
             items[name] = _Item(name, group or name, split, path, tuple(masks))
-    for path in listing(root / "masks"):
+    if flat:
+        problems.append(_flat(flat, without_folder))
+    for path in sorted({*inside} - {*flat}):
         if path.name not in names:
             problems.append(DataError(path, "masks without an image of this name"))
     for name in sorted(set(rows or ()) - names):
@@ -108,6 +119,22 @@ def _collect(root: Path, problems: list[DataError]) -> list[_Item]:
             DataError(root / "index.csv", f"has no row for the image {name!r}") for name in missing
         )
     return list(items.values())
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _flat(found: list[Path], without_folder: int) -> DataError:
+    """Said once: a set that is laid out so has hundreds of such files, and no folder for any image."""
+    shown = ", ".join(path.name for path in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+    lie = "lies" if len(found) == 1 else "lie"
+    lack = f"; {counted(without_folder, 'image')} without a folder there" if without_folder else ""
+    return DataError(
+        found[0].parent,
+        f"masks must be masks/<id>/<rater>.png; {counted(len(found), 'file')} {lie} directly in masks/ ({shown}){lack}",
+        "put each into the folder of its image",
+    )
 
 
 def _index(path: Path, problems: list[DataError]) -> dict[str, tuple[str, str]] | None:
