@@ -83,6 +83,7 @@ OPTIONS = {
         ("choose it with asam_trt.window(image, low, high)", "choose it with --window LOW HIGH"),
         ("data set 'x' needs root=, the folder", "data set 'x' needs --root, the folder"),
         ("use backend='cpu', or another", "use --backend cpu, or another"),
+        ("there is root='my sets/a-1', a folder", "there is --root my sets/a-1, a folder"),
         ("expected augment=False beside it", "expected --config.no-augment beside it"),
         ("image_size: expected 16, got 3", "--image-size: expected 16, got 3"),
         ("expected image_size for a plain SAM alone", "expected --image-size for a plain SAM alone"),

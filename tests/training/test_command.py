@@ -281,6 +281,24 @@ def test_errors_take_one_line(
     assert message in error(capsys, "--output", str(tmp_path), *words)
 
 
+@pytest.mark.parametrize("command", [["train"], ["evaluate", "--model", str(NANO)]])
+def test_a_folder_in_place_of_a_name_is_told_its_options(
+    command: list[str],
+    write_folder: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(Path("my/data-1"), patients=[0, 1])
+    for name, layout in (("my/data-1", "folder"), ("my", "<name>")):
+        assert cli.main([*command, "--data", name, "--output", "run.json"]) == 2
+        told = f"got '{name}'; a folder of that name exists: --data {layout} --root {name} (--debug"
+        assert told in capsys.readouterr().err
+    assert cli.main([*command, "--data", "none", "--output", "run.json"]) == 2
+    assert "a folder" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -19,7 +19,9 @@ _CALLS = {
 _RESUMED = ("resume=True", "the same command")
 """How Python goes on with a run that was broken off -> how a command does that has no --resume."""
 _NUMBER = re.compile(r"\[Errno \d+\] ")  # of an error of the system, whose words follow
-_WITH_VALUE = re.compile(r"(?<![\w.-])([a-z_]+)=('?)(\w*)\2")  # backend='cpu', augment=False
+_WITH_VALUE = re.compile(
+    r"(?<![\w.-])([a-z_]+)=(?:'([^']*)'|(\w*))"
+)  # backend='cpu', root='a/b', augment=False
 _NAME = re.compile(  # at the beginning, as in "steps: expected"; elsewhere only what cannot be a word of the sentence
     r"^[a-z_]+(?=: | must )|(?<![\w./'\"-])[a-z]+_[a-z_]+(?![\w./])"
 )
@@ -41,7 +43,7 @@ def as_typed(text: str, options: Mapping[str, str]) -> str:
 
 
 def _with_value(found: re.Match[str], options: Mapping[str, str]) -> str:
-    name, value = found[1], found[3]
+    name, value = found[1], found[2] or found[3] or ""
     if name not in options:
         return found[0]
     if value in ("True", "False"):  # a switch

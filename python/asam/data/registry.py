@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ def open_dataset(
         return _synthetic(split, kind or options.pop("kind", "mix"), **options)
     if name not in FORMATS:
         known = ", ".join([*FORMATS, f"{SYNTHETIC}:<kind>"])
-        raise ValueError(f"data: expected one of {known}, got {name!r}")
+        raise ValueError(f"data: expected one of {known}, got {name!r}{_as_root(name)}")
     if root is None:
         raise ValueError(f"data: expected root= with {name!r}, the folder that holds it, got none")
     layout, path = FORMATS[name], Path(root)
@@ -161,6 +162,13 @@ def open_dataset(
         return layout.load(path, split=split, **options)
     data = layout.load(path, **_everything(layout), **options)
     return data if split == "all" else make_split(data, name=name, scheme=scheme).select(data, split)
+
+
+def _as_root(name: str) -> str:
+    """What was meant, where a folder was given in place of a name; the empty string elsewhere."""
+    if not os.path.isdir(name):
+        return ""
+    return f"; a folder of that name exists: data='{detect(name) or '<name>'}' root='{name}'"
 
 
 def divided_by(name: str, root: str | Path | None, scheme: Scheme, manifest: str | Path | None = None) -> str:
