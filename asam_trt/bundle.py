@@ -9,6 +9,7 @@ name.asam/
   prompt_prior.safetensors
                         the same for the native code, where it has that network
   sampler.safetensors   folded sampler weights, prompt encoder tables
+  split.json            the splits that the model was trained on, where its run had a file of them
   tensorrt/             plans for one GPU and TensorRT version: a cache, not part of the manifest
 """
 
@@ -47,11 +48,12 @@ IMAGE_PRIOR_WEIGHTS = "image_prior.safetensors"
 PROMPT_PRIOR = "prompt_prior.onnx"
 PROMPT_PRIOR_WEIGHTS = "prompt_prior.safetensors"
 SAMPLER = "sampler.safetensors"
+SPLIT = "split.json"
 REQUIRED_FILES = (IMAGE_ENCODER, PROMPT_PRIOR, SAMPLER)
 _GRAPHS = (IMAGE_ENCODER, IMAGE_PRIOR, PROMPT_PRIOR)
 # All that an engine folder may hold; a graph's weights lie beside it.
 ENGINE_FILES = frozenset(
-    {MANIFEST, SAMPLER, ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, *_GRAPHS}
+    {MANIFEST, SAMPLER, SPLIT, ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, *_GRAPHS}
     | {f"{name}.data" for name in _GRAPHS}
 )
 CACHE_FOLDER = "tensorrt"
@@ -121,7 +123,7 @@ class EngineBundle:
         sampler: sizes of the sampler.
         preprocessing: of the image.
         precision: that it was built for, "auto" unless asked otherwise; a `Session` may choose another.
-        source: sha256 and name of the checkpoint it was built from.
+        source: sha256 and name of the checkpoint it was built from, and what divided its training data.
         built_by: package -> version.
         parity: figures of the comparison with PyTorch at build time.
         bytes: size of all files.

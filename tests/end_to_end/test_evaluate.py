@@ -19,6 +19,7 @@ from PIL import Image
 
 import asam_trt
 from asam import cli
+from asam.assets import NANO
 from asam.data import Sample, Synthetic, make_split, open_dataset
 from asam.evaluate import A2SAM, PROTOCOLS, STRICT, Protocol, evaluate
 from asam.methods import Engine, Prior, PromptJitter
@@ -110,6 +111,7 @@ def test_the_report_says_what_was_judged_and_how(
         "name": "synthetic:pair",
         "split": "validate",
         "split_scheme": "a seed for each",
+        "division": {"from": "data", "manifest_sha256": None, "training_known": False},
         "sha256": document["reports"][0]["data_sha256"],
     }
     assert [(r["method"], r["n"]) for r in document["reports"]] == [
@@ -414,18 +416,110 @@ def test_data_is_divided_by_a_manifest(
     assert f"was trained on a split of {manifest}, which is not there" in said.err
 
 
+@pytest.fixture
+def engine_of_run(checkpoint: Path, pictures: Path, tmp_path: Path) -> Path:
+    """An engine of a run that was trained by a file of splits, and nothing else of that run."""
+    manifest, run = tmp_path / "split.json", tmp_path / "run"
+    make_split(open_dataset("folder", pictures, "all"), scheme="index-order").save(manifest)
+    model = of_run(run, checkpoint, data="folder", manifest=str(manifest))
+    engine = asam_trt.build_engine(model, tmp_path / "run.asam", progress=False)
+    shutil.rmtree(run)
+    manifest.unlink()
+    return engine
+
+
+def test_an_engine_is_judged_as_its_run_divided_the_data(
+    engine_of_run: Path, checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, output = engine_of_run, tmp_path / "figures.json"
+    words = ["evaluate", "--model", str(engine), "--data", "folder", "--root", str(pictures), "--n", "2"]
+    splits = make_split(everything := open_dataset("folder", pictures, "all"), scheme="index-order")
+    by_manifest = f"the manifest {engine / 'split.json'}, sha256 {splits.sha256[:12]}"
+
+    assert cli.main([*words, "--split", "test", "--output", str(output)]) == 0
+    said = capsys.readouterr()
+    assert f"split test ({by_manifest})" in said.out
+    assert said.err.splitlines()[0] == f"note: folder is divided by {by_manifest}, as the run was"
+    document = json.loads(output.read_text())
+    assert document["data"]["division"] == {
+        "from": "run",
+        "manifest_sha256": splits.sha256,
+        "training_known": True,
+    }
+    assert document["models"][0]["built_from"]["division"]["data"] == "folder"
+
+    assert cli.main([*words, "--split-scheme", "group"]) == 0
+    shared = len({*splits.splits["train"]} & {*make_split(everything).splits["validate"]})
+    assert shared > 0
+    assert f"warning: {shared} of the " in capsys.readouterr().err
+
+    # The run's checkpoint names its own file of the same splits: they agree.
+    splits.save(tmp_path / "other.json")
+    model = of_run(tmp_path / "again", checkpoint, data="folder", manifest=str(tmp_path / "other.json"))
+    both = ["evaluate", "robustness", *words[1:3], str(model), *words[3:], "--output", str(tmp_path / "both")]
+    assert cli.main(both) == 0
+    said = capsys.readouterr()
+    assert splits.sha256[:12] in said.out
+    assert "trained on" not in said.err
+
+
+def test_other_data_of_the_same_name_is_told_from_that_of_the_run(
+    engine_of_run: Path,
+    write_folder: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_folder(other := tmp_path / "other", patients=[0, 1, 2, 3, 4])
+    words = ["evaluate", "--model", str(engine_of_run), "--data", "folder", "--root", str(other), "--n", "2"]
+    assert cli.main([*words, "--split", "test"]) == 2
+    assert "of the model's run: --manifest or --split-scheme name another division" in capsys.readouterr().err
+    assert cli.main([*words, "--split", "test", "--split-scheme", "group"]) == 0
+
+
+def test_a_training_of_which_nothing_is_known_is_told(
+    engine: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "figures.json"
+    words = ["evaluate", "--model", str(engine), "--data", "folder", "--root", str(pictures), "--n", "2"]
+    words += ["--split", "test", "--output", str(output)]
+    assert cli.main(words) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "not known" in line]
+    assert line.startswith(
+        f"warning: what divided the data that {engine} learned from is not known: samples of"
+    )
+    division = json.loads(output.read_text())["data"]["division"]
+    assert division == {"from": "protocol", "manifest_sha256": None, "training_known": False}
+
+    for more in (["--split-scheme", "group"], ["--split", "all"], ["--split", "train"]):
+        assert cli.main([*words, *more]) == 0
+        assert "not known" not in capsys.readouterr().err
+    rows = [f"{i:02},{'train' if i < 12 else 'test'},{i}" for i in range(20)]
+    (pictures / "index.csv").write_text("\n".join(["id,split,group", *rows]) + "\n")
+    assert cli.main(words) == 0
+    assert "not known" not in capsys.readouterr().err
+    assert json.loads(output.read_text())["data"]["division"]["from"] == "data"
+
+
+def test_the_network_that_ships_has_seen_no_data_of_files(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model", str(NANO), "--data", "folder", "--root", str(pictures), "--n", "2", "--limit", "1"]
+    assert cli.main(["evaluate", *words]) == 0
+    assert "not known" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    ("source", "division"),
+    ("source", "known"),
     [
-        ({"data": "folder"}, "group"),  # made before the scheme was a choice
-        ({"data": "synthetic:pair", "split_scheme": "index-order"}, "group"),
-        ({"data": "folder", "split_scheme": "best"}, "group"),
-        ({}, "group"),
+        ({"data": "folder"}, True),  # made before the scheme was a choice
+        ({"data": "synthetic:pair", "split_scheme": "index-order"}, True),
+        ({"data": "folder", "split_scheme": "best"}, False),
+        ({}, False),
     ],
 )
 def test_a_run_that_says_nothing_of_the_division_leaves_it_to_the_protocol(
     source: dict[str, str],
-    division: str,
+    known: bool,
     checkpoint: Path,
     pictures: Path,
     tmp_path: Path,
@@ -435,8 +529,9 @@ def test_a_run_that_says_nothing_of_the_division_leaves_it_to_the_protocol(
     words = ["--model", str(model), "--data", "folder", "--root", str(pictures), "--n", "2"]
     assert cli.main(["evaluate", *words]) == 0
     said = capsys.readouterr()
-    assert f"split validate (by {division})" in said.out
-    assert "divided" not in said.err
+    assert "split validate (by group)" in said.out
+    assert "is divided by" not in said.err
+    assert ("learned from is not known" not in said.err) == known
 
 
 def test_options_without_effect_are_told(
@@ -446,7 +541,7 @@ def test_options_without_effect_are_told(
     assert cli.main([*words, "--data", "folder", "--root", str(pictures), "--size", "64"]) == 0
     said = capsys.readouterr().err
     assert "warning: --size has no effect: it is of synthetic data, and folder is of files" in said
-    assert "--split-scheme" not in said
+    assert "--split-scheme has no effect" not in said
     assert cli.main([*words, "--data", "synthetic:pair", "--size", "64", "--split-scheme", "group"]) == 0
     said = capsys.readouterr().err
     assert "warning: --split-scheme has no effect: the splits of synthetic:pair are a seed for each" in said

@@ -11,8 +11,11 @@ import pytest
 
 import asam
 import asam_trt
-from asam import export
+from asam import division, export
+from asam.data import Manifest
+from asam.division import Division
 from asam_trt import BackendUnavailable, EngineError, fold
+from asam_trt.bundle import EngineBundle
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,62 @@ def test_an_engine_does_not_tell_where_it_was_built(engine: Path, repository: Pa
         data = file.read_bytes()
         for word in (str(repository), "stack_trace", "site-packages"):
             assert word.encode() not in data, file.name
+
+
+@pytest.fixture
+def run(checkpoint: Path, tmp_path: Path) -> Path:
+    """The checkpoint of a run on a data set that a file divides."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    Manifest("folder", "group", 0, {"train": ("a", "b"), "test": ("c",)}).save(tmp_path / "split5.json")
+    source = {"data": "folder", "manifest": str(tmp_path / "split5.json"), "split_scheme": "group"}
+    (folder / "config.json").write_text(json.dumps({"source": source}))
+    (folder / "best.safetensors").write_bytes(checkpoint.read_bytes())
+    return folder / "best.safetensors"
+
+
+def test_an_engine_carries_the_division_of_its_run(run: Path, built: Path, tmp_path: Path) -> None:
+    assert division.of_model(built) is None
+    engine, manifest = (
+        asam_trt.build_engine(run, tmp_path / "run.asam", progress=False),
+        tmp_path / "split5.json",
+    )
+    splits = Manifest.load(manifest)
+    assert EngineBundle.open(engine).source["division"] == {
+        "data": "folder",
+        "split_scheme": "group",
+        "manifest": {"name": "split5.json", "sha256": splits.sha256},
+    }
+    shutil.move(engine, moved := tmp_path / "elsewhere.asam")
+    shutil.rmtree(run.parent)
+    manifest.unlink()
+    assert division.of_model(moved) == Division("folder", "group", moved / "split.json")
+    assert Manifest.load(moved / "split.json") == splits
+    assert str(tmp_path) not in (moved / "manifest.json").read_text()
+
+    (moved / "split.json").write_text((moved / "split.json").read_text().replace('"c"', '"d"'))
+    with pytest.raises(EngineError, match=r"split\.json: expected sha256"):
+        EngineBundle.open(moved)
+
+
+def test_another_division_means_building(run: Path, tmp_path: Path) -> None:
+    engine = asam_trt.build_engine(run, tmp_path / "run.asam", progress=False)
+    before = stamp(engine)
+    asam_trt.build_engine(run, engine, progress=False)
+    assert stamp(engine) == before
+    Manifest("folder", "group", 0, {"train": ("a",), "test": ("b", "c")}).save(tmp_path / "split5.json")
+    asam_trt.build_engine(run, engine, progress=False)
+    assert Manifest.load(engine / "split.json").splits["train"] == ("a",)
+
+
+def test_splits_that_are_gone_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "split5.json").unlink()
+    engine = asam_trt.build_engine(run, tmp_path / "run.asam")
+    assert f"will not know the splits that its model was trained on: {tmp_path}" in capsys.readouterr().err
+    found = division.of_model(engine)
+    assert found is not None
+    assert found.manifest is not None
+    assert not found.manifest.exists()
 
 
 def test_other_folders_are_not_overwritten(checkpoint: Path, tmp_path: Path) -> None:

@@ -63,7 +63,6 @@ class Args:
 def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
     from asam.cli._evaluate.common import open_judged, write_report
-    from asam.cli._evaluate.division import divided
     from asam.evaluate import PROTOCOLS, check_asked, evaluate, markdown
     from asam.evaluate.provenance import of_model, of_software
     from asam.progress import bars
@@ -78,7 +77,7 @@ def run(args: Args) -> int:
         check_asked(n=n, limit=args.limit)
     methods = _methods(args, protocol)
     models = [of_model(path) for path in args.model]
-    data, division = open_judged(args, args.model, default=protocol.split_scheme)
+    data, judged = open_judged(args, args.model, default=protocol.split_scheme)
     reports = []
     with bars() as start:
         for method in methods:
@@ -93,7 +92,7 @@ def run(args: Args) -> int:
     members = len(models) * max(len(args.epochs), 1)
     of_epochs = f", epochs {', '.join(map(str, args.epochs))}" if args.epochs else ""
     header = [
-        f"data {args.data}, split {args.split} ({divided(division)})",
+        f"data {judged}",
         f"checkpoints: {members}, {named}{of_epochs}",
     ]
     table = markdown(reports, header=header)
@@ -101,12 +100,7 @@ def run(args: Args) -> int:
     if args.output is not None:
         document = {
             "protocol": protocol.name,
-            "data": {
-                "name": args.data,
-                "split": args.split,
-                "split_scheme": division,
-                "sha256": reports[0].data_sha256,
-            },
+            "data": {**judged.to_dict(), "sha256": reports[0].data_sha256},
             "models": models,
             "checkpoints": members,
             "epochs": list(args.epochs),

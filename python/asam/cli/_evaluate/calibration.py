@@ -52,7 +52,6 @@ class Args:
 def run(args: Args) -> int:
     """Judge, fit, print the table, write it and the plot."""
     from asam.cli._evaluate.common import open_judged, write_picture, write_report
-    from asam.cli._evaluate.division import divided
     from asam.data import spread
     from asam.evaluate.provenance import of_model, of_software
     from asam.progress import bars
@@ -61,7 +60,7 @@ def run(args: Args) -> int:
     targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
     source = _source(args.model)
-    data, division = open_judged(args, (args.model,))
+    data, judged = open_judged(args, (args.model,))
     places = spread(len(data), args.limit)
     with bars(keep=False) as start:
         show = start("all samples")
@@ -71,10 +70,10 @@ def run(args: Args) -> int:
             if args.fit
             else None
         )
-    text = f"{args.data}, split {args.split} ({divided(division)}); {table(whole, fit)}"
+    text = f"{judged}; {table(whole, fit)}"
     print(text + "\n")
     document = {
-        "data": {"name": args.data, "split": args.split, "split_scheme": division},
+        "data": judged.to_dict(),
         "models": [of_model(args.model)],
         "software": of_software(),
         "calibration": whole.to_dict(),

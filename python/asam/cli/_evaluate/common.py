@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asam.cli._evaluate.division import Judging, chosen, divisions_of, tell_division
+from asam.cli._evaluate.division import Judged, Judging, chosen, judged, tell_division, trainings_of
 from asam_trt.files import replacing, write_text
 
 if TYPE_CHECKING:
@@ -99,29 +99,40 @@ def open_data(
 
 def open_judged(
     args: Judging, models: Sequence[Path], *, default: Scheme = "group"
-) -> tuple[Dataset[Sample], str]:
-    """The samples that models are judged on, and what divided the data.
+) -> tuple[Dataset[Sample], Judged]:
+    """The samples that models are judged on, and which these are.
 
     Data is divided by the manifest, or where it has no splits of its own by the scheme, that is asked for; else as the
     runs of the models divided it, else by ``default``, the protocol's. Where that is not ``default``, or a model was
-    trained on another division, a line on standard error says so.
+    trained on another division, or nobody knows on which, a line on standard error says so.
 
     Raises:
         ValueError, DataError: see :func:`open_data`.
     """
-    runs = divisions_of(args, models)
-    taken = chosen(args, runs, default)
-    data = open_data(
-        args.data,
-        args.root,
-        args.split,
-        size=args.size,
-        length=args.limit,
-        scheme=taken.scheme,
-        manifest=taken.manifest,
-    )
-    tell_division(args, data, taken, runs, default)
-    return data, taken.of(args)
+    from asam.data import DataError
+
+    trained = trainings_of(args, models)
+    taken, origin = chosen(args, trained.runs, default)
+    try:
+        data = open_data(
+            args.data,
+            args.root,
+            args.split,
+            size=args.size,
+            length=args.limit,
+            scheme=taken.scheme,
+            manifest=taken.manifest,
+        )
+    except DataError:
+        raise
+    except ValueError as error:
+        if origin == "asked for" or taken.manifest is None:
+            raise
+        raise ValueError(
+            f"{error}; it is {taken.manifest}, of the model's run: --manifest or --split-scheme name another division"
+        ) from error
+    tell_division(args, data, taken, trained, default)
+    return data, judged(args, taken, origin, trained)
 
 
 def _tell(line: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
+
+from asam.division import Division, of_model
 
 if TYPE_CHECKING:
     from asam.data import Dataset, Sample, Scheme
+
+_WHOLE = ("all", "train")  # of these nobody expects samples that no model was trained on
 
 
 class Judging(Protocol):
@@ -33,102 +36,150 @@ class Judging(Protocol):
 
 
 @dataclass(frozen=True)
-class Division:
-    """A manifest, or where there is none a scheme, which data with splits of its own has no use for."""
+class Trainings:
+    """What is known of the data that models were trained on.
 
-    scheme: Scheme
-    manifest: Path | None = None
+    Attributes:
+        runs: how those that were trained on this data divided it.
+        unknown: models that say nothing of their training.
+    """
 
-    def of(self, args: Judging) -> str:
-        """What makes the splits of the data: equal texts divide it alike."""
-        from asam.data.registry import divided_by
+    runs: Mapping[Path, Division]
+    unknown: tuple[Path, ...]
 
-        return divided_by(args.data, args.root, self.scheme, self.manifest)
+
+@dataclass(frozen=True)
+class Judged:
+    """Which samples were judged.
+
+    Attributes:
+        data, split: their names.
+        division: what makes the splits, in words.
+        manifest_sha256: of the splits of a manifest; None where none divides.
+        origin: who chose the division: "asked for", "run", "protocol", or "data" where nobody can.
+        training_known: whether it is known of all models what divided their training data.
+    """
+
+    data: str
+    split: str
+    division: str
+    manifest_sha256: str | None
+    origin: str
+    training_known: bool
+
+    def __str__(self) -> str:
+        """As tables say it."""
+        return f"{self.data}, split {self.split} ({divided(self.division)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "name": self.data,
+            "split": self.split,
+            "split_scheme": self.division,
+            "division": {
+                "from": self.origin,
+                "manifest_sha256": self.manifest_sha256,
+                "training_known": self.training_known,
+            },
+        }
 
 
 def divided(division: str) -> str:
     """What divided the data, as tables say it."""
-    from asam.data import Scheme
-
-    return f"by {division}" if division in get_args(Scheme) else division
+    return f"by {division}" if _is_scheme(division) else division
 
 
-def divisions_of(args: Judging, models: Sequence[Path]) -> dict[Path, Division]:
+def trainings_of(args: Judging, models: Sequence[Path]) -> Trainings:
     """How the runs of the models divided this data, where that is known; a manifest that is gone is told."""
-    found = {}
+    runs, unknown = {}, []
     for model in models:
-        division = _of_run(model, args.data)
+        division = of_model(model)
         if division is None:
+            unknown.append(model)
+        elif division.data != args.data:
             continue
-        if division.manifest is None or division.manifest.is_file():
-            found[model] = division
+        elif division.manifest is None or division.manifest.is_file():
+            runs[model] = division
         else:
             _tell(
                 f"warning: {model} was trained on a split of {division.manifest}, which is not there: samples that it "
                 "was trained on may be among those that it is judged on; name the file by --manifest"
             )
-    return found
+    return Trainings(runs, tuple(unknown))
 
 
-def chosen(args: Judging, runs: Mapping[Path, Division], default: Scheme) -> Division:
-    """What is asked for, else what the runs agree on, else ``default``."""
+def chosen(args: Judging, runs: Mapping[Path, Division], default: Scheme) -> tuple[Division, str]:
+    """What is asked for, else what the runs agree on, else ``default``; and which of these it is."""
     if args.manifest is not None:
-        return Division("group", args.manifest)
-    agreed = set(runs.values())
-    if args.split_scheme is None and len(agreed) == 1:
-        return agreed.pop()
-    return Division(args.split_scheme or default)
+        return Division(args.data, "group", args.manifest), "asked for"
+    if args.split_scheme is not None:
+        return Division(args.data, args.split_scheme), "asked for"
+    # A checkpoint and its engine name two files of the same splits.
+    agreed = {division.sha256() or division.scheme: division for division in runs.values()}
+    if len(agreed) == 1:
+        return next(iter(agreed.values())), "run"
+    return Division(args.data, default), "protocol"
 
 
 def tell_division(
-    args: Judging,
-    data: Dataset[Sample],
-    taken: Division,
-    runs: Mapping[Path, Division],
-    default: Scheme,
+    args: Judging, data: Dataset[Sample], taken: Division, trained: Trainings, default: Scheme
 ) -> None:
     """Say on standard error where an option has no effect, the runs were followed, or judged samples trained on."""
-    division = taken.of(args)
+    division, by_default = taken.by(args.root), Division(args.data, default).by(args.root)
+    nothing_asked = args.split_scheme is None and args.manifest is None
     if args.split_scheme is not None and division != args.split_scheme:
         _tell(f"warning: --split-scheme has no effect: the splits of {args.data} are {division}")
-    if args.split_scheme is None and args.manifest is None and division != Division(default).of(args):
+    if nothing_asked and division != by_default:
         otherwise = "" if taken.manifest else f"; the protocol would divide it by {default}"
         _tell(f"note: {args.data} is divided by {division}, as the run was{otherwise}")
-    for model, own in runs.items():
-        if own.of(args) == division or not (trained := _trained_on(args, own, data)):
+    if trained.unknown and nothing_asked and _is_scheme(division) and args.split not in _WHOLE:
+        _tell(
+            f"warning: what divided the data that {', '.join(map(str, trained.unknown))} learned from is not known: "
+            f"samples of split {args.split}, {divided(division)}, may be among them; a checkpoint in its run's folder "
+            "knows it, and an engine built from it there; --manifest and --split-scheme name it otherwise"
+        )
+    for model, own in trained.runs.items():
+        if own.by(args.root) == division or not (shared := _trained_on(args, own, data)):
             continue
         way = f"--manifest {own.manifest}" if own.manifest else f"--split-scheme {own.scheme}"
         if own.manifest is None and taken.manifest is not None:
             way = "judging without --manifest"
         _tell(
-            f"warning: {trained} of the {len(data)} samples of split {args.split}, {divided(division)}, are among "
-            f"those that {model} was trained on, {divided(own.of(args))}; {way} leaves them out"
+            f"warning: {shared} of the {len(data)} samples of split {args.split}, {divided(division)}, are among "
+            f"those that {model} was trained on, {divided(own.by(args.root))}; {way} leaves them out"
         )
 
 
-def _of_run(model: Path, data: str) -> Division | None:
-    """Of the run that a checkpoint or an engine lies in; None where none with this data is known."""
+def judged(args: Judging, taken: Division, origin: str, trained: Trainings) -> Judged:
+    """What results say of the samples."""
+    division = taken.by(args.root)
+    free = _is_scheme(division) or taken.manifest is not None
+    return Judged(
+        data=args.data,
+        split=args.split,
+        division=division,
+        manifest_sha256=taken.sha256(),
+        origin=origin if free else "data",
+        training_known=not trained.unknown,
+    )
+
+
+def _is_scheme(division: str) -> bool:
     from asam.data import Scheme
 
-    try:
-        source = json.loads((model.parent / "config.json").read_text(encoding="utf-8"))["source"]
-        if source["data"] != data:
-            return None
-        if (manifest := source.get("manifest")) is not None:
-            return Division("group", Path(manifest))
-        # Runs made before it was a choice divided by group.
-        found = source.get("split_scheme", "group")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return next((Division(scheme) for scheme in get_args(Scheme) if scheme == found), None)
+    return division in get_args(Scheme)
 
 
 def _trained_on(args: Judging, own: Division, data: Dataset[Sample]) -> int:
     """How many samples are in the training split of another division."""
     from asam.data import open_dataset
 
-    trained = open_dataset(args.data, args.root, "train", scheme=own.scheme, manifest=own.manifest)
-    return len({*trained.ids} & {*data.ids})
+    if own.manifest is not None:  # which may be of other data of this name, whose samples it lacks
+        trained = own.splits().splits.get("train", ())
+    else:
+        trained = tuple(open_dataset(args.data, args.root, "train", scheme=own.scheme).ids)
+    return len({*trained} & {*data.ids})
 
 
 def _tell(line: str) -> None:

@@ -47,7 +47,6 @@ class Args:
 def run(args: Args) -> int:
     """Judge, print the tables, write them and the plots."""
     from asam.cli._evaluate.common import named_methods, open_judged, write_picture, write_report
-    from asam.cli._evaluate.division import divided
     from asam.evaluate.provenance import of_model, of_software
     from asam.progress import bars
     from asam.studies.robustness import SHOWN, plot, robustness, table
@@ -56,25 +55,19 @@ def run(args: Args) -> int:
     read = [file for path in args.model for file in files_of_model(path)]
     check_outputs([args.output / name for name in names], (*read, args.root))
     methods = named_methods(args.model)
-    data, division = open_judged(args, args.model)
+    data, judged = open_judged(args, args.model)
     with bars(keep=False) as start:
         found = robustness(methods, data, n=args.n, seed=args.seed, limit=args.limit, start=start)
     first = found[methods[0].name]["none"]
     head = (
-        f"{args.data}, split {args.split} ({divided(division)}), "
-        f"{counted(first.samples, 'sample')} of {counted(first.groups, 'group')}, "
+        f"{judged}, {counted(first.samples, 'sample')} of {counted(first.groups, 'group')}, "
         f"n = {args.n}, seed {args.seed}; 95 percent intervals by group bootstrap; data sha256 {first.data_sha256}"
     )
     text = f"{head}\n\n{table(found)}"
     print(text + "\n")
     reports = {m: {f: r.to_dict() for f, r in families.items()} for m, families in found.items()}
     document = {
-        "data": {
-            "name": args.data,
-            "split": args.split,
-            "split_scheme": division,
-            "sha256": first.data_sha256,
-        },
+        "data": {**judged.to_dict(), "sha256": first.data_sha256},
         "models": [of_model(path) for path in args.model],
         "software": of_software(),
         "robustness": reports,

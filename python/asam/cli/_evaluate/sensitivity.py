@@ -52,14 +52,13 @@ class Args:
 def run(args: Args) -> int:
     """Measure, print the tables, write them and the plot."""
     from asam.cli._evaluate.common import open_judged, write_picture, write_report
-    from asam.cli._evaluate.division import divided
     from asam.evaluate.provenance import of_model, of_software
     from asam.progress import bars
     from asam.studies.sensitivity import plot, sensitivity, table
 
     targets = [args.output / f"sensitivity.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
-    data, division = open_judged(args, (args.model,))
+    data, judged = open_judged(args, (args.model,))
     network = _network(args)
     with bars() as start:
         found = sensitivity(
@@ -71,14 +70,13 @@ def run(args: Args) -> int:
             on_sample=start(args.model.name),
         )
     head = (
-        f"{args.data}, split {args.split} ({divided(division)}), "
-        f"{counted(found.samples, 'sample')} of {counted(found.groups, 'group')} that "
+        f"{judged}, {counted(found.samples, 'sample')} of {counted(found.groups, 'group')} that "
         "are asked by a box; 95 percent intervals by group bootstrap"
     )
     text = f"{head}\n\n{table({args.model.stem: found})}"
     print(text + "\n")
     document = {
-        "data": {"name": args.data, "split": args.split, "split_scheme": division},
+        "data": judged.to_dict(),
         "models": [of_model(args.model)],
         "software": of_software(),
         "sensitivity": found.to_dict(),
