@@ -12,6 +12,7 @@ import numpy.typing as npt
 from asam_trt.checks import unmasked
 
 _CONTEXT, _DEVICE = 1, 9  # attributes of a pointer (CUpointer_attribute in cuda.h)
+_ALL_STREAMS = -1  # before version 3 of the interface, and in PyTorch's, nothing says which one
 _MOST_BYTES = 1 << 36  # of an array on a GPU: more is a damaged description
 
 
@@ -34,9 +35,10 @@ def to_host(value: Any, name: str) -> npt.NDArray[Any]:
         raise TypeError(
             f"expected {name} as an array, came the path {value!r}; open it first, PIL.Image.open(path)"
         )
-    if hasattr(value, "__cuda_array_interface__"):
-        return _from_cuda(value, name)
     try:
+        # PyTorch refuses to be asked about a tensor that requires grad.
+        if hasattr(value, "__cuda_array_interface__"):
+            return _from_cuda(value, name)
         if hasattr(value, "__array__"):
             return np.asarray(value)
         if hasattr(value, "__dlpack__"):
@@ -76,7 +78,7 @@ def _from_cuda(value: Any, name: str) -> npt.NDArray[Any]:
         dtype = np.dtype(description["typestr"])
         pointer, _ = description["data"]
         strides = description.get("strides") or _contiguous(shape, dtype.itemsize)
-        stream = description.get("stream")
+        stream = description.get("stream", _ALL_STREAMS)
         if len(strides) != len(shape) or min(shape, default=0) < 0 or dtype.hasobject:
             raise ValueError(f"shape {shape}, strides {strides}, dtype {dtype}")
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -107,23 +109,23 @@ def _contiguous(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
 
 
 def copy_from_device(to: npt.NDArray[np.uint8], pointer: int, stream: int | None = None) -> None:
-    """Fill ``to`` from device memory, after the work that ``stream`` holds.
+    """Fill ``to`` from device memory, after the work that ``stream`` holds; of its whole context where that is -1.
 
     Raises:
         OSError: there is no CUDA driver.
         RuntimeError: the driver refuses.
     """
     driver = _driver()
-    context = ctypes.c_void_p()
+    context, device = ctypes.c_void_p(), ctypes.c_int()
     _check(driver, driver.cuInit(0), "cuInit")
     _check(
         driver,
         driver.cuPointerGetAttribute(ctypes.byref(context), _CONTEXT, ctypes.c_uint64(pointer)),
         "cuPointerGetAttribute",
     )
-    if not context:
+    pooled = not context
+    if pooled:
         # Memory of a pool belongs to a device, not to a context.
-        device = ctypes.c_int()
         _check(
             driver,
             driver.cuPointerGetAttribute(ctypes.byref(device), _DEVICE, ctypes.c_uint64(pointer)),
@@ -132,9 +134,21 @@ def copy_from_device(to: npt.NDArray[np.uint8], pointer: int, stream: int | None
         _check(
             driver, driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device), "cuDevicePrimaryCtxRetain"
         )
+    try:
+        _copy_within(driver, context, to, pointer, stream)
+    finally:
+        if pooled:
+            driver.cuDevicePrimaryCtxRelease_v2(device)
+
+
+def _copy_within(
+    driver: Any, context: ctypes.c_void_p, to: npt.NDArray[np.uint8], pointer: int, stream: int | None
+) -> None:
     _check(driver, driver.cuCtxPushCurrent_v2(context), "cuCtxPushCurrent")
     try:
-        if stream is not None:
+        if stream == _ALL_STREAMS:
+            _check(driver, driver.cuCtxSynchronize(), "cuCtxSynchronize")
+        elif stream is not None:
             _check(driver, driver.cuStreamSynchronize(ctypes.c_void_p(stream)), "cuStreamSynchronize")
         target = to.ctypes.data_as(ctypes.c_void_p)
         _check(

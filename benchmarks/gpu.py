@@ -47,9 +47,11 @@ def multiply_adds(config: SamplerConfig, tokens: int) -> int:
     # Keys and values of the cells once more than layers, queries and outputs of the cells once a layer.
     cells = p * ((config.depth + 1) * c * c + config.depth * 2 * c * half)
     looks = 2 * t * p * half * (2 * config.depth + 1)
-    layer = t * (c * half * 3 + 2 * c * m) + t * half * c
+    layer = t * (c * half * 4 + 2 * c * m)  # projections between tokens and cells, MLP
     self_attention = (config.depth - 1) * (t * 4 * c * c + 2 * t * t * c)
-    last = t * 2 * c * half
+    last = (
+        t * c * half
+    )  # of two, one goes for the first layer's queries, which are made once a prompt (identity 4)
     heads = k * (2 * c * c + c * (c // 8)) + (config.iou_layers - 1) * c * c + c
     upscale = p * (c * c + 4 * (c // 4) * (c // 2) + 16 * (c // 8))
     return combine + cells + looks + config.depth * layer + self_attention + last + heads + upscale

@@ -54,8 +54,8 @@ def choose(name: str) -> tuple[str, str]:
     if not problem:
         return "cuda", "asked for" if name == "cuda" else "the GPU runs it"
     if name == "cuda":
-        raise BackendUnavailable(f"backend 'cuda' cannot run: {problem}")
-    return "cpu", "no GPU here"
+        raise BackendUnavailable(f"backend 'cuda' cannot run: {problem}; {cuda.INSTALL}")
+    return "cpu", cuda.in_short(problem)
 
 
 def create(

@@ -24,25 +24,35 @@ _DEVICE = "cuda"  # where parts on the GPU leave their results
 _MOST_DIFFERENCE = {"float32": 1e-3, "fp16": 0.02, "bf16": 0.1}
 
 
+INSTALL = (
+    "use backend='cpu', or a machine with an NVIDIA GPU of SM 8.0 or newer and its driver, where nvcc is found: "
+    "pip install . -Ccmake.define.ASAM_CUDA=ON"
+)
+
+
 def problem() -> str:
-    """Why the CUDA sampler cannot run here and what to do; empty where it can.
+    """Why the CUDA sampler cannot run here; empty where it can.
 
     A kernel is run and its numbers are compared: a driver that is too old or code for other GPUs shows then.
     """
     report = _runtime.cuda_report()
-    install = (
-        "use backend='cpu', or a machine with an NVIDIA GPU of SM 8.0 or newer and its driver, where nvcc is found: "
-        "pip install . -Ccmake.define.ASAM_CUDA=ON"
-    )
     if not report["devices"]:
-        return f"{report['problem']}; {install}"
+        return str(report["problem"])
     try:
         found = _runtime.cuda_normal(1, 1, 4)
     except (BackendUnavailable, RuntimeError) as error:
-        return f"{error}; {install}"
+        return str(error)
     if not np.allclose(found, philox.normal(1, 1, 4), rtol=0, atol=1e-6):
-        return f"the GPU computes wrong numbers (see `asam doctor`); {install}"
+        return "the GPU computes wrong numbers (see `asam doctor`)"
     return ""
+
+
+def in_short(problem: str) -> str:
+    """`problem` for one who did not ask for a GPU: no more than that there is none, where that is all."""
+    report = _runtime.cuda_report()
+    if not report["runtime"]:
+        return "no CUDA code in this installation, see `asam doctor`"
+    return f"no GPU that runs it: {problem}" if report["driver"] else "no GPU here"
 
 
 class Parts(Protocol):

@@ -160,6 +160,7 @@ def create(
         )
     key = PlanKey(
         tensorrt=trt.__version__,
+        gpu=gpu.name,
         sm=gpu.sm,
         cuda=gpu.cuda,
         precision=precision,

@@ -30,6 +30,7 @@ class Gpu:
         device = driver.Device(index)
         major, minor = device.compute_capability()
         self.sm = 10 * major + minor
+        self.name: str = device.name()
         self.cuda = driver.get_driver_version()
         self._context: Any = device.retain_primary_context()
         self.pool = Pool(self)

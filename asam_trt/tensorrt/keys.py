@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class PlanKey:
 
     Attributes:
         tensorrt: version of TensorRT.
+        gpu: name of the GPU. Those of one compute capability differ in what is fastest, and TensorRT promises nothing
+            for a plan on another one.
         sm: compute capability, 90 for 9.0.
         cuda: CUDA version of the driver, 13000 for 13.0.
         precision: "float32", "bf16" or "fp16".
@@ -33,6 +36,7 @@ class PlanKey:
     """
 
     tensorrt: str
+    gpu: str
     sm: int
     cuda: int
     precision: str
@@ -44,7 +48,8 @@ class PlanKey:
     @property
     def folder(self) -> str:
         """Name of the cache folder; keys that share it replace each other."""
-        return f"sm{self.sm}-{self.tensorrt}"
+        gpu = re.sub(r"[^a-z0-9]+", "-", self.gpu.lower()).strip("-")
+        return f"{gpu}-sm{self.sm}-{self.tensorrt}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -1,6 +1,6 @@
 """The plans of an engine: a cache in its folder, built again when anything they depend on changes.
 
-name.asam/tensorrt/sm90-10.13.3.9/
+name.asam/tensorrt/nvidia-h200-sm90-10.13.3.9/
   plans.json           key, sha256 of every plan, figures of the comparison with the CPU
   image_encoder.plan   image -> embedding, mu_image, sigma_image
   prompt_prior.plan    embedding, tokens, dense -> mu_prompt, sigma_prompt

@@ -41,10 +41,11 @@ FloatSource from_device(const std::string& name, const py::object& description) 
 
 }  // namespace
 
-CudaArray::CudaArray(const asam_cuda_api& api, std::vector<int64_t> shape)
+CudaArray::CudaArray(const asam_cuda_api& api, const asam_cuda_session* session, std::vector<int64_t> shape)
     : api_(api), shape_(std::move(shape)) {
+  cuda_check(api_, api_.session_device(session, &device_));
   void* memory = nullptr;
-  cuda_check(api_, api_.allocate(static_cast<uint64_t>(size()) * sizeof(float), &memory));
+  cuda_check(api_, api_.session_allocate(session, static_cast<uint64_t>(size()) * sizeof(float), &memory));
   data_ = static_cast<float*>(memory);
 }
 

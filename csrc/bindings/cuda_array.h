@@ -14,15 +14,16 @@
 
 namespace asam {
 
-// Dense, owned by whoever shares it.
+// Dense, on a session's device, owned by whoever shares it.
 class CudaArray {
  public:
-  CudaArray(const asam_cuda_api& api, std::vector<int64_t> shape);
+  CudaArray(const asam_cuda_api& api, const asam_cuda_session* session, std::vector<int64_t> shape);
   ~CudaArray() { api_.release(data_); }
   CudaArray(const CudaArray&) = delete;
   CudaArray& operator=(const CudaArray&) = delete;
 
   float* data() const { return data_; }
+  int32_t device() const { return device_; }
   const std::vector<int64_t>& shape() const { return shape_; }
   int64_t size() const;
   FloatArray to_host() const;
@@ -30,6 +31,7 @@ class CudaArray {
  private:
   const asam_cuda_api& api_;
   std::vector<int64_t> shape_;
+  int32_t device_ = 0;
   float* data_ = nullptr;
 };
 

@@ -129,8 +129,8 @@ class CudaSampler {
     check_count(n);
     const int64_t side = config_.logits_side(), masks = n * config_.masks();
     if (!out) {
-      out = {std::make_shared<CudaArray>(api_, std::vector{masks, side, side}),
-             std::make_shared<CudaArray>(api_, std::vector{masks})};
+      out = {std::make_shared<CudaArray>(api_, session_, std::vector{masks, side, side}),
+             std::make_shared<CudaArray>(api_, session_, std::vector{masks})};
     }
     require(
         out->first->shape() == std::vector{masks, side, side} && out->second->shape() == std::vector{masks},
@@ -241,7 +241,7 @@ py::capsule to_dlpack(const std::shared_ptr<CudaArray>& self, const py::kwargs&)
   auto owner = std::make_unique<std::shared_ptr<CudaArray>>(self);
   auto managed = std::make_unique<dlpack::Managed>();
   managed->array = {self->data(),
-                    {dlpack::kCuda, 0},
+                    {dlpack::kCuda, self->device()},
                     static_cast<int32_t>(self->shape().size()),
                     {dlpack::kFloat, 32, 1},
                     const_cast<int64_t*>(self->shape().data()),
@@ -274,7 +274,8 @@ void bind_cuda_sampler(py::module_& module) {
       .def_property_readonly("shape", [](const CudaArray& self) { return py::tuple(py::cast(self.shape())); })
       .def_property_readonly("__cuda_array_interface__", &cuda_array_interface)
       .def("__dlpack__", &to_dlpack)
-      .def("__dlpack_device__", [](const CudaArray&) { return py::make_tuple(dlpack::kCuda, 0); })
+      .def("__dlpack_device__",
+           [](const CudaArray& self) { return py::make_tuple(dlpack::kCuda, self.device()); })
       .def("numpy", &CudaArray::to_host, "A copy in host memory.");
   py::class_<CudaSampler>(
       module, "CudaSampler",
@@ -308,7 +309,9 @@ void bind_cuda_sampler(py::module_& module) {
            py::arg("out") = py::none(),
            "sample_seeded whose (logits, scores) stay in GPU memory, as CudaArray; in `out`, what an earlier "
            "call\n"
-           "of the same n returned, no memory is allocated.")
+           "of the same n returned, no memory is allocated. Those are overwritten on a stream of the "
+           "sampler's own:\n"
+           "wait first for your own work that still reads them.")
       .def("statistics", &CudaSampler::statistics, py::arg("logits"), py::arg("input_size"),
            py::arg("out_size"), py::arg("threshold") = 0.0f, py::kw_only(), py::arg("packed") = true,
            "logits [n, 4e, 4e] resized as SAM does to out_size (H, W), the image having been resized to\n"

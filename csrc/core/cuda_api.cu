@@ -10,7 +10,6 @@ extern "C" const asam_cuda_api* asam_cuda_get_api(void) {
       .versions = asam::cuda::versions,
       .device_count = asam::cuda::device_count,
       .device = asam::cuda::device,
-      .normal = asam::cuda::normal,
       .normal_to_host = asam::cuda::normal_to_host,
       .sampler_create = asam::cuda::sampler_create,
       .sampler_retain = asam::cuda::sampler_retain,
@@ -30,7 +29,8 @@ extern "C" const asam_cuda_api* asam_cuda_get_api(void) {
       .session_sample = asam::cuda::session_sample,
       .session_statistics = asam::cuda::session_statistics,
       .session_graphs = asam::cuda::session_graphs,
-      .allocate = asam::cuda::allocate,
+      .session_device = asam::cuda::session_device,
+      .session_allocate = asam::cuda::session_allocate,
       .release = asam::cuda::release,
       .copy = asam::cuda::copy,
   };

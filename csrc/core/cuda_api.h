@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define ASAM_CUDA_ABI 3u
+#define ASAM_CUDA_ABI 4u
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,9 +89,7 @@ struct asam_cuda_api {
   int (*versions)(int32_t* runtime, int32_t* driver);
   int (*device_count)(int32_t* count);
   int (*device)(int32_t index, struct asam_cuda_device* device);
-  /* inputs: d_rng; outputs: d_out [n, 2, dim] */
-  int (*normal)(const struct asam_cuda_rng* d_rng, int64_t n, int64_t dim, float* d_out, void* stream);
-  /* the same on the current device into host memory, waited for */
+  /* outputs: out [n, 2, dim] in host memory, drawn on the current device and waited for */
   int (*normal_to_host)(uint64_t seed, int64_t n, int64_t dim, int64_t start, float* out);
 
   /* ---- the sampler, without memory of its own ---- */
@@ -154,8 +152,10 @@ struct asam_cuda_api {
   /* outputs: how many graphs it has captured since it was made */
   int (*session_graphs)(const asam_cuda_session* session, int64_t* captured);
 
-  /* device memory for a session's results; copy: between host and device memory, waited for */
-  int (*allocate)(uint64_t bytes, void** d_out);
+  /* memory for results, on the session's device, which may outlive the session
+   * copy: between host and device memory, waited for */
+  int (*session_device)(const asam_cuda_session* session, int32_t* index);
+  int (*session_allocate)(const asam_cuda_session* session, uint64_t bytes, void** d_out);
   void (*release)(void* d_memory);
   int (*copy)(void* to, const void* from, uint64_t bytes);
 };

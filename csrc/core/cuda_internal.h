@@ -9,12 +9,10 @@ namespace asam::cuda {
 int versions(int32_t* runtime, int32_t* driver) noexcept;
 int device_count(int32_t* count) noexcept;
 int device(int32_t index, asam_cuda_device* out) noexcept;
-int allocate(uint64_t bytes, void** d_out) noexcept;
 void release(void* d_memory) noexcept;
 int copy(void* to, const void* from, uint64_t bytes) noexcept;
 
 // philox.cu
-int normal(const asam_cuda_rng* d_rng, int64_t n, int64_t dim, float* d_out, void* stream) noexcept;
 int normal_to_host(uint64_t seed, int64_t n, int64_t dim, int64_t start, float* out) noexcept;
 
 // sampler/cuda_sampler.cu
@@ -53,5 +51,7 @@ int session_statistics(asam_cuda_session* session, const float* logits, int64_t 
                        const asam_cuda_geometry* geometry, float threshold, int32_t* counts, int64_t* areas,
                        uint64_t* packed) noexcept;
 int session_graphs(const asam_cuda_session* session, int64_t* captured) noexcept;
+int session_device(const asam_cuda_session* session, int32_t* index) noexcept;
+int session_allocate(const asam_cuda_session* session, uint64_t bytes, void** d_out) noexcept;
 
 }  // namespace asam::cuda

@@ -1,4 +1,4 @@
-// The instructions that CUDA C++ has no name for. Nothing else in this project holds assembly.
+// The instructions that CUDA C++ has no name for. No other CUDA file holds assembly.
 #pragma once
 
 #include <cuda_bf16.h>

@@ -31,11 +31,6 @@ inline void check(cudaError_t code, const char* doing) {
   throw CudaError(code, doing);
 }
 
-// To be called right after each kernel launch.
-inline void check_launch(const char* kernel) {
-  check(cudaGetLastError(), kernel);
-}
-
 inline bool means_unavailable(cudaError_t code) {
   return code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver ||
          code == cudaErrorSystemDriverMismatch || code == cudaErrorSystemNotReady ||

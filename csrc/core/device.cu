@@ -39,10 +39,6 @@ int device(int32_t index, asam_cuda_device* out) noexcept {
   });
 }
 
-int allocate(uint64_t bytes, void** d_out) noexcept {
-  return boundary([&] { check(cudaMalloc(d_out, bytes), "allocating device memory"); });
-}
-
 void release(void* d_memory) noexcept {
   cudaFree(d_memory);
 }

@@ -37,10 +37,6 @@ void launch_normal(const asam_cuda_rng* d_rng, std::int64_t n, std::int64_t dim,
 
 }  // namespace
 
-int normal(const asam_cuda_rng* d_rng, int64_t n, int64_t dim, float* d_out, void* stream) noexcept {
-  return boundary([&] { launch_normal(d_rng, n, dim, d_out, static_cast<cudaStream_t>(stream)); });
-}
-
 int normal_to_host(uint64_t seed, int64_t n, int64_t dim, int64_t start, float* out) noexcept {
   return boundary([&] {
     const Stream stream;

@@ -40,6 +40,11 @@ __device__ inline void load_chunk(Act* to, const Act* from, std::int64_t step, i
   for (int i = 0; i < Chunk; ++i) to[i] = i < valid ? from[i * step] : from_float<Act>(0.0f);
 }
 
+// max(x, 0), of NaN NaN: fmaxf would make 0 of what has left fp16's range.
+__device__ inline float relu(float x) {
+  return x < 0.0f ? 0.0f : x;
+}
+
 template <class Tile, class Act = typename Tile::Act>
 __device__ inline void load_a(const MatmulArgs<Act>& m, std::int64_t row0, int k0, bool whole, Act* to) {
   constexpr int kAcross = Tile::kStep / Tile::kChunk;
@@ -55,12 +60,11 @@ __device__ inline void load_a(const MatmulArgs<Act>& m, std::int64_t row0, int k
       load_chunk<Act, Tile::kChunk>(chunk, from, m.a_step, valid, whole);
       continue;
     }
+    const std::int64_t s = r / m.feature_rows;
+    const float* feature = m.feature + (r - s * m.feature_rows) * m.w.in + k;
+    const float* latent = m.latent + s * m.w.in + k;
     for (int j = 0; j < Tile::kChunk; ++j) {
-      float sum = 0.0f;
-      if (j < valid) {
-        sum = m.feature[r % m.feature_rows * m.w.in + k + j] + m.latent[r / m.feature_rows * m.w.in + k + j];
-      }
-      chunk[j] = from_float<Act>(fmaxf(sum, 0.0f));
+      chunk[j] = from_float<Act>(j < valid ? relu(feature[j] + latent[j]) : 0.0f);
     }
   }
 }
@@ -173,7 +177,7 @@ __device__ inline void finish_rows(const MatmulArgs<Act>& m, std::int64_t row0, 
       float v = x[c];
       if (bias != nullptr) v += bias[bias_at + c];
       if (m.residual != nullptr) v += m.residual[residual_at + c];
-      x[c] = m.relu ? fmaxf(v, 0.0f) : v;
+      x[c] = m.relu ? relu(v) : v;
     }
     if (m.norm_weight != nullptr) {
       __syncwarp();

@@ -389,4 +389,15 @@ int session_graphs(const asam_cuda_session* session, int64_t* captured) noexcept
   return boundary([&] { *captured = session->captured; });
 }
 
+int session_device(const asam_cuda_session* session, int32_t* index) noexcept {
+  return boundary([&] { *index = session->device; });
+}
+
+int session_allocate(const asam_cuda_session* session, uint64_t bytes, void** d_out) noexcept {
+  return boundary([&] {
+    const OnDevice device(session->device);
+    check(cudaMalloc(d_out, bytes), "allocating device memory");
+  });
+}
+
 }  // namespace asam::cuda

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,25 @@ def test_arrays_stay_on_the_device(
     described = d_logits.__cuda_array_interface__
     assert (described["shape"], described["typestr"]) == (logits.shape, "<f4")
     assert d_logits.__dlpack_device__() == (2, 0)
+
+
+def test_arrays_are_on_the_device_of_their_sampler(
+    emulated: Path,
+    case_of: Callable[[str], Any],
+    drawn: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASAM_CUDA_LIBRARY", str(emulated))
+    emulator = ctypes.CDLL(str(emulated))
+    case = case_of("tiny")
+    try:
+        assert emulator.emulator_set_device(1) == 0
+        sampler, image, prompt, _ = drawn(case, "box", case.inputs(1))
+    finally:
+        emulator.emulator_set_device(0)
+    for array in sampler.sample_on_device(image, prompt, 2, 1):
+        assert array.__dlpack_device__() == (2, 1)
+    assert emulator.emulator_device() == 0  # the caller's stays current
 
 
 def test_device_arrays_are_arguments_too(

@@ -55,7 +55,7 @@ def test_auto_takes_the_gpu_that_runs_it(library: str, engine: Path) -> None:
 def test_a_gpu_that_computes_nonsense_is_not_taken(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_runtime, "cuda_normal", lambda *_: np.zeros((1, 2, 4), np.float32))
     assert "wrong numbers" in cuda.problem()
-    assert backends.choose("auto")[0] == "cpu"
+    assert backends.choose("auto") == ("cpu", "no GPU that runs it: " + cuda.problem())
     with pytest.raises(asam_trt.BackendUnavailable, match="wrong numbers"):
         backends.choose("cuda")
 

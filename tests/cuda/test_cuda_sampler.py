@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -251,3 +252,13 @@ def test_bad_arguments_are_refused(library: str, case_of: CaseOf, drawn: Drawn) 
     mu, sigma = inputs.prompt
     with pytest.raises(ValueError, match="no negative scale"):
         sampler.prompt_state(image, *(np.zeros((1, 32), np.float32), np.zeros(32, np.float32)), mu, -sigma)
+
+
+def test_numbers_beyond_fp16_are_not_hidden(
+    library: str, case_of: Callable[[str], Any], drawn: Callable[..., Any]
+) -> None:
+    case = case_of("tiny")
+    inputs = case.inputs(2)
+    inputs = replace(inputs, embedding=inputs.embedding * np.float32(1e7))
+    assert np.isfinite(drawn(case, "box", inputs, "bf16")[3][0]).all()
+    assert np.isnan(drawn(case, "box", inputs, "fp16")[3][0]).any()

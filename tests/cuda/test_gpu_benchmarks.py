@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from asam.bench import ceiling
+from asam.model.config import ModelConfig
 from asam_trt.backends import cuda
 from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.sampler_spec import SamplerConfig
@@ -21,6 +23,12 @@ import gpu_frames
 import gpu_timing
 
 SIDE = 64
+
+
+@pytest.mark.parametrize("side", [128, 1024])
+def test_the_floor_counts_what_asam_bench_counts(side: int) -> None:
+    counts = ceiling.multiply_adds(ModelConfig(image_size=side, mask_tokens=6), prompt_tokens=2)
+    assert gpu.multiply_adds(gpu.config_of(side), tokens=2) == counts.reduced
 
 
 @pytest.fixture

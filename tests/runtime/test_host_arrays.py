@@ -88,7 +88,28 @@ def test_the_stream_is_waited_for_and_pools_have_no_context(monkeypatch: pytest.
     monkeypatch.setattr(host_arrays, "_driver", lambda: fake)
     np.testing.assert_array_equal(to_host(OnDevice(IMAGE, stream=5), "image"), IMAGE)
     assert fake.calls.index("cuStreamSynchronize") < fake.calls.index("cuMemcpyDtoH_v2")
-    assert "cuDevicePrimaryCtxRetain" in fake.calls
+    assert fake.calls.index("cuDevicePrimaryCtxRetain") < fake.calls.index("cuCtxPushCurrent_v2")
+    assert fake.calls[-2:] == ["cuCtxPopCurrent_v2", "cuDevicePrimaryCtxRelease_v2"]
+
+
+def test_without_a_word_about_streams_all_of_them_are_waited_for(driver: FakeDriver) -> None:
+    to_host(OnDevice(IMAGE, version=2), "image")
+    assert driver.calls.index("cuCtxSynchronize") < driver.calls.index("cuMemcpyDtoH_v2")
+    driver.calls.clear()
+    to_host(OnDevice(IMAGE, stream=None), "image")
+    assert "cuCtxSynchronize" not in driver.calls
+
+
+def test_an_array_that_refuses_to_be_described_is_named() -> None:
+    class WithGrad:
+        device = "cuda:0"
+
+        @property
+        def __cuda_array_interface__(self) -> dict[str, Any]:
+            raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad")
+
+    with pytest.raises(TypeError, match=r"came WithGrad .*requires grad.*image\.detach\(\)"):
+        to_host(WithGrad(), "image")
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,9 @@ def pycuda_driver(gpu: FakeGpu, *, sm: tuple[int, int] = (9, 0), devices: int = 
         def count() -> int:
             return devices
 
+        def name(self) -> str:
+            return "NVIDIA H100"
+
         def compute_capability(self) -> tuple[int, int]:
             return sm
 

@@ -85,7 +85,7 @@ def test_low_precision_passes_the_gate_and_is_recorded(
     record = json.loads((folder / plans.RECORD).read_text())
     assert record["parity"]["iou"] < 1
     assert record["key"]["precision"] == precision
-    assert folder.name == f"sm90-{machine.world.version}"
+    assert folder.name == f"nvidia-h100-sm90-{machine.world.version}"
 
 
 def test_an_engine_with_plans_still_opens_as_an_engine(machine: Machine, bundle: EngineBundle) -> None:
@@ -128,10 +128,11 @@ def test_what_differs_is_built_again(machine: Machine, bundle: EngineBundle, cha
 
 def test_every_part_of_the_key_changes_it(bundle: EngineBundle) -> None:
     key = keys.PlanKey(
-        "10.13", 90, 13000, "bf16", keys.plan_shapes(bundle), keys.model_hash(bundle), "plugin"
+        "10.13", "NVIDIA H100", 90, 13000, "bf16", keys.plan_shapes(bundle), keys.model_hash(bundle), "plugin"
     )
     changed: dict[str, object] = {
         "tensorrt": "11.1",
+        "gpu": "NVIDIA H200",
         "sm": 100,
         "cuda": 12080,
         "precision": "fp16",

@@ -204,7 +204,8 @@ namespace {
 std::recursive_mutex lock;
 std::list<CUstream_st*> streams;
 std::map<const void*, std::size_t> allowed_shared;
-std::set<const void*> loaded;         // kernels that were asked for before a launch
+std::set<const void*> loaded;  // kernels that were asked for before a launch
+thread_local int device = 0;
 thread_local bool capturing = false;  // what a capture forbids, it forbids its thread
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -365,11 +366,21 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = emulator::device;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return result(device == 0 ? cudaSuccess : cudaErrorInvalidValue);
+  if (device != 0 && device != 1) return result(cudaErrorInvalidValue);
+  emulator::device = device;
+  return cudaSuccess;
+}
+
+// For tests: a second device, which is not announced, made the calling thread's current one.
+extern "C" __attribute__((visibility("default"))) int emulator_set_device(int device) {
+  return cudaSetDevice(device);
+}
+extern "C" __attribute__((visibility("default"))) int emulator_device() {
+  return emulator::device;
 }
 
 cudaError_t cudaMalloc(void** out, std::size_t bytes) {
