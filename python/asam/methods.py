@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 
 from asam.data import Sample
 from asam.model import sampling
 from asam.model.network import ASAM
 from asam.prompts import Perturbation
-from asam_trt import Hypotheses, Session
+from asam_trt import Hypotheses, Session, _ops
 
 
 class Method(Protocol):
@@ -39,6 +40,16 @@ class Network(Protocol):
         seed: int = 0,
     ) -> Hypotheses:
         """As :meth:`asam.ASAM.sample`."""
+
+
+def running(session: Session | None) -> dict[str, str]:
+    """What computes hypotheses: of a Session "backend", "precision", "encoder" and on the CPU the instruction set,
+    "isa"; without one those of PyTorch."""
+    if session is None:
+        capability = torch.backends.cpu.get_cpu_capability()
+        return {"backend": "torch", "precision": "float32", "isa": capability.lower()}
+    found = {"backend": session.backend, "precision": session.precision, "encoder": session.encoder}
+    return found | ({"isa": _ops.isa()} if session.backend == "cpu" else {})
 
 
 def prompt_of(sample: Sample) -> dict[str, Any]:
@@ -95,15 +106,23 @@ class PromptJitter:
 
 @dataclass(frozen=True)
 class Engine:
-    """A deployed engine."""
+    """A deployed engine.
+
+    Attributes:
+        session: that runs it.
+        name: as it stands in tables; by default what it holds, a plain SAM or an A-SAM, in which numbers it runs and on
+            what, since the figures of one engine differ by these.
+    """
 
     session: Session
-    name: str = "A-SAM, engine"
+    name: str = ""
 
-    @classmethod
-    def of(cls, session: Session) -> Engine:
-        """Named after what the engine holds: a plain SAM, or an A-SAM."""
-        return cls(session, "SAM, engine" if session.engine.sampler.separate_masks else cls.name)
+    def __post_init__(self) -> None:
+        if not self.name:
+            found = running(self.session)
+            held = "SAM" if self.session.engine.sampler.separate_masks else "A-SAM"
+            place = " ".join(found[key] for key in ("backend", "isa") if key in found)
+            object.__setattr__(self, "name", f"{held}, engine ({found['precision']}, {place})")
 
     def hypotheses(self, sample: Sample, *, n: int, seed: int) -> Hypotheses:
         """As :class:`Prior`, through the engine."""

@@ -25,7 +25,7 @@ from asam.evaluate import A2SAM, PROTOCOLS, STRICT, Protocol, evaluate
 from asam.methods import Engine, Prior, PromptJitter
 from asam.model import ASAM
 from asam.prompts import PERTURBATIONS
-from asam_trt import Hypotheses
+from asam_trt import Hypotheses, _ops
 from asam_trt.geometry import Frame
 
 # The engine's logits differ from PyTorch's by rounding, which flips pixels on the edge of a mask: of 64 x 64 pixels one
@@ -136,7 +136,51 @@ def test_an_engine_is_known_by_its_manifest(engine: Path, tmp_path: Path) -> Non
     (model,) = document["models"]
     assert model["kind"] == "engine"
     assert model["sha256"] == hashlib.sha256((engine / "manifest.json").read_bytes()).hexdigest()
-    assert [(r["method"], r["n"]) for r in document["reports"]] == [("A-SAM, engine", 4)]
+    (report,) = document["reports"]
+    assert report["method"].startswith("A-SAM, engine (")
+    assert report["n"] == 4
+
+
+@pytest.mark.parametrize("command", ["", "robustness", "calibration"])
+def test_an_engine_is_judged_in_the_precision_asked_for_which_is_told(
+    command: str, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", *([command] if command else []), "--model", str(engine), "--data", "synthetic:pair"]
+    words += ["--size", "64", "--limit", "2", "--n", "4", *(["--no-fit"] if command == "calibration" else [])]
+    for precision, encoder in (("float32", "onnxruntime"), ("float32", "native")):
+        output = tmp_path / encoder / ("" if command else "figures.json")
+        words_of = [*words, "--precision", precision, "--encoder", encoder, "--output", str(output)]
+        assert cli.main(words_of) == 0
+        capsys.readouterr()
+        document = json.loads((output / f"{command}.json" if command else output).read_text())
+        ran = {"backend": "cpu", "precision": precision, "encoder": encoder, "isa": _ops.isa()}
+        assert ran.items() <= document["models"][0].items()
+        assert document["software"]["machine"]["isa"] == _ops.isa()
+    if not command:
+        name = f"A-SAM, engine (float32, cpu {_ops.isa()})"
+        assert document["reports"][0]["method"] == name
+        table = output.with_suffix(".md").read_text()
+        assert f"| {name} | 4 |" in table
+        assert f"; backend cpu, isa {_ops.isa()}, precision float32, encoder native)" in table
+
+
+@pytest.mark.parametrize("command", ["", "robustness", "calibration"])
+def test_options_of_engines_are_refused_for_checkpoints(
+    command: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "evaluate",
+        *([command] if command else []),
+        "--model",
+        str(checkpoint),
+        "--data",
+        "synthetic:pair",
+    ]
+    for option, value in (("--precision", "int8"), ("--encoder", "native")):
+        assert cli.main([*words, "--output", str(tmp_path / "x.json"), option, value]) == 2
+        said = capsys.readouterr().err
+        assert f"{option}: expected with an engine alone, got {value} with {checkpoint}" in said
+        assert "`asam build` makes engines" in said
 
 
 def test_only_a2sam_throws_checkpoints_together(

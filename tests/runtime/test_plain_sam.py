@@ -145,8 +145,8 @@ def test_it_says_what_its_hypotheses_are(sam_engine: Path, sam_session: asam_trt
 
 def test_evaluation_names_it_and_calibration_refuses_it(sam_engine: Path, engine: Path) -> None:
     with asam_trt.load(sam_engine) as session, asam_trt.load(engine) as other:
-        assert Engine.of(session).name == "SAM, engine"
-        assert Engine.of(other).name == "A-SAM, engine"
+        assert Engine(session).name.startswith("SAM, engine (")
+        assert Engine(other).name.startswith("A-SAM, engine (")
         with pytest.raises(ValueError, match=r"calibration: expected an engine with latents.*plain SAM"):
             calibrate(session, Synthetic("pair", length=1, size=64))
 

@@ -32,6 +32,13 @@ Precision = Annotated[
         "AVX512-VNNI), and bf16 on a GPU."
     ),
 ]
+Encoder = Annotated[
+    Literal["auto", "native", "onnxruntime", "torch"],
+    arg(
+        help="What encodes images for an engine: on the CPU native or onnxruntime (float32 whatever the precision), "
+        "torch on a GPU; auto is the fastest one here."
+    ),
+]
 
 _MOST_OUTSIDE = 0.1  # share of a box: one that is drawn by hand may go over the edge a little
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from asam.assets import checkpoint_file
 from asam.cli._outputs import check_outputs, files_of_model
+from asam.cli._questions import Encoder
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ class Args:
     precision."""
     precision: Literal["auto", "float32", "int16", "int8-encoder", "int8"] = "auto"
     """Of our native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
-    encoder: Literal["auto", "native", "onnxruntime", "torch"] = "auto"
-    """What encodes images for our route; auto is the faster one here."""
+    encoder: Encoder = "auto"
     loop_limit: int = 32
     """Largest n of the published loop, which runs the whole network once a hypothesis."""
     seed: int = 0

@@ -6,20 +6,23 @@ calibration, tables.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from asam.cli._outputs import check_outputs, check_suffix, files_of_model
+from asam.cli._questions import Encoder, Precision
 
 if TYPE_CHECKING:
     from asam.evaluate import Protocol
-    from asam.methods import Method
+    from asam.methods import Engine, Method, Prior
 
 SUBCOMMANDS = ("ablation", "calibration", "peers", "robustness", "sensitivity", "tables")
 """First words that stand for a module of ``asam.cli._evaluate``."""
 
 _SHEET_ROWS = 8
+_RAN = ("backend", "isa", "precision", "encoder")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Args:
     """Of prompts, hypotheses, jitter and bootstrap."""
     limit: int | None = None
     """Look at this many samples only, evenly spread; by default all."""
+    precision: Precision = "auto"
+    encoder: Encoder = "auto"
     jitter: str = "train"
     """Perturbation of the prompt in the comparison without ambiguity (a single A-SAM checkpoint only)."""
     output: Path | None = None
@@ -62,9 +67,9 @@ class Args:
 
 def run(args: Args) -> int:
     """Evaluate and print a Markdown table."""
-    from asam.cli._evaluate.common import open_judged, write_report
+    from asam.cli._evaluate.common import check_running, described, open_judged, write_report
     from asam.evaluate import PROTOCOLS, check_asked, evaluate, markdown
-    from asam.evaluate.provenance import of_model, of_software
+    from asam.evaluate.provenance import of_software
     from asam.progress import bars
 
     check_suffix("--output", args.output, ".json")
@@ -75,8 +80,11 @@ def run(args: Args) -> int:
     protocol = PROTOCOLS[args.protocol]
     for n in args.n:
         check_asked(n=n, limit=args.limit)
-    methods = _methods(args, protocol)
-    models = [of_model(path) for path in args.model]
+    check_running(args, args.model)
+    opened = _opened(args, protocol)
+    epochs = max(len(args.epochs), 1)
+    models = [described(*pair) for pair in zip(args.model, opened[::epochs], strict=True)]
+    methods = _methods(args, opened)
     data, judged = open_judged(args, args.model, default=protocol.split_scheme)
     reports = []
     with bars() as start:
@@ -88,8 +96,8 @@ def run(args: Args) -> int:
                         method, data, n=n, seed=args.seed, protocol=protocol, limit=args.limit, on_sample=show
                     )
                 )
-    named = ", ".join(f"{model['name']} (sha256 {model['sha256']})" for model in models)
-    members = len(models) * max(len(args.epochs), 1)
+    named = ", ".join(map(_line, models))
+    members = len(models) * epochs
     of_epochs = f", epochs {', '.join(map(str, args.epochs))}" if args.epochs else ""
     header = [
         f"data {judged}",
@@ -117,11 +125,15 @@ def run(args: Args) -> int:
     return 0
 
 
-def _methods(args: Args, protocol: Protocol) -> list[Method]:
+def _line(model: Mapping[str, Any]) -> str:
+    """A model with its hash and what ran it."""
+    ran = ", ".join(f"{name} {model[name]}" for name in _RAN if name in model)
+    return f"{model['name']} (sha256 {model['sha256']}; {ran})"
+
+
+def _opened(args: Args, protocol: Protocol) -> list[Engine | Prior]:
+    """Every model, of a file of published weights each of the epochs."""
     from asam.cli._evaluate.common import open_method
-    from asam.evaluate import Ensemble
-    from asam.methods import Prior, PromptJitter
-    from asam.model import ASAM
     from asam.prompts import PERTURBATIONS
 
     if args.jitter not in PERTURBATIONS:
@@ -134,10 +146,19 @@ def _methods(args: Args, protocol: Protocol) -> list[Method]:
             f"--model, --epochs: the protocol {protocol.name} judges one checkpoint, got {len(places)}; "
             "judge them one by one, or take --protocol a2sam"
         )
-    methods = [open_method(path, epoch) for path, epoch in places]
-    if len(methods) > 1:
-        return [Ensemble(tuple(methods))]
-    first = methods[0]
+    return [open_method(args, path, epoch) for path, epoch in places]
+
+
+def _methods(args: Args, opened: Sequence[Engine | Prior]) -> list[Method]:
+    """What is judged: several thrown together, one A-SAM also without its ambiguity."""
+    from asam.evaluate import Ensemble
+    from asam.methods import Prior, PromptJitter
+    from asam.model import ASAM
+    from asam.prompts import PERTURBATIONS
+
+    if len(opened) > 1:
+        return [Ensemble(tuple(opened))]
+    first = opened[0]
     if isinstance(first, Prior) and isinstance(first.model, ASAM):
         return [first, PromptJitter(first.model, PERTURBATIONS[args.jitter])]
     return [first]

@@ -10,6 +10,8 @@ from asam.bench import machine
 from asam.data import Dataset, Sample
 from asam.data.base import encoded
 from asam.evaluate.measure import data_sha256
+from asam.methods import running
+from asam_trt import Session
 
 _CHUNK = 1 << 20
 _READ = 4  # samples
@@ -24,15 +26,19 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def of_model(path: Path) -> dict[str, Any]:
-    """Name, kind and sha256 of a checkpoint, or of an engine's manifest, which has the sha256 of every file.
+def of_model(path: Path, session: Session | None = None) -> dict[str, Any]:
+    """Name, kind and sha256 of a checkpoint, or of an engine's manifest, which has the sha256 of every file; and what
+    runs it, see :func:`asam.methods.running`.
+
+    Args:
+        session: of an engine.
 
     Raises:
         EngineError: a folder that is no engine.
         OSError: no such file.
     """
     if not path.is_dir():
-        return {"name": path.name, "kind": "checkpoint", "sha256": sha256(path)}
+        return {"name": path.name, "kind": "checkpoint", "sha256": sha256(path), **running(None)}
     from asam_trt.bundle import MANIFEST, read_manifest
 
     manifest = read_manifest(path)
@@ -40,6 +46,7 @@ def of_model(path: Path) -> dict[str, Any]:
         "name": path.name,
         "kind": "engine",
         "sha256": sha256(path / MANIFEST),
+        **running(session),
         "built_from": manifest["source"],
     }
 
@@ -55,11 +62,12 @@ def of_training(name: str, data: Dataset[Sample]) -> str:
 
 
 def of_software() -> dict[str, Any]:
-    """Versions, commit where the package lies in a checkout ("+": with changes), date and command."""
+    """Versions, commit where the package lies in a checkout ("+": with changes), date, command and machine."""
     found = machine.look()
     return {
         "versions": found.versions,
         "commit": found.commit,
         "date": found.date,
         "command": found.command,
+        "machine": {"processor": found.processor, "cores": found.cores, "isa": found.isa},
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
+from asam.cli._questions import Encoder, Precision
 
 if TYPE_CHECKING:
     from asam.model import ASAM
@@ -47,19 +48,23 @@ class Args:
     """Look at this many samples only, evenly spread; by default all."""
     fit: bool = True
     """Fit a temperature too."""
+    precision: Precision = "auto"
+    encoder: Encoder = "auto"
 
 
 def run(args: Args) -> int:
     """Judge, fit, print the table, write it and the plot."""
-    from asam.cli._evaluate.common import open_judged, write_picture, write_report
+    from asam.cli._evaluate.common import check_running, open_judged, write_picture, write_report
     from asam.data import spread
     from asam.evaluate.provenance import of_model, of_software
     from asam.progress import bars
     from asam.studies.calibration import calibrate, fit_temperature, plot, table
+    from asam_trt import Session
 
     targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
-    source = _source(args.model)
+    check_running(args, (args.model,))
+    source = _source(args)
     data, judged = open_judged(args, (args.model,))
     places = spread(len(data), args.limit)
     with bars(keep=False) as start:
@@ -74,7 +79,7 @@ def run(args: Args) -> int:
     print(text + "\n")
     document = {
         "data": judged.to_dict(),
-        "models": [of_model(args.model)],
+        "models": [of_model(args.model, source if isinstance(source, Session) else None)],
         "software": of_software(),
         "calibration": whole.to_dict(),
         "temperature": None if fit is None else fit.to_dict(),
@@ -84,9 +89,9 @@ def run(args: Args) -> int:
     return 0
 
 
-def _source(path: Path) -> ASAM | Session:
+def _source(args: Args) -> ASAM | Session:
     """What has a temperature."""
-    import asam_trt
+    from asam.cli._evaluate.common import open_session
     from asam.model import load_checkpoint
 
-    return asam_trt.load(path) if path.is_dir() else load_checkpoint(path)
+    return open_session(args, args.model) if args.model.is_dir() else load_checkpoint(args.model)

@@ -8,22 +8,58 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asam.cli._evaluate.division import Judged, Judging, chosen, judged, tell_division, trainings_of
+from asam.cli._questions import tell_precision
 from asam_trt.files import replacing, write_text
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from asam.data import Dataset, Sample, Scheme
-    from asam.methods import Engine, Prior
+    from asam.methods import Engine, Method, Prior
+    from asam_trt import Session
 
 _SYNTHETIC_SAMPLES = 256
 _SYNTHETIC_SIDE = 128
 
 
-def open_method(path: Path, epoch: int | None = None) -> Engine | Prior:
+class Running(Protocol):
+    """Options that say how engines run."""
+
+    @property
+    def precision(self) -> str: ...
+    @property
+    def encoder(self) -> str: ...
+
+
+def check_running(args: Running, models: Sequence[Path]) -> None:
+    """Raise ValueError where an option of engines is given and no model is one."""
+    if any(path.is_dir() for path in models):
+        return
+    for name in ("precision", "encoder"):
+        if (asked := getattr(args, name)) != "auto":
+            raise ValueError(
+                f"{name}: expected with an engine alone, got {asked} with {', '.join(map(str, models))}; checkpoints "
+                "run in PyTorch in float32: `asam build` makes engines of them"
+            )
+
+
+def open_session(args: Running, engine: Path) -> Session:
+    """An engine as it is to run; a precision that is taken in place of the one asked for is told.
+
+    Raises:
+        EngineError, BackendUnavailable: no readable one, or one that cannot run so here.
+    """
+    import asam_trt
+
+    session = asam_trt.load(engine, precision=args.precision, encoder=args.encoder)
+    tell_precision(args.precision, session)
+    return session
+
+
+def open_method(args: Running, path: Path, epoch: int | None = None) -> Engine | Prior:
     """The method that a checkpoint or an engine folder holds.
 
     Args:
@@ -32,7 +68,6 @@ def open_method(path: Path, epoch: int | None = None) -> Engine | Prior:
     Raises:
         CheckpointError, EngineError: no readable one.
     """
-    import asam_trt
     from asam.baselines import load
     from asam.methods import Engine, Prior
     from asam.model import ASAM, load_checkpoint
@@ -42,16 +77,24 @@ def open_method(path: Path, epoch: int | None = None) -> Engine | Prior:
             raise ValueError(
                 f"epochs: expected with a file of published weights alone, got some with the engine {path}"
             )
-        return Engine.of(asam_trt.load(path))
+        return Engine(open_session(args, path))
     # Other suffixes are formats of A-SAM alone.
     safe = epoch is None and path.suffix == ".safetensors"
     network = load(path) if safe else load_checkpoint(path, epochs=epoch)
     return Prior(network) if isinstance(network, ASAM) else Prior(network, network.title)
 
 
-def named_methods(paths: Sequence[Path]) -> list[Engine | Prior]:
+def described(path: Path, method: Method) -> dict[str, Any]:
+    """What results say of a model and of what ran it."""
+    from asam.evaluate.provenance import of_model
+    from asam.methods import Engine
+
+    return of_model(path, method.session if isinstance(method, Engine) else None)
+
+
+def named_methods(args: Running, paths: Sequence[Path]) -> list[Engine | Prior]:
     """:func:`open_method` of each; where names meet, the file's or its folder's is added to them."""
-    methods = [open_method(path) for path in paths]
+    methods = [open_method(args, path) for path in paths]
     often = Counter(method.name for method in methods)
     named = [
         replace(method, name=f"{method.name} ({path.resolve().parent.name}/{path.name})")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from asam.cli._outputs import check_outputs, files_of_model
+from asam.cli._questions import Encoder, Precision
 from asam_trt.counting import counted
 
 
@@ -42,19 +43,29 @@ class Args:
     """Of perturbations, hypotheses and bootstrap."""
     limit: int | None = None
     """Look at this many samples only, evenly spread; by default all."""
+    precision: Precision = "auto"
+    encoder: Encoder = "auto"
 
 
 def run(args: Args) -> int:
     """Judge, print the tables, write them and the plots."""
-    from asam.cli._evaluate.common import named_methods, open_judged, write_picture, write_report
-    from asam.evaluate.provenance import of_model, of_software
+    from asam.cli._evaluate.common import (
+        check_running,
+        described,
+        named_methods,
+        open_judged,
+        write_picture,
+        write_report,
+    )
+    from asam.evaluate.provenance import of_software
     from asam.progress import bars
     from asam.studies.robustness import SHOWN, plot, robustness, table
 
     names = ("robustness.json", "robustness.md", *(f"robustness-{name}.png" for name in SHOWN))
     read = [file for path in args.model for file in files_of_model(path)]
     check_outputs([args.output / name for name in names], (*read, args.root))
-    methods = named_methods(args.model)
+    check_running(args, args.model)
+    methods = named_methods(args, args.model)
     data, judged = open_judged(args, args.model)
     with bars(keep=False) as start:
         found = robustness(methods, data, n=args.n, seed=args.seed, limit=args.limit, start=start)
@@ -68,7 +79,7 @@ def run(args: Args) -> int:
     reports = {m: {f: r.to_dict() for f, r in families.items()} for m, families in found.items()}
     document = {
         "data": {**judged.to_dict(), "sha256": first.data_sha256},
-        "models": [of_model(path) for path in args.model],
+        "models": [described(path, method) for path, method in zip(args.model, methods, strict=True)],
         "software": of_software(),
         "robustness": reports,
     }
