@@ -21,6 +21,7 @@ from asam_trt.modes import Modes, check_count, group
 
 BoolArray = npt.NDArray[np.bool_]
 
+LEAST_LOGITS_SIDE = 4  # that can be resized
 MAX_MASK_BYTES = 1 << 33  # of `Hypotheses.masks`, a byte a pixel
 MAX_MASK_PIXELS = 1 << 28  # of one mask
 # Pixels of one native call, during which Python cannot see an interrupt.
@@ -94,6 +95,10 @@ class Hypotheses:
         m = frame.side // 4
         if logits.ndim != 3 or logits.shape[1:] != (m, m) or len(logits) == 0:
             raise ValueError(f"expected logits [n, {m}, {m}] with n >= 1, came {list(logits.shape)}")
+        if m < LEAST_LOGITS_SIDE:
+            raise ValueError(
+                f"expected logits of at least {LEAST_LOGITS_SIDE} x {LEAST_LOGITS_SIDE}, came {m} x {m}"
+            )
         if scores.shape != (len(logits),):
             raise ValueError(f"expected scores [{len(logits)}], one a hypothesis, came {list(scores.shape)}")
         if image is not None and image.shape != (*frame.original, 3):

@@ -11,6 +11,7 @@ from asam_trt.checks import as_array, integer, number
 from asam_trt.latents import DRAWS
 
 DEFAULT_HYPOTHESES = 32
+MAX_PROMPTS = 1 << 16
 MAX_HYPOTHESES = 1 << 16  # a call; more would be a mistake in the argument, not a wish
 MAX_NOISE = 1e6  # standard deviations; far beyond, squares leave float32, and what comes out means nothing
 MAX_LOGITS_BYTES = 1 << 32  # of a call; more belongs in several calls
@@ -23,8 +24,13 @@ def hypotheses_of(n: int | None, eps: Any) -> int:
     return DEFAULT_HYPOTHESES if eps is None else len(np.atleast_1d(as_array(eps, "eps")))
 
 
+def most_prompts(side: int) -> int:
+    """Prompts that one call may ask about at the image side S: those with room for a hypothesis each."""
+    return min(MAX_PROMPTS, MAX_LOGITS_BYTES // ((side // 4) ** 2 * 4))
+
+
 def most_hypotheses(side: int, prompts: int = 1) -> int:
-    """Hypotheses of each prompt that one call may draw at the image side S."""
+    """Hypotheses of each prompt that one call may draw at the image side S, for up to `most_prompts`."""
     return min(MAX_HYPOTHESES, MAX_LOGITS_BYTES // ((side // 4) ** 2 * 4 * prompts))
 
 

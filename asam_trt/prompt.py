@@ -13,6 +13,7 @@ from scipy.special import erf
 
 from asam_trt.checks import as_array
 from asam_trt.geometry import Frame, check_box, check_points
+from asam_trt.mask_prompt import mask_logits
 
 Array = NDArray[Any]
 
@@ -55,7 +56,7 @@ class Prompt:
             point_coords: [k, 2], x before y, inside the image.
             point_labels: [k], 1 object, 0 background.
             box: [4], xyxy with x0 < x1 and y0 < y1, overlapping the image.
-            mask_input: [4e, 4e] or [1, 4e, 4e] mask logits in model space.
+            mask_input: [4e, 4e] or [1, 4e, 4e] mask logits in model space, or a mask of the image, bool [H, W].
             frame: of the image.
             boxes_only: the model answers one box, and neither points nor masks.
 
@@ -78,18 +79,29 @@ class Prompt:
             points,
             labels,
             None if box is None else check_box(box, frame),
-            None if mask_input is None else _checked_mask(mask_input, frame.side // 4),
+            None if mask_input is None else _checked_mask(mask_input, frame),
         )
 
 
-def _checked_mask(mask: ArrayLike, side: int) -> NDArray[np.float32]:
+def _checked_mask(mask: ArrayLike, frame: Frame) -> NDArray[np.float32]:
     logits = as_array(mask, "mask_input")
-    if logits.dtype.kind not in "iuf":
-        raise TypeError(f"expected mask_input to hold real numbers (mask logits), came dtype {logits.dtype}")
+    if logits.dtype.kind not in "iufb":
+        raise TypeError(
+            f"expected mask_input to hold real numbers (mask logits), or bool, came dtype {logits.dtype}"
+        )
     logits = logits[0] if logits.ndim == 3 and len(logits) == 1 else logits
+    h, w = frame.original
+    if logits.dtype.kind == "b":
+        if logits.shape != (h, w):
+            raise ValueError(
+                f"expected a bool mask_input of the image's size, [{h}, {w}], came shape {list(logits.shape)}"
+            )
+        return mask_logits(logits, frame)
+    side = frame.side // 4
     if logits.shape != (side, side):
         raise ValueError(
-            f"expected mask_input [{side}, {side}], logits in model space, came shape {list(logits.shape)}"
+            f"expected mask_input [{side}, {side}], logits in model space as in Hypotheses.logits, or a mask of the "
+            f"image, bool [{h}, {w}], came {logits.dtype} {list(logits.shape)}"
         )
     if not np.isfinite(logits).all():
         raise ValueError("expected finite mask_input, came NaN or infinity")

@@ -209,7 +209,7 @@ def sheet(
     area = hypotheses.area()
     title = "    ".join(
         (
-            counted(len(hypotheses), "hypothesis"),
+            counted(len(hypotheses), "hypothesis") + (f", the first {shown}" if shown < len(hypotheses) else ""),
             f"area {legend.pixels(area.median)} px ({legend.interval(area)})",
             f"empty {hypotheses.p_empty:.0%}",
             "q: IoU as the model estimates it",

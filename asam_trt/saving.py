@@ -15,10 +15,10 @@ from asam_trt import rle
 from asam_trt.contours import Polygon
 from asam_trt.files import replacing
 from asam_trt.geometry import MAX_IMAGE_SIDE, Frame
-from asam_trt.hypotheses import MAX_MASK_PIXELS, Hypotheses
+from asam_trt.hypotheses import LEAST_LOGITS_SIDE, MAX_MASK_PIXELS, Hypotheses
 from asam_trt.numpy_files import read_npz
 
-_LEAST_SIDE = 4  # of model space: logits have a quarter of it
+_LEAST_SIDE = 4 * LEAST_LOGITS_SIDE  # of model space
 
 _SUFFIXES = {".npz": "npz", ".json": "coco", ".geojson": "polygons", "": "png"}
 

@@ -24,13 +24,12 @@ from asam_trt.geometry import Frame, as_image, resize_image
 from asam_trt.host_arrays import to_host
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.jitter import Jitter
-from asam_trt.noise import hypotheses_of, latent_noise, most_hypotheses
+from asam_trt.noise import hypotheses_of, latent_noise, most_hypotheses, most_prompts
 from asam_trt.prompt import Prompt
 from asam_trt.threads import checked_threads
 
 Float32Array = npt.NDArray[np.float32]
 
-_MOST_BOXES = 1 << 16  # of a call
 # Hypotheses of one native call, during which Python cannot see an interrupt.
 _CALL_CELLS = 1 << 18  # cells of the embedding, all hypotheses together: a second or so
 _CALL_HYPOTHESES = 1 << 12
@@ -199,7 +198,8 @@ class Session:
         Args:
             box: (x0, y0, x1, y1), pixels of the image.
             point_coords: [k, 2], x before y, pixels of the image; with ``point_labels`` [k], 1 object, 0 not.
-            mask_input: float [4e, 4e], logits of an earlier hypothesis.
+            mask_input: float [4e, 4e], logits of an earlier hypothesis, or bool [H, W], a mask of the image: one
+                that was corrected by hand, say.
             boxes: several boxes on the one image: a list comes back, one `Hypotheses` each, all with the same
                 noise. Not together with the arguments above.
             n: number of hypotheses; 32, or as many as ``eps`` has.
@@ -223,7 +223,7 @@ class Session:
                 raise ValueError(
                     "expected either boxes, or one prompt of box, points and mask_input, came both"
                 )
-            boxes = _several(boxes)
+            boxes = _several(boxes, most_prompts(self.engine.sampler.side))
         sizes = self.engine.sampler
         noise = latent_noise(
             n=hypotheses_of(n, eps),
@@ -384,7 +384,7 @@ def _room(n: int, side: int) -> tuple[Float32Array, Float32Array]:
     return np.empty((n, side, side), np.float32), np.empty(n, np.float32)
 
 
-def _several(boxes: Any) -> Sequence[Any] | npt.NDArray[Any]:
+def _several(boxes: Any, most: int) -> Sequence[Any] | npt.NDArray[Any]:
     unmasked(boxes, "boxes")
     if not isinstance(boxes, Sequence) and hasattr(boxes, "__array__"):
         boxes = to_host(boxes, "boxes")
@@ -396,8 +396,8 @@ def _several(boxes: Any) -> Sequence[Any] | npt.NDArray[Any]:
         raise TypeError(
             f"expected boxes to be a sequence of boxes (x0, y0, x1, y1), came {type(boxes).__name__}"
         )
-    if not 1 <= len(boxes) <= _MOST_BOXES:
-        raise ValueError(f"expected 1 to {_MOST_BOXES} boxes, came {len(boxes)}")
+    if not 1 <= len(boxes) <= most:
+        raise ValueError(f"expected 1 to {most} boxes in a call, came {len(boxes)}; ask in several calls")
     return boxes
 
 

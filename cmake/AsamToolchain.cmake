@@ -184,7 +184,7 @@ function(asam_cuda_library target)
 endfunction()
 
 # asam_isa_source(<file> <flags...>): the one way to give a file instruction-set flags. Such a file keeps its
-# code in a namespace of its own and is reached through the dispatch in its x.cc only. It throws nothing, and without
+# code to itself (CONTRIBUTING.md) and is reached through the dispatch in its x.cc only. It throws nothing, and without
 # exceptions shares no tables of theirs with other files.
 function(asam_isa_source file)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

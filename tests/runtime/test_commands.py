@@ -577,8 +577,12 @@ def test_video_follows_several_objects(engine: Path, still: Path, tmp_path: Path
         assert sum(1 for _ in container.decode(video=0)) == 3
 
 
-def test_the_plot_says_where_an_object_is_lost(
-    engine: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_lost_object_ends_the_run_and_is_marked(
+    engine: Path,
+    still: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     marks: list[tuple[float, str] | None] = []
     band = plots.band
@@ -587,13 +591,81 @@ def test_the_plot_says_where_an_object_is_lost(
     )
     words = [*video_words(still, engine, tmp_path / "out"), "--follow"]
     assert main(words) == 0
+    assert "stopped" not in capsys.readouterr().out
     monkeypatch.setattr(follow, "_LOST_BELOW", 2.0)  # every frame is a miss
     monkeypatch.setattr(follow, "_PATIENCE", 2)
     assert main(words) == 0
     with (tmp_path / "out" / "areas.csv").open() as stream:
         last = list(csv.DictReader(stream))[-1]
     assert last["lost"] == "1"
+    told = capsys.readouterr().out
+    assert "frame 1: the object is lost\n" in told
+    assert "stopped, 1 frame before the end: nothing is left to follow" in told
     assert marks == [None, (pytest.approx(float(last["time_s"])), "lost")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [("npz", ["000000.npz", "000001.npz"]), ("png", ["000000", "000001"])]
+)
+def test_video_keeps_the_hypotheses(
+    engine: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, names: list[str]
+) -> None:
+    out = tmp_path / "out"
+    words = [*video_words(still, engine, out), "--frames", "2", "--save", kind]
+    assert main(words) == 0
+    assert str(out / "hypotheses") in capsys.readouterr().out
+    kept = sorted((out / "hypotheses").iterdir())
+    assert [path.name for path in kept] == names
+    if kind == "npz":
+        first = asam_trt.Hypotheses.load(kept[0])
+        with (out / "areas.csv").open() as stream:
+            assert float(next(csv.DictReader(stream))["area_mean"]) == pytest.approx(
+                first.area().mean, abs=0.06
+            )
+    assert "expected no " in refused(words, capsys)
+
+
+def test_video_keeps_the_hypotheses_of_several_objects(engine: Path, still: Path, tmp_path: Path) -> None:
+    words = [
+        "video",
+        str(still),
+        "--engine",
+        str(engine),
+        "--boxes",
+        *BOX[1:],
+        "30",
+        "5",
+        "75",
+        "40",
+        "--n",
+        "2",
+    ]
+    words += ["--frames", "1", "--save", "coco", "--output", str(tmp_path / "out")]
+    assert main(words) == 0
+    kept = sorted((tmp_path / "out" / "hypotheses").iterdir())
+    assert [path.name for path in kept] == ["000000-1.json", "000000-2.json"]
+
+
+def test_sample_takes_a_mask(
+    engine: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Image.open(photo) as image:
+        w, h = image.size
+        session = asam_trt.Session(engine)
+        session.set_image(image.convert("RGB"))
+    mask = np.zeros((h, w), np.bool_)
+    mask[h // 4 : h // 2, w // 4 : w // 2] = True
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    out = tmp_path / "out"
+    words = ["sample", str(photo), "--engine", str(engine), "--mask", str(tmp_path / "mask.png"), "--n", "2"]
+    assert main([*words, "--output", str(out)]) == 0
+    assert "no --box" not in capsys.readouterr().err
+    found = asam_trt.Hypotheses.load(out / "hypotheses.npz")
+    np.testing.assert_array_equal(found.logits, session.sample(mask_input=mask, n=2).logits)
+    assert (found.logits != session.sample(n=2).logits).any()
+    assert "the mask mask.png" in (out / "index.html").read_text()
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "mask.png")
+    assert "mask is 6 x 5 (w x h), its image" in refused([*words, "--output", str(out)], capsys)
 
 
 def test_a_folder_may_have_a_number_for_a_name(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from asam_trt.geometry import Frame
 from asam_trt.prompt import Prompt, PromptTables
@@ -67,12 +68,40 @@ def test_encode_converts_user_pixels(tiny: Any) -> None:
         ({"point_coords": np.zeros((0, 2)), "point_labels": []}, ValueError, "k >= 1"),
         ({"mask_input": np.zeros((4, 4))}, ValueError, r"\[16, 16\]"),
         ({"mask_input": np.full((16, 16), np.inf)}, ValueError, "finite"),
-        ({"mask_input": np.zeros((16, 16), bool)}, TypeError, "mask_input"),
+        (
+            {"mask_input": np.zeros((16, 16), bool)},
+            ValueError,
+            r"bool mask_input of the image's size, \[50, 60\]",
+        ),
+        (
+            {"mask_input": np.zeros((50, 60))},
+            ValueError,
+            r"or a mask of the image, bool \[50, 60\], came float64",
+        ),
+        ({"mask_input": np.zeros((50, 60), "S1")}, TypeError, "mask_input"),
     ],
 )
 def test_bad_prompts(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Prompt.checked(**arguments, frame=Frame.of(50, 60, 64))
+
+
+@pytest.mark.parametrize(("h", "w"), [(64, 64), (50, 60), (200, 131), (7, 9), (64, 32)])
+def test_masks_of_the_image_are_resized_as_the_image(h: int, w: int) -> None:
+    frame = Frame.of(h, w, 64)
+    mask = np.random.default_rng(h).random((h, w)) > 0.6
+    prompt = Prompt.checked(mask_input=mask, frame=frame)
+    assert prompt.mask_input is not None
+    resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(
+        frame.input[::-1], Image.Resampling.BILINEAR
+    )
+    want = np.zeros((64, 64))
+    want[: frame.input[0], : frame.input[1]] = np.asarray(resized) > 127
+    share = want.reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    np.testing.assert_array_equal(prompt.mask_input, np.float32(10 * (2 * share - 1)))
+    np.testing.assert_array_equal(
+        Prompt.checked(mask_input=mask[None], frame=frame).mask_input, prompt.mask_input
+    )
 
 
 def test_mask_with_leading_axis_is_taken() -> None:

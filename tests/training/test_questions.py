@@ -13,7 +13,8 @@ from asam.prompts import PERTURBATIONS, PromptBox, PromptMix, moved_mask, rater_
 from asam.training import TrainConfig
 from asam.training.batches import Batch, collate
 from asam.training.items import Place, TrainingItems, Unreadable
-from asam.training.questions import SURE, Question, ask
+from asam.training.questions import Question, ask
+from asam_trt.mask_prompt import SURE
 
 KINDS = ("own", "box", "points", "mask", "mixed", "none")
 EVERY = PromptMix(own=1, box=1, points=1, mask=1, mixed=2, none=1)

@@ -30,6 +30,7 @@ from asam.cli._questions import (
     tell_unprompted,
 )
 from asam.cli._wording import counted
+from asam.data.files import read_mask
 from asam_trt import render
 from asam_trt.bundle import read_manifest
 from asam_trt.files import check_targets, replacing
@@ -54,6 +55,8 @@ class Args:
     points: Points = ()
     """x y of each point, in pixels of the image."""
     labels: Labels = ()
+    mask: Path | None = None
+    """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object."""
     window: Window = None
     n: int = 32
     """Number of hypotheses."""
@@ -75,14 +78,15 @@ def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
     labels = labels_of(args.points, args.labels)
     check_counts(args.n, args.modes)
-    tell_unprompted(args.box, args.points)
+    tell_unprompted(args.box, args.points, args.mask)
     found = read_image_file(args.image, args.window)
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
-    check_targets(out, _RESULTS, (args.image, args.engine))
+    check_targets(out, _RESULTS, (args.image, args.engine, *[args.mask] * (args.mask is not None)))
     earlier = are_there(out, _RESULTS)
     tell_of_file(args.image, found)
     tell_outside([args.box], *found.pixels.shape[:2])
+    mask = None if args.mask is None else read_mask(args.mask, found.pixels.shape)
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         tell_precision(args.precision, session)
         start = time.perf_counter()
@@ -92,6 +96,7 @@ def run(args: Args) -> int:
             box=args.box,
             point_coords=args.points or None,
             point_labels=labels if args.points else None,
+            mask_input=mask,
             n=args.n,
             seed=args.seed,
             temperature=args.temperature,
@@ -140,7 +145,7 @@ def run(args: Args) -> int:
 
 
 def _page(args: Args, hypotheses: asam_trt.Hypotheses, modes: Modes, remark: str | None) -> str:
-    prompt = _describe(args.box, args.points)
+    prompt = _describe(args)
     sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in _PICTURES)
     origin = "" if remark is None else f"<br>{html.escape(remark)}"
     title = html.escape(f"{args.image.name}: {counted(len(hypotheses), 'hypothesis')}")
@@ -159,10 +164,12 @@ p{{color:#b4b8be}}</style>
 """
 
 
-def _describe(box: Box | None, points: Points) -> str:
+def _describe(args: Args) -> str:
     parts = []
-    if box is not None:
-        parts.append("box " + " ".join(f"{v:g}" for v in box))
-    if points:
-        parts.append(counted(len(points), "point"))
+    if args.box is not None:
+        parts.append("box " + " ".join(f"{v:g}" for v in args.box))
+    if args.points:
+        parts.append(counted(len(args.points), "point"))
+    if args.mask is not None:
+        parts.append(f"the mask {args.mask.name}")
     return ", ".join(parts) or "no prompt"

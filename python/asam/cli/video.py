@@ -54,6 +54,8 @@ _COLUMNS = (
 
 
 _RESULTS = ("overlay.mp4", "areas.csv", "areas.png")
+_SAVED = "hypotheses"  # the folder
+_SUFFIXES = {"npz": ".npz", "png": "", "coco": ".json", "polygons": ".geojson"}
 _WARM_UP = 5  # frames
 _LEAST_FOR_TAILS = 20  # frames from which p95 and p99 are told
 
@@ -83,13 +85,16 @@ class Args:
     """How the noise of the hypotheses is drawn."""
     modes: ModeCount = None
     follow: bool = False
-    """Move the box with the object until it is lost."""
+    """Move the box with the object until it is lost; the run ends where all objects are."""
     realtime: bool = False
     """Leave out frames to stay live."""
     frames: int | None = None
     """Stop after so many frames."""
     level: float = 0.9
     """Share of the hypotheses within the reported area interval."""
+    save: Literal["npz", "png", "coco", "polygons"] | None = None
+    """Also keep the hypotheses of each frame, as `Hypotheses.save` writes them, in the folder hypotheses of the
+    results; it must not be there yet."""
     rerun: bool = False
     """Show it live in the Rerun viewer; needs the extra `rerun`."""
     rerun_file: Path | None = None
@@ -188,6 +193,10 @@ def run(args: Args) -> int:
     log = _Log(earlier=are_there(out, _RESULTS))
     try:
         check_targets(out, _RESULTS, (args.source, args.engine))
+        if args.save is not None and (out / _SAVED).exists():
+            raise ValueError(
+                f"expected no {out / _SAVED} yet, which --save makes; move it away, or choose another --output"
+            )
         with (
             asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session,
             _rerun(args) as viewers,
@@ -253,6 +262,8 @@ def _loop(
             video.add(drawn.picture, frame.time)
             for viewer in viewers:
                 viewer.log(frame, drawn.objects)
+            if args.save is not None:
+                _save(out / _SAVED, args.save, drawn)
             log.rows += drawn.rows
             log.times.append((frame.encode_ms, frame.sample_ms))
             now = time.perf_counter()
@@ -273,6 +284,7 @@ def _loop(
         # A frame is drawn while the next one is sampled, and the one before is written. What may take long stays in
         # the thread that an interrupt reaches: sampling, and grouping thousands of masks.
         lost: set[Any] = set()
+        ended = 0  # frames after which nothing was left to follow
         with (
             warnings.catch_warnings(),
             Behind(write, name="asam-write") as writing,
@@ -288,11 +300,24 @@ def _loop(
                     (frame, objects, {name: found.modes(args.modes) for name, found in objects.items()})
                 )
                 _say_lost(frame, lost)
-                if len(lost) == len(frame.tracks) or count == args.frames:
+                if count == args.frames:
+                    break
+                if len(lost) == len(frame.tracks):
+                    ended = count
                     break
     stream.close()
+    if ended and ended != total:
+        left = "" if total is None else f", {counted(total - ended, 'frame')} before the end"
+        console.print(f"stopped{left}: nothing is left to follow", soft_wrap=True)
     for remark in source.remarks:
         console.print(remark, soft_wrap=True)
+
+
+def _save(folder: Path, kind: str, drawn: _Drawn) -> None:
+    """A file a frame and object, or with "png" a folder, by the number of the frame."""
+    for name, hypotheses in drawn.objects.items():
+        of = f"-{name}" if len(drawn.objects) > 1 else ""
+        hypotheses.save(folder / f"{drawn.frame.index:06d}{of}{_SUFFIXES[kind]}", kind)
 
 
 def _picture(
@@ -332,7 +357,7 @@ def _say_lost(frame: VideoFrame, known: set[Any]) -> None:
         if track.lost and name not in known:
             known.add(name)
             which = "the object" if len(frame.tracks) == 1 else f"object {name}"
-            print(f"frame {frame.index}: {which} is lost; the box stays where it was last believed")
+            print(f"frame {frame.index}: {which} is lost")
 
 
 @contextmanager
@@ -363,7 +388,7 @@ def _finish(args: Args, out: Path, log: _Log, console: Console) -> None:
     console.print(_latency(args, log), soft_wrap=True)
     if log.earlier:
         tell_replaced(out)
-    for file in _RESULTS:
+    for file in (*_RESULTS, *[_SAVED] * (args.save is not None)):
         console.print(str(out / file), soft_wrap=True)
 
 

@@ -302,7 +302,7 @@ class ASAM(nn.Module):
             image: uint8 RGB [H, W, 3] or float in [0, 1].
             box: (x0, y0, x1, y1) in pixels of the image.
             point_coords: [k, 2], x before y, pixels of the image; with ``point_labels`` [k], 1 or 0.
-            mask_input: float32 [4e, 4e], logits of an earlier answer.
+            mask_input: float32 [4e, 4e], logits of an earlier answer, or a mask of the image, bool [H, W].
             n: number of hypotheses.
             seed: key of the random numbers, 0 <= seed < 2**64.
             eps: float32 [n, 2, L], noise of prompt and image latent; replaces the seed, zeros give the means.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch.utils.data import Dataset
 
 from asam.data import Dataset as SampleDataset
@@ -18,9 +17,10 @@ from asam.prompts import PERTURBATIONS, rater_box, widest_box
 from asam.training.config import TrainConfig
 from asam.training.failures import UnreadableSample
 from asam.training.network_config import NetworkConfig
-from asam.training.questions import SURE, Question, ask
+from asam.training.questions import Question, ask
 from asam_trt.geometry import Frame, resize_image
 from asam_trt.jitter import moved_box
+from asam_trt.mask_prompt import in_model_space, mask_logits
 
 AUGMENT = Augment(flip=0.5, flip_vertical=0.5, degrees=30, shift=0.05, scale=(0.8, 1.25))
 
@@ -128,7 +128,7 @@ class TrainingItems(Dataset[Item | Unreadable]):
         image, frame = resize_image(
             sample.image, self.model.image_size, self.model.pixel_mean, self.model.pixel_std
         )
-        raters = np.stack([_resize_mask(mask, frame) for mask in sample.masks])
+        raters = np.stack([in_model_space(mask, frame) for mask in sample.masks])
         valid = np.zeros((frame.side, frame.side), dtype=np.float32)
         valid[: frame.input[0], : frame.input[1]] = 1
         latent = self.model.latent
@@ -153,19 +153,7 @@ class TrainingItems(Dataset[Item | Unreadable]):
 
 
 def _mask_input(question: Question, frame: Frame) -> np.ndarray:
-    """Logits [1, 4e, 4e] of an earlier mask, between -SURE and SURE; padding is surely not the object."""
-    side = frame.side // 4
+    """Logits [1, 4e, 4e] of an earlier mask, zeros where there is none."""
     if question.mask is None:
-        return np.zeros((1, side, side), dtype=np.float32)
-    share = _resize_mask(question.mask, frame).reshape(side, 4, side, 4).mean(axis=(1, 3))
-    return np.asarray(SURE * (2 * share - 1), dtype=np.float32)[None]
-
-
-def _resize_mask(mask: np.ndarray, frame: Frame) -> np.ndarray:
-    """bool [H, W] -> float32 [S, S] of 0 and 1, resized as its image and padded."""
-    height, width = frame.input
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)) > 127
-    out = np.zeros((frame.side, frame.side), dtype=np.float32)
-    out[:height, :width] = resized
-    return out
+        return np.zeros((1, frame.side // 4, frame.side // 4), dtype=np.float32)
+    return mask_logits(question.mask, frame)[None]

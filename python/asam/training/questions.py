@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from asam.data import Sample, smallest_box
 from asam.prompts import PromptMix, moved_mask
 
-SURE = 10.0  # logit of a pixel that an earlier mask holds; SAM's own masks reach about as far
-
 
 @dataclass(frozen=True, eq=False)
 class Question:
