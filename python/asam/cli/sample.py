@@ -82,7 +82,7 @@ def run(args: Args) -> int:
     found = read_image_file(args.image, args.window)
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
-    check_targets(out, _RESULTS, (args.image, args.engine, *[args.mask] * (args.mask is not None)))
+    check_targets(out, _RESULTS, [args.image, args.engine] + ([] if args.mask is None else [args.mask]))
     earlier = are_there(out, _RESULTS)
     tell_of_file(args.image, found)
     tell_outside([args.box], *found.pixels.shape[:2])
