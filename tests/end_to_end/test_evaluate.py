@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,7 +189,9 @@ def test_only_a2sam_throws_checkpoints_together(
 ) -> None:
     output = tmp_path / "figures.json"
     assert asked([checkpoint] * 4) == 2
-    assert "strict judges one checkpoint, got 4" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "strict judges one checkpoint, got 4" in said
+    assert "`asam evaluate compare`" in said
     assert asked([checkpoint] * 4, "--protocol", "a2sam", "--output", output) == 0
     document = json.loads(output.read_text())
     assert document["checkpoints"] == 4
@@ -197,6 +200,64 @@ def test_only_a2sam_throws_checkpoints_together(
     assert (report["method"], report["n"]) == ("A-SAM, 4 checkpoints", 16)
     assert report["conventions"] == {**A2SAM.figures, "empty": "one"}
     assert report["prompt"] == A2SAM.prompt
+
+
+def test_two_results_are_compared_sample_by_sample(
+    checkpoint: Path, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b, output = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "difference.json"
+    assert asked(checkpoint, "--n", "4", "6", "--output", a) == 0
+    assert asked(engine, "--n", "4", "6", "--precision", "float32", "--output", b) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", "compare", str(a), str(b), "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert f"A: A-SAM: {checkpoint.name} (sha256 " in said
+    assert f"B: A-SAM, engine (float32, cpu {_ops.isa()}): {engine.name} (sha256 " in said
+    assert output.with_suffix(".md").read_text().strip() in said
+    document = json.loads(output.read_text())
+    assert [one["n"] for one in document["comparisons"]] == [4, 6]
+    assert document["a"]["sha256"] == hashlib.sha256(a.read_bytes()).hexdigest()
+    first, second = (json.loads(file.read_text())["reports"][0] for file in (a, b))
+    ged = document["comparisons"][0]["figures"]["ged"]
+    paired = [
+        two["values"]["ged"] - one["values"]["ged"]
+        for one, two in zip(first["per_sample"], second["per_sample"], strict=True)
+    ]
+    assert len(paired) == ged["samples"] == 3
+    assert ged["difference"] == pytest.approx(np.mean(paired))
+    assert abs(ged["difference"]) < SAME
+
+
+def test_results_that_do_not_pair_are_not_compared(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = tmp_path / "a.json"
+    assert asked(checkpoint, "--n", "2", "--output", a) == 0
+    document = json.loads(a.read_text())
+
+    def refused(change: Callable[[dict[str, Any]], object]) -> str:
+        other = json.loads(json.dumps(document))
+        change(other)
+        (tmp_path / "b.json").write_text(json.dumps(other))
+        capsys.readouterr()
+        assert cli.main(["evaluate", "compare", str(a), str(tmp_path / "b.json")]) == 2
+        return capsys.readouterr().err
+
+    for change, words in (
+        ({"name": "folder"}, "data synthetic:pair and folder"),
+        ({"split": "test"}, "split validate and test"),
+        ({"division": {"manifest_sha256": "abc"}}, "division a seed for each and abc"),
+    ):
+        assert words in refused(lambda other, change=change: other["data"].update(change))  # type: ignore[misc]
+    assert "protocol strict and a2sam" in refused(lambda other: other.update(protocol="a2sam"))
+    assert "n = 2 and 3" in refused(lambda other: [one.update(n=3) for one in other["reports"]])
+    assert "data_sha256" in refused(lambda other: [one.update(data_sha256="") for one in other["reports"]])
+    assert "got: no 'per_sample'" in refused(
+        lambda other: [one.pop("per_sample") for one in other["reports"]]
+    )
+    assert "got: no 'reports'" in refused(lambda other: other.pop("reports"))
+    assert cli.main(["evaluate", "compare", str(a), str(a), "--output", str(a)]) == 2
+    assert "apart from what is read" in capsys.readouterr().err
 
 
 def test_a_peer_s_checkpoint_is_judged_too(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Judge a checkpoint or an engine on a data set: GED, HM-IoU, Dmax, Dmean with intervals.
 
-Experiments, each with options of its own (`asam evaluate ablation --help`): ablation, peers, robustness, sensitivity,
+More, each with options of its own (`asam evaluate compare --help`): compare, ablation, peers, robustness, sensitivity,
 calibration, tables.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asam.evaluate import Protocol
     from asam.methods import Engine, Method, Prior
 
-SUBCOMMANDS = ("ablation", "calibration", "peers", "robustness", "sensitivity", "tables")
+SUBCOMMANDS = ("ablation", "calibration", "compare", "peers", "robustness", "sensitivity", "tables")
 """First words that stand for a module of ``asam.cli._evaluate``."""
 
 _SHEET_ROWS = 8
@@ -144,7 +144,8 @@ def _opened(args: Args, protocol: Protocol) -> list[Engine | Prior]:
     if len(places) > 1 and not protocol.ensemble:
         raise ValueError(
             f"--model, --epochs: the protocol {protocol.name} judges one checkpoint, got {len(places)}; "
-            "judge them one by one, or take --protocol a2sam"
+            "judge them one by one with an --output each, which `asam evaluate compare` compares sample by sample, or "
+            "take --protocol a2sam"
         )
     return [open_method(args, path, epoch) for path, epoch in places]
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
+FEWEST_GROUPS = 5
+"""With fewer groups nobody is called better or worse: intervals from so few are too short."""
 
 Interval = tuple[float, float]
 

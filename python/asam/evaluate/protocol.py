@@ -33,6 +33,9 @@ LAW_METRICS: Mapping[str, str] = MappingProxyType(
 )
 """Of the strict protocol where a sample's law has modes: name in a report -> function of :mod:`asam.metrics`."""
 
+LOWER_IS_BETTER = ("ged", "total_variation")
+"""Names in a report; of the others higher is better."""
+
 MEAN_LOGIT = "dmean_mean_logit"
 """``metrics.dmean(kind="mean_logit")``: the one convention that is computed from logits, not from masks."""
 

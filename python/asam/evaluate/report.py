@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,20 @@ from asam_trt.counting import counted
 
 if TYPE_CHECKING:
     from asam.evaluate.measure import Measured
+
+
+@dataclass(frozen=True)
+class OfSample:
+    """Figures of one sample.
+
+    Attributes:
+        id, group: of the sample.
+        values: figure by name; NaN where it is undefined.
+    """
+
+    id: str
+    group: str
+    values: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class Report:
         protocol: its name.
         defined: samples that have the figure, by name; those without are left out of its mean.
         data_sha256: of the samples that were looked at.
+        per_sample: figures of each of them, which :func:`asam.evaluate.compare` pairs.
     """
 
     method: str
@@ -46,11 +61,28 @@ class Report:
     protocol: str
     defined: dict[str, int] = field(default_factory=dict)
     data_sha256: str = ""
+    per_sample: tuple[OfSample, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; null for NaN."""
         found: dict[str, Any] = nulls(asdict(self))
         return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Report:
+        """Inverse of :meth:`to_dict`."""
+        return cls(
+            **{
+                **found,
+                "means": _numbers(found["means"]),
+                "intervals": {
+                    k: (_number(low), _number(high)) for k, (low, high) in found["intervals"].items()
+                },
+                "per_sample": tuple(
+                    OfSample(one["id"], one["group"], _numbers(one["values"])) for one in found["per_sample"]
+                ),
+            }
+        )
 
     def cell(self, name: str) -> str:
         """A figure with its interval, as it stands in tables."""
@@ -76,7 +108,19 @@ def summarise(measured: Measured) -> Report:
         protocol=measured.protocol,
         defined=dict(zip(names, present.tolist(), strict=True)),
         data_sha256=measured.data_sha256,
+        per_sample=tuple(
+            OfSample(name, group, dict(zip(names, row, strict=True)))
+            for name, group, row in zip(measured.ids, measured.groups, table.tolist(), strict=True)
+        ),
     )
+
+
+def _numbers(found: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: _number(value) for name, value in found.items()}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def cell(value: float, interval: Interval | None = None) -> str:

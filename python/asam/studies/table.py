@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asam.evaluate import Measured
-from asam.evaluate.intervals import Interval, group_intervals
+from asam.evaluate.intervals import FEWEST_GROUPS, Interval, group_intervals
+from asam.evaluate.protocol import LOWER_IS_BETTER
 from asam.evaluate.report import cell, nulls
 from asam_trt.counting import counted
 
-LOWER_IS_BETTER = ("ged",)
 COMPARED = ("ged", "hm_iou")
 FEWEST_SEEDS = 2
-FEWEST_GROUPS = 5
-"""With fewer seeds or groups nobody is called better or worse: intervals from so few are too short."""
+"""With fewer seeds nobody is called better or worse."""
 
 
 @dataclass(frozen=True)
