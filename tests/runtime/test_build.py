@@ -15,7 +15,7 @@ from asam import division, export
 from asam.data import Manifest
 from asam.division import Division
 from asam_trt import BackendUnavailable, EngineError, fold
-from asam_trt.bundle import EngineBundle
+from asam_trt.bundle import EngineBundle, manifest_bytes, manifest_digest, read_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +111,22 @@ def test_an_engine_carries_the_division_of_its_run(run: Path, built: Path, tmp_p
     (moved / "split.json").write_text((moved / "split.json").read_text().replace('"c"', '"d"'))
     with pytest.raises(EngineError, match=r"split\.json: expected sha256"):
         EngineBundle.open(moved)
+
+
+@pytest.mark.parametrize(
+    "found", ["none", "folder", {"data": 3}, {"data": "x", "split_scheme": "y", "manifest": None}]
+)
+def test_engines_open_that_say_nothing_of_a_division(run: Path, tmp_path: Path, found: object) -> None:
+    engine = asam_trt.build_engine(run, tmp_path / "run.asam", progress=False)
+    manifest = read_manifest(engine)
+    if found == "none":  # as older versions built it
+        del manifest["source"]["division"]
+    else:
+        manifest["source"]["division"] = found
+    manifest["digest"] = manifest_digest(manifest)
+    (engine / "manifest.json").write_bytes(manifest_bytes(manifest))
+    asam_trt.Session(engine).close()
+    assert division.of_model(engine) is None
 
 
 def test_another_division_means_building(run: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Args:
     """train, validate or test."""
     split_scheme: Literal["group", "index-order"] | None = None
     """How data without splits of its own is divided; index-order mixes patients. By default as the model's run divided
-    it where its config.json lies beside the model, else by group."""
+    it where that is known, by its config.json beside a checkpoint or by an engine itself, else by group."""
     manifest: Path | None = None
     """Division to take, a file of `asam data split`; it replaces the splits that the data come with, where they do. By
     default that of the model's run, where it had one."""
