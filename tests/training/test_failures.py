@@ -19,12 +19,14 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import TINY, tiny_config, tiny_data, tiny_train
 
+from asam import cli
 from asam.data import DataError, Sample
 from asam.model import ModelConfig
 from asam.training import Interrupted, LoaderStopped, NotWritten, UnreadableSample
 from asam.training.batches import StepBatches, loader
 from asam.training.failures import loading
-from asam.training.state import newest_state
+from asam.training.lock import only_run
+from asam.training.state import newest_state, step_of
 
 
 class Watched:
@@ -348,6 +350,70 @@ def test_a_command_that_is_told_to_end_twice_saves_its_step(tmp_path: Path, work
     assert "stopping: the step under way is finished" in said
     assert "asam train: interrupted after step" in said
     assert newest_state(tmp_path / "states") is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system ends orphans on Linux alone")
+def test_a_run_that_is_killed_leaves_no_loader_process_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its loader process is blocked then: the pipe is full, since batches are read faster than they are trained."""
+    words = ["train", "--output", str(tmp_path), "--data", "synthetic:nested", "--image-size", "32"]
+    words += [
+        "--config.save-every",
+        "1",
+        "--config.batch-size",
+        "16",
+        "--config.workers",
+        "1",
+        "--config.no-augment",
+    ]
+    run = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from asam.cli import main; sys.exit(main())", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with seconds(120):
+        while newest_state(tmp_path / "states") is None:
+            assert run.poll() is None
+            time.sleep(0.02)
+        workers = children(run.pid)
+        assert workers
+        run.kill()
+        run.wait()
+        while any(Path(f"/proc/{worker}").exists() for worker in workers):
+            time.sleep(0.02)
+    last = newest_state(tmp_path / "states")
+    assert last is not None
+    steps = step_of(last) + 1
+    resumed = ["train", "--output", str(tmp_path), "--resume", "--config.steps", str(steps)]
+    assert cli.main([*resumed, "--config.eval-images", "1", "--config.workers", "0"]) == 0
+    assert step_of(newest_state(tmp_path / "states") or last) == steps
+    capsys.readouterr()
+
+
+def children(parent: int) -> list[int]:
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
+def test_a_forked_process_does_not_hold_the_folder(tmp_path: Path) -> None:
+    ready, done = os.pipe(), os.pipe()
+    with only_run(tmp_path):
+        child = os.fork()
+        if not child:
+            os.close(done[1])
+            os.write(ready[1], b"1")
+            os.read(done[0], 1)  # until the parent closes it
+            os._exit(0)
+        os.read(ready[0], 1)
+        with pytest.raises(ValueError, match="another process is training there now"), only_run(tmp_path):
+            pass
+    with only_run(tmp_path):
+        pass
+    os.close(done[1])
+    os.waitpid(child, 0)
+    for end in (*ready, done[0]):
+        os.close(end)
 
 
 def test_an_empty_data_set_writes_nothing(tmp_path: Path) -> None:

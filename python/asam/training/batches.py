@@ -17,6 +17,7 @@ from asam.training.config import TrainConfig
 from asam.training.failures import WITHOUT_WORKERS, LoaderStopped
 from asam.training.items import Item, Place, TrainingItems, Unreadable
 from asam.training.network_config import NetworkConfig
+from asam.training.orphans import end_with_parent
 
 
 class Batch(NamedTuple):
@@ -171,7 +172,7 @@ def loader(
             # without a word, and the run waits for them for ever.
             collate_fn=collate,
             num_workers=config.workers,
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=_begin_worker,
         )
     )
 
@@ -187,7 +188,12 @@ def _batches(batches: DataLoader[Any]) -> Generator[Batch | Unreadable, None, No
         yield arrays if isinstance(arrays, Unreadable) else Batch.of(arrays)
 
 
-def _leave_signals_to_parent(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    end_with_parent()
+    _leave_signals_to_parent()
+
+
+def _leave_signals_to_parent() -> None:
     """Signals reach every process of a group; the one that trains has to finish its step first.
 
     The third SIGTERM ends a loader process, as it ends the run. PyTorch ends it by an event of its own.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 _NAME = ".lock"
+_held: set[TextIO] = set()
 
 
 @contextmanager
@@ -25,4 +28,18 @@ def only_run(folder: Path) -> Iterator[None]:
             raise ValueError(
                 f"{folder}: another process is training there now; wait for it, or choose another output folder"
             ) from error
-        yield
+        _held.add(file)
+        try:
+            yield
+        finally:
+            _held.discard(file)
+
+
+def _let_go() -> None:
+    """A forked process shares its parent's lock: a loader process that outlived the run would hold it on."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
