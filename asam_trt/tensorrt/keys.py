@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asam_trt.bundle import ENCODER_WEIGHTS, IMAGE_PRIOR, EngineBundle, read_manifest, sha256_of
+from asam_trt.bundle import ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT, EngineBundle, read_manifest, sha256_of
 from asam_trt.tensorrt.libraries import CUDA_LIBRARY
 
 FORMAT = 1
@@ -81,7 +81,7 @@ def model_hash(bundle: EngineBundle) -> str:
     kept = {
         name: entry
         for name, entry in files.items()
-        if not name.startswith((ENCODER_WEIGHTS, IMAGE_PRIOR))  # of the CPU's encoder
+        if not name.startswith((ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT))  # the CPU's encoder; what it was trained on
     }
     return hashlib.sha256(json.dumps([bundle.sampler.as_dict(), kept], sort_keys=True).encode()).hexdigest()
 

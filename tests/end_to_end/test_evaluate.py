@@ -130,6 +130,17 @@ def test_the_report_says_what_was_judged_and_how(
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("command", "result"), [([], "figures.json"), (["calibration", "--no-fit"], "calibration.json")]
+)
+def test_the_network_that_ships_is_judged_by_its_name(tmp_path: Path, command: list[str], result: str) -> None:
+    output = tmp_path / result if not command else tmp_path
+    words = ["evaluate", *command, "--model", "nano", "--data", "synthetic:pair", "--size", "64"]
+    assert cli.main([*words, "--limit", "2", "--n", "2", "--output", str(output)]) == 0
+    (model,) = json.loads((tmp_path / result).read_text())["models"]
+    assert model["sha256"] == hashlib.sha256(NANO.read_bytes()).hexdigest()
+
+
 def test_an_engine_is_known_by_its_manifest(engine: Path, tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     assert asked(engine, "--output", output, "--n", "4") == 0

@@ -7,10 +7,11 @@ calibration, tables.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asam.assets import checkpoint_file
 from asam.cli._outputs import check_outputs, check_suffix, files_of_model
 from asam.cli._questions import Encoder, Precision
 
@@ -30,7 +31,8 @@ class Args:
     """Options of ``asam evaluate``."""
 
     model: tuple[Path, ...]
-    """Checkpoint (.safetensors), or an engine folder (.asam); several checkpoints with the protocol a2sam only."""
+    """Checkpoint (.safetensors, or "nano", which ships), or an engine folder (.asam); several checkpoints with the
+    protocol a2sam only."""
     data: str
     """Data set by name, such as lidc-crops or synthetic:mix."""
     epochs: tuple[int, ...] = ()
@@ -72,6 +74,7 @@ def run(args: Args) -> int:
     from asam.evaluate.provenance import of_software
     from asam.progress import bars
 
+    args = replace(args, model=tuple(map(checkpoint_file, args.model)))
     check_suffix("--output", args.output, ".json")
     check_suffix("--sheet", args.sheet, ".png")
     table_file = None if args.output is None else args.output.with_suffix(".md")

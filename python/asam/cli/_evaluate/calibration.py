@@ -6,10 +6,11 @@ fits, and both are reported. Use it with `session.sample(temperature=...)`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asam.assets import checkpoint_file
 from asam.cli._outputs import check_outputs, files_of_model
 from asam.cli._questions import Encoder, Precision
 
@@ -61,6 +62,7 @@ def run(args: Args) -> int:
     from asam.studies.calibration import calibrate, fit_temperature, plot, table
     from asam_trt import Session
 
+    args = replace(args, model=checkpoint_file(args.model))
     targets = [args.output / f"calibration.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
     check_running(args, (args.model,))

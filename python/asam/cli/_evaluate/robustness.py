@@ -6,10 +6,11 @@ pixels are those of a 128-pixel image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from asam.assets import checkpoint_file
 from asam.cli._outputs import check_outputs, files_of_model
 from asam.cli._questions import Encoder, Precision
 from asam_trt.counting import counted
@@ -61,6 +62,7 @@ def run(args: Args) -> int:
     from asam.progress import bars
     from asam.studies.robustness import SHOWN, plot, robustness, table
 
+    args = replace(args, model=tuple(map(checkpoint_file, args.model)))
     names = ("robustness.json", "robustness.md", *(f"robustness-{name}.png" for name in SHOWN))
     read = [file for path in args.model for file in files_of_model(path)]
     check_outputs([args.output / name for name in names], (*read, args.root))

@@ -6,10 +6,11 @@ official SAM checkpoint they are its single mask and its three of rising granula
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asam.assets import checkpoint_file
 from asam.cli._outputs import check_outputs, files_of_model
 from asam_trt.counting import counted
 
@@ -56,6 +57,7 @@ def run(args: Args) -> int:
     from asam.progress import bars
     from asam.studies.sensitivity import plot, sensitivity, table
 
+    args = replace(args, model=checkpoint_file(args.model))
     targets = [args.output / f"sensitivity.{suffix}" for suffix in ("json", "md", "png")]
     check_outputs(targets, (*files_of_model(args.model), args.root))
     data, judged = open_judged(args, (args.model,))
