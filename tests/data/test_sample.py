@@ -23,6 +23,16 @@ def mask(*pixels: tuple[int, int]) -> np.ndarray:
     return out
 
 
+@pytest.mark.parametrize("size", [(1500, 2000), (200, 1), (1, 200), (1, 1)])
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+def test_a_sheet_has_objects_smaller_than_a_pixel_of_it(size, place):
+    masks = np.zeros((1, *size), bool)
+    start = [int(place * max(0, side - 10)) for side in size]
+    masks[0, start[0] : start[0] + 10, start[1] : start[1] + 10] = True
+    page = sheet([Sample.of(np.full((*size, 3), 90, np.uint8), masks, id="a")], tile=64)
+    assert (page == (0, 230, 255)).all(axis=2).any(), "the box"
+
+
 def test_box_goes_from_edge_to_edge():
     assert smallest_box(mask((3, 5))).tolist() == [3, 5, 4, 6]
     assert smallest_box(np.stack([mask((0, 0)), mask((7, 5))])).tolist() == [0, 0, 8, 6]

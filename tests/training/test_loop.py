@@ -232,6 +232,24 @@ def test_tensorboard_gets_curves_and_sheets(tmp_path: Path) -> None:
     assert events.Images("hypotheses")[0].width > 300
 
 
+def test_a_sheet_that_cannot_be_drawn_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("tensorboard")
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("x1 must be greater than or equal to x0")
+
+    monkeypatch.setattr("asam.training.board.sheet", fail)
+    tiny_train(tmp_path, steps=2, eval_every=2, tensorboard=True)
+    assert (tmp_path / "last.safetensors").exists()
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert (
+        told
+        == "TensorBoard's sheet of step 2 is left out, drawing it failed: x1 must be greater than or equal to x0"
+    )
+
+
 def test_tensorboard_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="pip install tensorboard"):

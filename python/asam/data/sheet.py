@@ -115,7 +115,8 @@ def _prompt(cell: Image.Image, sample: Sample, scale: float) -> None:
     draw = ImageDraw.Draw(cell)
     if sample.click is None:
         x0, y0, x1, y1 = (sample.box * scale).tolist()
-        draw.rectangle([x0, y0, x1 - 1, y1 - 1], outline=(0, 230, 255))
+        # What is small in a large image is less than a pixel wide here.
+        draw.rectangle([x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)], outline=(0, 230, 255))
     else:
         x, y = (sample.click * scale).tolist()
         draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=(0, 255, 0), outline="black")

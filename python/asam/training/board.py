@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from asam.training.trainable import Trainable
 
 ROWS = 4  # samples on a sheet, evenly spread
 _ANSWERS = 8  # hypotheses of each
+
+_log = logging.getLogger("asam")
 
 
 class Board:
@@ -40,11 +43,18 @@ class Board:
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def sheet(self, network: Trainable, data: Dataset[Sample], *, seed: int, step: int) -> None:
-        """A contact sheet of samples spread over ``data``: raters' masks beside hypotheses of ``network``."""
+        """A contact sheet of samples spread over ``data``: raters' masks beside hypotheses of ``network``.
+
+        One that cannot be drawn is left out, and a warning says so: no picture is worth a run.
+        """
         samples = [data[index] for index in spread(len(data), ROWS)]
         method = Prior(network)
         answers = [method.hypotheses(sample, n=_ANSWERS, seed=seed).masks for sample in samples]
-        picture = sheet(samples, tile=96, answers=answers)
+        try:
+            picture = sheet(samples, tile=96, answers=answers)
+        except Exception as error:
+            _log.warning("TensorBoard's sheet of step %d is left out, drawing it failed: %s", step, error)
+            return
         self._writer.add_image("hypotheses", picture, step, dataformats="HWC")
 
     def close(self) -> None:
