@@ -314,6 +314,7 @@ def test_a_folder_in_place_of_a_name_is_told_its_options(
         ('{"source": {"method": null}}', "source.method: expected a string, got None"),
         ('{"model": {"pixel_mean": 3}}', "pixel_mean: expected a list of 3 finite numbers, got 3"),
         ('{"model": {"preset": ["asam"]}}', "preset: expected one of"),
+        ('{"model": {"preset": NaN}}', "preset: expected one of"),
         ('{"training": {"prompts": 3}}', "training.prompts: expected shares by kind, got 3"),
         ("[" * 100_000, "expected the config.json of a run"),
     ],
@@ -537,6 +538,41 @@ def test_resume_keeps_the_data_and_the_batches(tmp_path: Path, capsys: pytest.Ca
     for part in ("'synthetic:plain' in place of 'synthetic:pair'", "seed 7", "batch-size 3", "leave these"):
         assert part in line
     assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_resume_needs_the_samples_it_began_with_wherever_they_lie(
+    write_folder: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, moved, run = tmp_path / "data", tmp_path / "moved", tmp_path / "run"
+    write_folder(root, patients=[*range(10)])
+    sizes = [
+        "--image-size",
+        "32",
+        "--config.batch-size",
+        "2",
+        "--config.workers",
+        "0",
+        "--config.warmup",
+        "1",
+    ]
+    words = ["--data", "folder", "--root", str(root), *sizes, "--config.steps", "1", "--output", str(run)]
+    assert cli.main(["train", *words]) == 0
+    root.rename(moved)
+    resumed = ["--output", str(run), "--resume", "--root", str(moved), "--config.steps"]
+    assert cli.main(["train", *resumed, "2"]) == 0
+    capsys.readouterr()
+
+    before = (run / "config.json").read_text()
+    for image in (moved / "images").iterdir():
+        image.write_bytes((moved / "images" / "00.png").read_bytes())
+    line = error(capsys, *resumed, "3")
+    for part in (f"{run}: expected the training samples of the run", "what some of them hold", "--start"):
+        assert part in line
+    assert (run / "config.json").read_text() == before
+    config = json.loads(before)
+    del config["source"]["samples_sha256"]  # as an older run wrote it, and as the message says
+    (run / "config.json").write_text(json.dumps(config))
+    assert cli.main(["train", *resumed, "3"]) == 0
 
 
 def test_resume_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

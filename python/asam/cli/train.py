@@ -151,8 +151,10 @@ def run(args: Args) -> int:
         return 0
     training = _opened(plan, "train", plan.source["length"])
     config = _config(plan, len(training))
+    samples = of_training(plan.source["data"], training)
     if args.resume:
         _check_resumed(args.output / "config.json", plan, config)
+        _check_samples(args.output / "config.json", samples)
     for line in (unfinished_warmup(config), long_warmup(config), _changed_course(args, config)):
         if line is not None:
             _log.warning(line)
@@ -163,7 +165,7 @@ def run(args: Args) -> int:
     if note := replaced(data, root, manifest) if manifest else held_out(data, root, "validate"):
         print(note, file=sys.stderr)
     model = _model(plan, config.seed, started=not _has_state(args))
-    source = {**plan.source, _SAMPLES: of_training(data, training)}
+    source = {**plan.source, _SAMPLES: samples}
     if args.dry_run:
         sizes: Any = model.config
         settings = {"source": source, "model": sizes.to_dict(), "training": config.to_dict()}
@@ -253,7 +255,7 @@ def _resolve(args: Args) -> _Plan:
 
     given = {k: v for k, v in vars(args).items() if v is not None}
     chosen = saved["model"].get("preset")
-    if chosen is not None and given.get("preset", chosen) != chosen:
+    if chosen is not None and "preset" in given and given["preset"] != chosen:
         raise ValueError(
             f"preset: expected {chosen!r}, as in {file}, got {given['preset']!r}; leave --preset out, or that file"
         )
@@ -343,6 +345,18 @@ def _check_resumed(file: Path, plan: _Plan, config: TrainConfig) -> None:
         )
 
 
+def _check_samples(file: Path, samples: str) -> None:
+    """Raise ValueError where the training data are others than those the run began with, wherever they lie now."""
+    saved = _read(file)["source"].get(_SAMPLES) if file.is_file() else None
+    if saved is not None and saved != samples:
+        raise ValueError(
+            f"{file.parent}: expected the training samples of the run that is resumed ({_SAMPLES} {saved[:12]}), got "
+            f"others ({samples[:12]}): their ids, their groups, or what some of them hold differ; give it the data that "
+            "it began with, or start another run in another output folder, with --start from this one's weights. Where "
+            f"the same files are read otherwise by newer software alone, remove {_SAMPLES} from {file}"
+        )
+
+
 def _peer_sizes(
     source: Mapping[str, Any], given: Mapping[str, Any], model: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -411,9 +425,7 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(prompts := found.get("training", {}).get("prompts", {}), dict):
         raise ValueError(f"{file}: training.prompts: expected shares by kind, got {prompts!r}")
     _check_source(file, found.get("source", {}))
-    found = {section: found.get(section, {}) for section in sections}
-    found["source"] = {name: value for name, value in found["source"].items() if name != _SAMPLES}
-    return found
+    return {section: found.get(section, {}) for section in sections}
 
 
 def _check_source(file: Path, source: Mapping[str, Any]) -> None:
