@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -161,10 +161,14 @@ class PromptMix:
     def __post_init__(self) -> None:
         shares = self.shares()
         for kind, share in shares.items():
-            if not (share >= 0 and math.isfinite(share)):
-                raise ValueError(f"prompts.{kind}: expected a number >= 0, got {share}")
+            if not 0 <= share <= sys.float_info.max:
+                raise ValueError(f"prompts.{kind}: expected a finite number >= 0, got {share}")
         if not sum(shares.values()) > 0:
             raise ValueError("prompts: expected at least one kind with a share above 0, got none")
+        if sum(shares.values()) > sys.float_info.max:
+            raise ValueError(
+                "prompts: expected shares with a finite sum, got too large ones; only their ratios count"
+            )
         if not 1 <= self.most_points <= _MOST_POINTS:
             raise ValueError(f"prompts.most_points: expected 1 to {_MOST_POINTS}, got {self.most_points}")
 

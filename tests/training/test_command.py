@@ -269,6 +269,17 @@ def test_adaptation_changes_what_trains(tmp_path: Path, capsys: pytest.CaptureFi
         (["--data", "synthetic:pair", "--backbone", "vit_x"], "backbone: expected one of"),
         (["--data", "nowhere"], "nowhere"),
         (["--data", "synthetic:pair", "--config.steps", "0"], "steps: expected at least 1"),
+        *(
+            (
+                ["--data", "synthetic:pair", f"--config.{name}", "inf"],
+                f"--config.{name}: expected a finite number, got",
+            )
+            for name in ("learning-rate", "weight-decay", "clip", "dice", "energy", "alpha-prompt", "ema")
+        ),
+        (
+            ["--data", "synthetic:pair", "--config.prompts.own", "1e308", "--config.prompts.box", "1e308"],
+            "prompts: expected shares with a finite sum",
+        ),
         (
             ["--data", "synthetic:pair", "--config-file", "none.json"],
             "none.json: expected the config.json of a run",
@@ -306,6 +317,7 @@ def test_a_folder_in_place_of_a_name_is_told_its_options(
         ("{", "expected the config.json of a run"),
         ('{"trainings": {}}', "got also ['trainings']"),
         ('{"training": {"stepz": 1}}', "got also ['stepz']"),
+        ('{"training": {"learning_rate": 1' + "0" * 400 + "}}", "learning-rate: expected a finite number"),
         ('{"training": {"steps": "many"}}', "steps: expected int, got 'many'"),
         ('{"model": {"sides": 1}}', "sides"),
         ('{"source": {"date": 1}}', "got also ['date']"),

@@ -22,7 +22,7 @@ from tiny_runs import TINY, tiny_config, tiny_data, tiny_train
 from asam import cli
 from asam.data import DataError, Sample
 from asam.model import ModelConfig
-from asam.training import Interrupted, LoaderStopped, NotWritten, UnreadableSample
+from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, NotWritten, UnreadableSample
 from asam.training.batches import StepBatches, loader
 from asam.training.failures import loading
 from asam.training.lock import only_run
@@ -178,6 +178,19 @@ def test_full_disk_before_the_first_state(tmp_path: Path) -> None:
     with largest_file(1 << 20), pytest.raises(NotWritten, match="no state was saved yet"):
         tiny_train(tmp_path, steps=2)
     assert newest_state(tmp_path / "states") is None
+
+
+@pytest.mark.parametrize("eval_every", [2, 100])
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path, eval_every: int) -> None:
+    """Loss and gradient of the step are finite, what it makes of the weights is not."""
+    tiny_train(tmp_path, steps=1, eval_every=1)
+    best = (tmp_path / "best.safetensors").read_bytes()
+    diverging = {"learning_rate": 1e10, "weight_decay": 1e30}
+    with pytest.raises(NonFiniteLoss, match=r"step 2: expected finite weights .*step-00000001; go on with"):
+        tiny_train(tmp_path, steps=2, eval_every=eval_every, save_every=1, resume=True, **diverging)
+    assert [path.name for path in (tmp_path / "states").iterdir()] == ["step-00000001"]
+    assert (tmp_path / "best.safetensors").read_bytes() == best
+    tiny_train(tmp_path, steps=2, eval_every=2, resume=True)
 
 
 @pytest.mark.parametrize("act", [damaged, gone, misread])

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_runs import tiny_train
+from tiny_runs import tiny_model, tiny_train
 
 from asam.model import CheckpointError
+from asam.training.evaluations import best_evaluation, evaluations
+from asam.training.state import DamagedState
 
 Tensors = dict[str, torch.Tensor]
 
@@ -34,10 +36,14 @@ def state(tmp_path: Path, finished: Path) -> Path:
     return tmp_path / "run" / "states" / "step-00000002"
 
 
-def refused(state: Path, message: str) -> None:
+def refused(state: Path, message: str, *, fits: bool = True) -> None:
+    """A state that fits no more is no damaged one, which alone is to be removed."""
     with pytest.raises(CheckpointError, match=message) as stop:
         tiny_train(state.parents[1], steps=3, eval_every=100, resume=True)
-    assert str(stop.value).endswith(f"remove it to go on from {state.parent / 'step-00000001'}")
+    assert isinstance(stop.value, DamagedState) == fits
+    older = f"remove it to go on from {state.parent / 'step-00000001'}"
+    other = f"of other options than these, see {state.parents[1] / 'config.json'}"
+    assert str(stop.value).endswith(older if fits else other)
 
 
 def moment(tensors: Tensors, name: str) -> str:
@@ -69,6 +75,10 @@ def drop_moment(tensors: Tensors) -> None:
 
 def negative(tensors: Tensors) -> None:
     tensors[moment(tensors, ".exp_avg_sq")] -= 1
+
+
+def spoil_moment(tensors: Tensors) -> None:
+    tensors[moment(tensors, ".exp_avg")][0] = math.inf
 
 
 def add_moment(tensors: Tensors) -> None:
@@ -104,6 +114,7 @@ def spoil_weight(tensors: Tensors) -> None:
         (drop_moment, r"expected \d+.exp_avg_sq .*got no such tensor"),
         (add_moment, r"got also .'\d+.exp_max'"),
         (negative, r"exp_avg_sq of \d+ >= 0"),
+        (spoil_moment, r"expected finite numbers in \d+.exp_avg,"),
         (add("99999.step"), "parameters, got 99999.step"),
         (add("-1.step"), "parameters, got -1.step"),
         (add("step"), "parameters, got step"),
@@ -111,7 +122,7 @@ def spoil_weight(tensors: Tensors) -> None:
 )
 def test_damaged_moments(state: Path, change: Callable[[Tensors], None], message: str) -> None:
     rewrite(state / "optimizer.safetensors", change)
-    refused(state, rf"optimizer.safetensors: .*{message}")
+    refused(state, rf"optimizer.safetensors: .*{message}", fits=change in (negative, spoil_moment))
 
 
 @pytest.mark.parametrize("name", ["model", "average"])
@@ -126,7 +137,7 @@ def test_damaged_moments(state: Path, change: Callable[[Tensors], None], message
 )
 def test_damaged_weights(state: Path, name: str, change: Callable[[Tensors], None], message: str) -> None:
     rewrite(state / f"{name}.safetensors", change)
-    refused(state, rf"{name}.safetensors: .*{message}")
+    refused(state, rf"{name}.safetensors: .*{message}", fits=change is spoil_weight)
 
 
 def rewrite(file: Path, change: Callable[[Tensors], None]) -> None:
@@ -193,6 +204,50 @@ def test_a_resume_cleans_up_after_a_killed_run(state: Path) -> None:
     entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [1, 2, 3]
     assert "evaluation" in entries[-1]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_file_that_is_cut_or_gone(state: Path, name: str) -> None:
+    content = (state / name).read_bytes()
+    (state / name).write_bytes(content[: len(content) // 2])
+    refused(state, "expected a complete training state")
+    (state / name).unlink()
+    refused(state, "expected a complete training state")
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 1.0), (0.5, 0.0)])
+def test_a_state_of_another_ensemble_share_is_not_called_damaged(
+    tmp_path: Path, before: float, after: float
+) -> None:
+    tiny_train(tmp_path, steps=1, eval_every=100, ensemble_share=before)
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model": tiny_model().config.to_dict(), "training": {"ensemble_share": before}})
+    )
+    expected = rf"^ensemble_share: expected .* \({before:g}\), got {after:g}; leave it out"
+    with pytest.raises(ValueError, match=expected) as stop:
+        tiny_train(tmp_path, steps=2, eval_every=100, ensemble_share=after, resume=True)
+    assert "remove" not in str(stop.value)
+    tiny_train(tmp_path, steps=2, eval_every=100, ensemble_share=before and 0.25, resume=True)
+
+
+def test_best_weights_that_are_gone_are_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tiny_train(tmp_path, steps=4, eval_every=2)
+    best, log = tmp_path / "best.safetensors", tmp_path / "log.jsonl"
+    assert best_evaluation(log) is not None
+    best.unlink()
+    assert tiny_train(tmp_path, steps=4, eval_every=2, resume=True) == best
+    last = load_file(tmp_path / "last.safetensors")
+    assert all(torch.equal(value, last[name]) for name, value in load_file(best).items())
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == f"{best} is gone; the best weights from here on are kept in its place"
+    assert len(evaluations(log)) == 2
+    assert best_evaluation(log) is None, "its figures are of weights that are gone"
+
+    best.unlink()
+    tiny_train(tmp_path, steps=6, eval_every=2, resume=True)
+    assert best_evaluation(log) == evaluations(log)[-1], "the first since, whatever the figures before"
+    last = load_file(tmp_path / "last.safetensors")
+    assert all(torch.equal(value, last[name]) for name, value in load_file(best).items())
 
 
 def test_a_record_nested_too_deeply(state: Path) -> None:

@@ -232,13 +232,11 @@ def _changed_course(args: Args, config: TrainConfig) -> str | None:
 
 
 def _tell_files(output: Path) -> None:
-    from asam.training.evaluations import evaluations
+    from asam.training.evaluations import best_evaluation, evaluations
 
     log = output / "log.jsonl"
-    found = evaluations(log)
-    # The first of several lowest ones is the one whose weights were kept.
-    best = f" ({min(found, key=lambda one: one.ged)})" if found else ""
-    print(f"best checkpoint: {output / 'best.safetensors'}{best}")
+    best, found = best_evaluation(log), evaluations(log)
+    print(f"best checkpoint: {output / 'best.safetensors'}{'' if best is None else f' ({best})'}")
     if found:
         print(f"last validation: {found[-1]}")
     print(f"log: {log}")
@@ -351,7 +349,7 @@ def _check_samples(file: Path, samples: str) -> None:
     if saved is not None and saved != samples:
         raise ValueError(
             f"{file.parent}: expected the training samples of the run that is resumed ({_SAMPLES} {saved[:12]}), got "
-            f"others ({samples[:12]}): their ids, their groups, or what some of them hold differ; give it the data that "
+            f"others ({samples[:12]}): ids, groups, or what some of them hold differ; give it the data that "
             "it began with, or start another run in another output folder, with --start from this one's weights. Where "
             f"the same files are read otherwise by newer software alone, remove {_SAMPLES} from {file}"
         )

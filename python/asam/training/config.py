@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -106,6 +107,9 @@ class TrainConfig:
         for name, most in _MOST.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name}: expected {most} at most, got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+                raise ValueError(f"{name}: expected a finite number, got {value}")
         for name in ("alpha_prompt", "alpha_image", "free_nats", "dice", "focal", "score", "energy"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}")

@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+BEST_GONE = "best_gone"
+"""Key of a line of the log: the best checkpoint was not there any more, so that a new one was begun."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -32,10 +35,20 @@ def evaluations(log: Path) -> list[Evaluation]:
 
     Lines that cannot be read are left out: the file is for people, and a run does not depend on it.
     """
-    if not log.is_file():
-        return []
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [found for line in lines if (found := _evaluation(line)) is not None]
+    return [found for line in _lines(log) if (found := _evaluation(line)) is not None]
+
+
+def best_evaluation(log: Path) -> Evaluation | None:
+    """The one whose weights are the best checkpoint; None where the log tells of none."""
+    lines = _lines(log)
+    begun = max((place for place, line in enumerate(lines) if f'"{BEST_GONE}"' in line), default=0)
+    found = [one for line in lines[begun:] if (one := _evaluation(line)) is not None]
+    # Of several lowest ones the first was kept.
+    return min(found, key=lambda one: one.ged, default=None)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
 
 
 def _evaluation(line: str) -> Evaluation | None:

@@ -13,7 +13,7 @@ from asam.training.state import newest_state
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss or its gradient became NaN or infinite; the last good checkpoint is kept."""
+    """The loss, its gradient or the weights became NaN or infinite; the last good checkpoint is kept."""
 
 
 class NotWritten(OSError):

@@ -93,7 +93,7 @@ def train(
     with stop_request() as request, only_run(output) if accelerator.is_main_process else nullcontext():
         run = Run(network, config, accelerator, output, request)
         if resume:
-            _check_same_network(output, network)
+            _check_same(output, network, config)
             run.restore()
             if run.step == config.steps and run.main and progress:
                 print(f"finished already, at step {run.step}")
@@ -186,20 +186,27 @@ def _check_objective(network: Trainable, config: TrainConfig) -> None:
         )
 
 
-def _check_same_network(output: Path, network: Trainable) -> None:
-    """Raise ValueError where the folder's config.json is of another network than the one to go on with."""
+def _check_same(output: Path, network: Trainable, config: TrainConfig) -> None:
+    """Raise ValueError where the folder's config.json is of another network, or of one that trains other weights."""
     try:
-        saved = json.loads((output / "config.json").read_text(encoding="utf-8"))["model"]
+        found = json.loads((output / "config.json").read_text(encoding="utf-8"))
+        saved, trained = found["model"], TrainConfig.from_dict(found.get("training", {}))
+        # A field that came after the run was made has its default.
+        wanted = json.loads(json.dumps(network.config.to_dict()))
+        different = sorted(k for k, v in saved.items() if k not in wanted or wanted[k] != v)
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{output / 'config.json'}: expected the file of a run, got: {error}") from error
-    wanted = json.loads(json.dumps(network.config.to_dict()))
-    # A field that came after the run was made has its default.
-    different = sorted(k for k, v in saved.items() if k not in wanted or wanted[k] != v)
     if different:
         raise ValueError(
             f"{output}: expected the network of the run that is resumed, got one with another {different}"
+        )
+    if isinstance(network, ASAM) and bool(trained.ensemble_share) != bool(config.ensemble_share):
+        share = "above 0, so that the ensemble weights train" if trained.ensemble_share else "0"
+        raise ValueError(
+            f"ensemble_share: expected {share}, as in the run that is resumed ({trained.ensemble_share:g}), got "
+            f"{config.ensemble_share:g}; leave it out, or start another run in another output folder"
         )
 
 

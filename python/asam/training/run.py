@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -30,14 +31,18 @@ from asam.training import schedule
 from asam.training.batches import Batch
 from asam.training.board import Board
 from asam.training.config import TrainConfig
+from asam.training.evaluations import BEST_GONE
 from asam.training.failures import NonFiniteLoss, UnreadableSample, how_to_resume, writing
 from asam.training.interrupt import StopRequest
 from asam.training.items import UNREADABLE, LastRead, described
 from asam.training.layout import arrange
 from asam.training.state import (
+    DamagedState,
     cut_log,
     load_optimizer,
     load_state,
+    moments_of,
+    not_finite,
     remove_leftovers,
     save_state,
     state_to_resume,
@@ -45,6 +50,8 @@ from asam.training.state import (
 from asam.training.trainable import Trainable
 
 _LOG_EVERY = 20  # steps
+
+_log = logging.getLogger("asam")
 
 
 class _Loss(nn.Module):
@@ -180,7 +187,11 @@ class Run:
         """Evaluate the averaged weights; keep them where they are the best so far.
 
         A stop that is asked for meanwhile breaks it off; it is then still due.
+
+        Raises:
+            NonFiniteLoss: the weights are no longer numbers.
         """
+        self._check_weights()
         broken_off = False
         if self.main:
             try:
@@ -241,8 +252,10 @@ class Run:
         """Write a state to resume from where this process is the main one, which then need not wait for others.
 
         Raises:
+            NonFiniteLoss: the weights are no longer numbers; earlier states are kept.
             NotWritten: the disk is full, or may not be written; earlier states are kept.
         """
+        self._check_weights()
         if self.main and self.step:
             scaler = self.accelerator.scaler
             with writing(f"{self.states}, state of step {self.step}", self.states):
@@ -266,16 +279,21 @@ class Run:
         """Go back to the newest state.
 
         Raises:
-            CheckpointError: the state is damaged or of another network; names what, and an older state if there is one.
+            DamagedState: names what is damaged, and an older state if there is one.
+            CheckpointError: the state is of another network, or of other options.
             ValueError: there is none, it is beyond the last step, or its weight decay is on other parameters.
         """
         path = state_to_resume(self.states)
         try:
             self._restore(path)
-        except CheckpointError as error:
+        except DamagedState as error:
             older = [state for state in sorted(self.states.glob("step-*")) if state < path]
             more = f"; remove it to go on from {older[-1]}" if older else ""
-            raise CheckpointError(f"{error}{more}") from error
+            raise DamagedState(f"{error}{more}") from error
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}; it is of another network or of other options than these, see {self.output / 'config.json'}"
+            ) from error
 
     def _restore(self, path: Path) -> None:
         record, tensors = load_state(path)
@@ -297,6 +315,17 @@ class Run:
                 remove_leftovers(self.states, "step-*")
                 remove_leftovers(self.output, "*.safetensors", "config.json", "log.jsonl")
                 cut_log(self.output / "log.jsonl", self.step)
+        self._look_for_best()
+
+    def _look_for_best(self) -> None:
+        """Forget the best weights where their file is gone: the next ones are the best again."""
+        best = self.output / "best.safetensors"
+        if math.isinf(self.best_ged) or best.is_file():
+            return
+        self.best_ged = math.inf
+        if self.main:
+            _log.warning("%s is gone; the best weights from here on are kept in its place", best)
+            self._log({BEST_GONE: True})
 
     def _check_decayed(self, path: Path, saved: list[str] | None) -> None:
         """Raise ValueError where the moments of a state are in another order than the optimiser's parameters."""
@@ -323,14 +352,15 @@ class Run:
         scaler.load_state_dict(saved)
 
     def finish(self, *, validated: bool) -> Path:
-        """Write the last weights; return the best ones' path."""
+        """Write the last weights, also as the best where no evaluation chose others; return the best ones' path."""
+        best = self.output / "best.safetensors"
         if self.main:
             averaged = self._averaged()
             self._write(averaged, "last.safetensors")
-            if not validated:
-                self._write(averaged, "best.safetensors")
+            if not validated or not best.is_file():
+                self._write(averaged, best.name)
         self.accelerator.wait_for_everyone()
-        return self.output / "best.safetensors"
+        return best
 
     def _averaged(self) -> Trainable:
         averaged = self.average.module
@@ -348,6 +378,20 @@ class Run:
                 f"step {self.step}: expected a finite {what}, got {value}; try a lower learning rate. "
                 f"{how_to_resume(self.states)}"
             )
+
+    def _check_weights(self) -> None:
+        """Raise NonFiniteLoss where what a state would hold is no longer a number: a finite gradient is no warrant."""
+        parts = (
+            self.model.state_dict(),
+            self.average.module.state_dict(),
+            moments_of(self.optimizer.state_dict()),
+        )
+        for tensors in parts:
+            if (name := not_finite(tensors)) is not None:
+                raise NonFiniteLoss(
+                    f"step {self.step}: expected finite weights and moments, got NaN or infinity in {name}; try a "
+                    f"lower learning rate. {how_to_resume(self.states)}"
+                )
 
     def _log(self, values: dict[str, Any]) -> None:
         path = self.output / "log.jsonl"

@@ -20,6 +20,10 @@ _MOST_GED = 1e6  # far beyond any; larger is damage
 _KEEP = 2  # newest states kept, so that one damaged by the disk is not the last
 
 
+class DamagedState(CheckpointError):
+    """A file of a state is missing, cut short, or holds what no run writes: an older state may do."""
+
+
 def save_state(
     folder: Path,
     *,
@@ -33,20 +37,24 @@ def save_state(
     target = folder / f"step-{step:08d}"
     if target.exists():
         return target
-    moments = {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, entry in optimizer["state"].items()
-        for name, value in entry.items()
-    }
     with replacing(target) as temporary:
         temporary.mkdir()
-        for name, tensors in (("model", model), ("average", average), ("optimizer", moments)):
+        for name, tensors in (("model", model), ("average", average), ("optimizer", moments_of(optimizer))):
             copies = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
             save_file(copies, temporary / f"{name}.safetensors")
         (temporary / "state.json").write_text(json.dumps({"step": step, **record}, indent=1))
     for old in sorted(folder.glob("step-*"))[:-_KEEP]:
         shutil.rmtree(old)
     return target
+
+
+def moments_of(optimizer: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Those in the state of an AdamW, by "<index of the parameter>.<name>"."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, entry in optimizer["state"].items()
+        for name, value in entry.items()
+    }
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:
@@ -132,7 +140,8 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Te
     """Read a state: its record and the tensors of "model", "average" and "optimizer".
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the record is no record of this state; names it.
+        DamagedState: a file is missing or damaged, a number is not finite, or the record is no record of this state;
+            names it.
     """
     try:
         record = json.loads((path / "state.json").read_text())
@@ -140,30 +149,38 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, torch.Te
             name: load_file(path / f"{name}.safetensors") for name in ("model", "average", "optimizer")
         }
     except Exception as error:
-        raise CheckpointError(f"{path}: expected a complete training state, got: {error}") from error
+        raise DamagedState(f"{path}: expected a complete training state, got: {error}") from error
     _check_record(path / "state.json", record)
+    for name, found in tensors.items():
+        if (key := not_finite(found)) is not None:
+            raise DamagedState(
+                f"{path / name}.safetensors: expected finite numbers in {key}, got NaN or infinity"
+            )
     return record, tensors
+
+
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of a tensor that holds NaN or infinity; None where none does."""
+    return next((name for name, value in tensors.items() if not torch.isfinite(value).all()), None)
 
 
 def _check_record(file: Path, record: Any) -> None:
     if not isinstance(record, dict):
-        raise CheckpointError(f"{file}: expected a JSON object, got {type(record).__name__}")
+        raise DamagedState(f"{file}: expected a JSON object, got {type(record).__name__}")
     step = record.get("step")
     if not _is_count(step) or file.parent.name != f"step-{step:08d}":
-        raise CheckpointError(f"{file}: expected the step of the folder {file.parent.name}, got {step!r}")
+        raise DamagedState(f"{file}: expected the step of the folder {file.parent.name}, got {step!r}")
     for name, default in (("averaged", None), ("judged_step", step), ("stale", 0)):
         value = record.get(name, default)
         if not _is_count(value) or value > step:
-            raise CheckpointError(
-                f"{file}: expected {name} as a whole number from 0 to {step}, got {value!r}"
-            )
+            raise DamagedState(f"{file}: expected {name} as a whole number from 0 to {step}, got {value!r}")
     names = record.get("decayed", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f"{file}: expected decayed as names of parameters, got {names!r}")
+        raise DamagedState(f"{file}: expected decayed as names of parameters, got {names!r}")
     best = record.get("best_ged")
     number = isinstance(best, int | float) and not isinstance(best, bool)
     if best is None or not number or not (abs(best) < _MOST_GED or best == math.inf):
-        raise CheckpointError(f"{file}: expected best_ged as a number, got {best!r}")
+        raise DamagedState(f"{file}: expected best_ged as a number, got {best!r}")
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
@@ -184,6 +201,7 @@ def load_optimizer(
 
     Raises:
         CheckpointError: a moment that is of no parameter, does not fit its own or is not there.
+        DamagedState: one that is below 0 and may not be.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     known = {str(index): index for index in range(len(parameters))}
@@ -200,7 +218,7 @@ def load_optimizer(
     check_tensors(where, expected, moments, same_dtype=True)
     for number, entry in state.items():
         if entry["step"] < 0 or (entry["exp_avg_sq"] < 0).any():
-            raise CheckpointError(f"{where}: expected step and exp_avg_sq of {number} >= 0, got less")
+            raise DamagedState(f"{where}: expected step and exp_avg_sq of {number} >= 0, got less")
         # The fused step walks all of them in the parameter's own order in memory.
         for name in ("exp_avg", "exp_avg_sq"):
             entry[name] = torch.empty_like(parameters[number]).copy_(entry[name])
