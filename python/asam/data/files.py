@@ -10,18 +10,21 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from asam.data.base import ArrayDataset
 from asam.data.errors import DataError
+from asam.data.mask_values import mask_values
 from asam.data.sample import Sample
 from asam_trt.counting import counted
 from asam_trt.files import write_text
+from asam_trt.pictures import BROKEN
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "Entry",
     "FileDataset",
+    "check_regular",
     "image_size",
     "listing",
     "read_image",
@@ -31,6 +34,10 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+_DEEP = ("I", "F")  # Pillow's modes of more than 8 bits a channel begin so
+_LYING = (5, 6, 7, 8)  # EXIF's orientations of pictures whose sides are exchanged
+_PNG_EXIF = {"exif", "Raw profile type exif"}  # where Pillow keeps what a PNG has of it before the pixels
 
 
 class Entry(Protocol):
@@ -92,46 +99,72 @@ def listing(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
 
 
-def _open(path: Path, mode: str) -> NDArray[np.uint8]:
-    with _readable(path), Image.open(path) as picture:
-        return np.array(picture.convert(mode))  # a copy: Pillow's own array is read-only
+def check_regular(path: Path) -> None:
+    """Raise DataError where there is no file to read: a pipe would be waited for for ever."""
+    if not path.exists():
+        raise DataError(path, "not found")
+    if not path.is_file():
+        raise DataError(path, "expected a file, got a folder, a pipe or a device", "replace or remove it")
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] RGB of any picture file of 8 bits a channel.
+    """uint8 [H, W, 3] RGB of any picture file of 8 bits a channel, upright as its EXIF data say.
 
     Raises:
         DataError: no such picture. Deeper ones are refused: how their values are to be seen is not for us to guess.
     """
-    if (depth := _mode(path)).startswith(("I", "F")):
-        raise DataError(
-            path,
-            f"has more than 8 bits a channel (Pillow's mode {depth})",
-            "save it with 8 bits a channel, scaled as it is to be seen",
-        )
-    return _open(path, "RGB")
+    with _opened(path) as picture:
+        if picture.mode.startswith(_DEEP):
+            raise DataError(
+                path,
+                f"has more than 8 bits a channel (Pillow's mode {picture.mode})",
+                "save it with 8 bits a channel, scaled as it is to be seen",
+            )
+        return np.array(_upright(picture).convert("RGB"))  # a copy: Pillow's own array is read-only
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(H, W) from the file's header alone."""
-    with _readable(path), Image.open(path) as picture:
-        return picture.height, picture.width
+    """(H, W) of the upright picture, from the file's header alone."""
+    with _opened(path) as picture:
+        size = picture.size
+        if (
+            picture.format == "TIFF"
+        ):  # whose sides newer Pillows exchange here, and older ones when it is read
+            tags = picture.tag_v2  # type: ignore[attr-defined]
+            size = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
+        width, height = size[::-1] if _orientation(picture) in _LYING else size
+        return height, width
 
 
-def _mode(path: Path) -> str:
-    """Pillow's name of the kind of pixels, from the file's header alone."""
-    with _readable(path), Image.open(path) as picture:
-        return str(picture.mode)
+def _upright(picture: Image.Image) -> Image.Image:
+    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """As EXIF numbers them, from 1, which is upright."""
+    if picture.format == "PNG" and not _PNG_EXIF & picture.info.keys():
+        return 1  # Pillow would decode all of a PNG to look for such data behind the pixels
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*BROKEN, TypeError, LookupError):  # damaged data about a picture that may well be whole
+        return 1
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """DataError in place of what Pillow raises."""
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture; DataError in place of what Pillow raises."""
+    check_regular(path)
     try:
-        yield
-    except FileNotFoundError as error:
-        raise DataError(path, "not found") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # By its name Pillow would map a TIFF without compression, and mix up the rows of one that lies.
+        with path.open("rb") as file, Image.open(file) as picture:
+            yield picture
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(
+            path, "cannot be read as an image: it is of no known kind", "copy the file again"
+        ) from error
+    except BROKEN as error:
         raise DataError(path, f"cannot be read as an image: {error}", "copy the file again") from error
 
 
@@ -141,28 +174,29 @@ def _other_size(mask: tuple[int, ...], image: tuple[int, ...]) -> str:
 
 
 def read_mask(path: Path, shape: tuple[int, ...], *, threshold: int | None = None) -> NDArray[np.bool_]:
-    """bool [H, W] of a mask file.
+    """bool [H, W] of a mask file, upright as an image is.
 
     Args:
-        path: a picture with one value for the object and 0 for the rest.
+        path: a picture with one value for the object and 0 for the rest. The values of a palette's picture are its
+            indices; where only its transparency differs from pixel to pixel, that is the mask.
         shape: the image's shape; the mask's first two sizes must be the same.
-        threshold: grey value above which a pixel belongs to the object. None takes any value above 0, and
+        threshold: grey value above which a pixel belongs to the object. None takes any value but 0, and
             then demands that there be only one such value.
 
     Raises:
         DataError: unreadable, of another size, or not a mask.
     """
-    grey = _open(path, "L")
-    if grey.shape != shape[:2]:
-        raise DataError(path, _other_size(grey.shape, shape))
-    if threshold is not None:
-        return grey > threshold
-    mask = grey > 0
-    values = np.unique(grey[mask])
-    if len(values) > 1:
-        shown = ", ".join(str(value) for value in values[:4])
-        raise DataError(path, f"expected a mask with one value besides 0, got {len(values)} ({shown}, ...)")
-    return mask
+    with _opened(path) as picture:
+        upright = _upright(picture)
+        values = np.array(upright.convert("L")) if threshold else mask_values(path, upright)
+    if values.shape != shape[:2]:
+        raise DataError(path, _other_size(values.shape, shape))
+    mask = values > threshold if threshold else values != 0
+    found = np.unique(values[mask])
+    if threshold is None and len(found) > 1:
+        shown = ", ".join(str(value) for value in found[:4])
+        raise DataError(path, f"expected a mask with one value besides 0, got {len(found)} ({shown}, ...)")
+    return np.asarray(mask)
 
 
 def write_json(path: Path, content: Any) -> None:
