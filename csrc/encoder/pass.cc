@@ -85,9 +85,10 @@ class Pass {
 
   // mixed = attention of every head and part of a window
   void attend(const EncoderBlock& block, const std::vector<WindowPart>& parts) {
-    const int64_t heads = w_.config.heads;
-    m_.share(static_cast<int64_t>(parts.size()) * heads, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) attend(block, parts[static_cast<size_t>(i / heads)], i % heads);
+    const int64_t count = static_cast<int64_t>(parts.size());
+    // Head by head: the parts of one differ in size.
+    m_.share(count * w_.config.heads, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) attend(block, parts[static_cast<size_t>(i % count)], i / count);
     });
   }
 

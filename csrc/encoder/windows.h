@@ -13,7 +13,8 @@ struct WindowPart {
   int64_t first = 0, queries = 0;
 };
 
-// All queries of all windows of `window` cells a side on a grid of `grid`, at most `most_queries` a part.
+// All queries of all windows of `window` cells a side on a grid of `grid`, at most `most_queries` a part; the
+// parts of a window are nearly equal.
 std::vector<WindowPart> window_parts(int64_t grid, int64_t window, int64_t most_queries);
 
 }  // namespace asam

@@ -21,8 +21,8 @@ struct EncoderScratch {
 };
 
 struct EncoderWorkspace {
-  // Of one part of a window: what is made once of its keys and values is shared by so many.
-  static constexpr int64_t kQueries = 128;
+  // Of one part of a window, at most: what is made once of its keys and values is shared by so many.
+  static constexpr int64_t kQueries = 1024;
 
   EncoderWorkspace(const EncoderWeights& weights, int most_threads);
 

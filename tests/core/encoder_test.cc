@@ -1,12 +1,15 @@
 // The image encoder and a latent network without Python: what they allocate, and a team of threads for the
 // sanitizers to watch. One case a run, named on the command line; the exit status says whether it holds.
+#include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/threads.h"
 #include "encoder/encoder.h"
 #include "encoder/prior.h"
+#include "encoder/windows.h"
 #include "harness.h"
 
 namespace {
@@ -165,7 +168,34 @@ void prior_scratch_is_allocated_once() {
   }
 }
 
+void parts_cover_the_windows() {
+  for (const std::int64_t grid : {1, 5, 14, 30, 64}) {
+    for (const std::int64_t window : {1, 3, 14, 64}) {
+      for (const std::int64_t most : {1, 7, 128, 5000}) {
+        std::vector<int> asked(static_cast<std::size_t>(grid * grid));
+        std::map<std::pair<std::int64_t, std::int64_t>, std::pair<std::int64_t, std::int64_t>> sizes;
+        for (const asam::WindowPart& part : asam::window_parts(grid, window, most)) {
+          expect(part.queries >= 1 && part.queries <= most, "queries within the limit");
+          for (std::int64_t i = part.first; i < part.first + part.queries; ++i) {
+            ++asked[static_cast<std::size_t>((part.y + i / part.wide) * grid + part.x + i % part.wide)];
+          }
+          auto& [least, largest] =
+              sizes.try_emplace({part.y, part.x}, part.queries, part.queries).first->second;
+          least = std::min(least, part.queries);
+          largest = std::max(largest, part.queries);
+        }
+        expect(std::all_of(asked.begin(), asked.end(), [](int times) { return times == 1; }),
+               "every cell asks once");
+        for (const auto& [window_at, size] : sizes) {
+          expect(size.second - size.first <= 1, "parts of a window are nearly equal");
+        }
+      }
+    }
+  }
+}
+
 const std::map<std::string, void (*)()> kCases{
+    {"parts_cover_the_windows", parts_cover_the_windows},
     {"encoder_scratch_is_allocated_once", encoder_scratch_is_allocated_once},
     {"encoder_team_equals_one_thread", encoder_team_equals_one_thread},
     {"prior_scratch_is_allocated_once", prior_scratch_is_allocated_once},
