@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -339,3 +341,58 @@ def test_a_damaged_cache_is_made_again(write, tmp_path, header):
     assert np.array_equal(found.image, expected.image)
     assert np.array_equal(found.masks, expected.masks)
     assert path.read_bytes() == whole
+
+
+def damaged(content: bytes, seed: int) -> bytes:
+    """With some bytes flipped, more put in, or cut, every other time in the header."""
+    rng = np.random.default_rng(seed)
+    reach = min(len(content), 600) if seed % 2 else len(content)
+    spoilt, place = bytearray(content), int(rng.integers(reach))
+    if seed % 6 < 4:
+        for one in rng.integers(reach, size=1 << rng.integers(5)).tolist():
+            spoilt[one] ^= int(rng.integers(1, 256))
+    elif seed % 6 == 4:
+        spoilt[place:place] = rng.bytes(int(rng.integers(1, 64)))
+    else:
+        del spoilt[place:]
+    return bytes(spoilt)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "bsds500"])
+def test_random_damage_is_told_or_does_not_matter(write, capfd, name):
+    """But for MATLAB's files, where SciPy's reader ends the whole process for some damage."""
+    root = write(name)
+    victim = next(iter(sorted(root.glob(FILES[name]))))
+    content = victim.read_bytes()
+    told: list[DataError] = []
+    for seed in range(60):
+        victim.write_bytes(damaged(content, seed))
+        try:
+            read_all(name, root)
+        except DataError as error:
+            told.append(error)
+    assert len(told) >= 10
+    # Where a size is damaged, the file beside it may be the one that does not fit.
+    strangers = [
+        error for error in told if victim.name not in str(error) and error.path.parent != victim.parent
+    ]
+    assert not strangers
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["lidc-v1", "lidc-dicom", "bsds500", "qubiq"])
+def test_a_pipe_among_the_files_is_not_waited_for(write, name):
+    root = write(name)
+    notes = {"lidc-dicom": "*/*/*/*.xml"}
+    victim = next(iter(sorted(root.glob(notes.get(name, FILES[name])))))
+    victim.unlink()
+    os.mkfifo(victim)
+    signal.alarm(60)
+    try:
+        report = check(root, name)
+    finally:
+        signal.alarm(0)
+    assert [problem.path for problem in report.problems if "got a folder, a pipe" in problem.problem] == [
+        victim
+    ]

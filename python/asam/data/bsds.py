@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asam.data.base import encoded
 from asam.data.errors import DataError
-from asam.data.files import FileDataset, listing, read_image
+from asam.data.files import FileDataset, check_regular, listing, read_image
 from asam.data.sample import Sample
 from asam_trt.numpy_files import read_npz
 
@@ -152,6 +152,7 @@ def _collect(
 
 
 def _read_labels(path: Path) -> NDArray[np.int64]:
+    check_regular(path)
     labels = _from_mat(path) if path.suffix == ".mat" else _from_npz(path)
     if labels.ndim != 3 or not len(labels) or labels.dtype.kind not in "biuf":
         raise DataError(

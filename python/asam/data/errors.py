@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["DataError", "missing_package"]
+__all__ = ["DataError", "damage_told", "missing_package"]
 
 
 class DataError(ValueError):
@@ -30,3 +32,20 @@ class DataError(ValueError):
 def missing_package(package: str, purpose: str) -> ImportError:
     """The error for a library that only the `data` extra installs."""
     return ImportError(f"{purpose} needs the package {package}; install it with: pip install {package}")
+
+
+@contextmanager
+def damage_told(path: str | Path, problem: str) -> Iterator[None]:
+    """DataError in place of what a library raises for a file: damage brings up errors of every type, also its own.
+
+    Args:
+        path: the file that is read.
+        problem: what is wrong then; the error's words follow in brackets.
+    """
+    try:
+        yield
+    except (DataError, ImportError):
+        raise
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise DataError(path, f"{problem} ({said})", "copy the file again") from error

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from asam.data.errors import DataError, missing_package
-from asam.data.files import FileDataset, listing
+from asam.data.errors import DataError, damage_told, missing_package
+from asam.data.files import FileDataset, check_regular, listing
 from asam.data.lidc_xml import Annotation, Reading, cluster, fill, read_xml
 from asam.data.sample import Sample
 from asam_trt.intensities import scaled
@@ -38,6 +38,7 @@ _TAGS: Final = (
 class _Slice:
     path: Path
     uid: str
+    series: str
     patient: str
     z: float
     spacing: tuple[float, float]
@@ -170,21 +171,35 @@ def _series(root: Path, wanted: set[str], problems: list[DataError]) -> dict[str
     found: dict[str, dict[str, _Slice]] = {}
     for path in sorted(root.rglob("*.dcm")):
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-            if header.SeriesInstanceUID not in wanted:
-                continue
-            row, column = (float(value) for value in header.PixelSpacing)
-            found.setdefault(str(header.SeriesInstanceUID), {})[str(header.SOPInstanceUID)] = _Slice(
-                path=path,
-                uid=str(header.SOPInstanceUID),
-                patient=str(header.PatientID),
-                z=float(header.ImagePositionPatient[2]),
-                spacing=(row, column),
-                thickness=float(header.SliceThickness),
-                shape=(int(header.Rows), int(header.Columns)),
-            )
-        except (OSError, AttributeError, ValueError, TypeError, pydicom.errors.InvalidDicomError) as error:
-            problems.append(DataError(path, f"truncated or not a CT slice ({error})", "copy the file again"))
+            header = _header(path, pydicom)
+        except DataError as error:
+            problems.append(error)
+            continue
+        if header.series in wanted:
+            found.setdefault(header.series, {})[header.uid] = header
+    return found
+
+
+def _header(path: Path, pydicom: Any) -> _Slice:
+    check_regular(path)
+    with damage_told(path, "truncated or not a CT slice"):
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        row, column = (float(value) for value in header.PixelSpacing)
+        found = _Slice(
+            path=path,
+            uid=str(header.SOPInstanceUID),
+            series=str(header.SeriesInstanceUID),
+            patient=str(header.PatientID),
+            z=float(header.ImagePositionPatient[2]),
+            spacing=(row, column),
+            thickness=float(header.SliceThickness),
+            shape=(int(header.Rows), int(header.Columns)),
+        )
+    sizes = (*found.spacing, found.thickness, *found.shape)
+    if not all(0 < size < np.inf for size in sizes) or not np.isfinite(found.z):
+        raise DataError(
+            path, f"expected a CT slice with a place and sizes above 0, got z {found.z:g} and {sizes}"
+        )
     return found
 
 
@@ -225,11 +240,11 @@ def _nodules(
 def _pixels(path: Path) -> NDArray[np.float32]:
     """Hounsfield units [H, W]."""
     pydicom = _dicom()
-    try:
+    with damage_told(path, "pixels cannot be read"):  # decoders of compressed pixels raise their own types
         header = pydicom.dcmread(path)
         raw = header.pixel_array.astype(np.float32)
         slope, offset = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
-    except Exception as error:  # decoders of compressed pixels raise their own types
-        raise DataError(path, f"pixels cannot be read ({error})", "copy the file again") from error
     values: NDArray[np.float32] = raw * np.float32(slope) + np.float32(offset)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise DataError(path, f"expected one slice of finite numbers, got {list(values.shape)} with others")
     return values

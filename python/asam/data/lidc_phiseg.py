@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from asam.data.errors import DataError, missing_package
-from asam.data.files import FileDataset
+from asam.data.errors import DataError, damage_told, missing_package
+from asam.data.files import FileDataset, check_regular
 from asam.data.sample import Sample
 
 __all__ = ["LidcPhiSeg"]
@@ -59,11 +59,10 @@ class LidcPhiSeg(FileDataset[_Row]):
             )
         elif files:
             try:
-                entries = self._index(_GROUPS[split], problems)
-            except OSError as error:
-                problems.append(
-                    DataError(self._path, f"truncated or not HDF5 ({error})", "copy the file again")
-                )
+                with damage_told(self._path, "truncated, damaged or not HDF5"):
+                    entries = self._index(_GROUPS[split], problems)
+            except DataError as error:
+                problems.append(error)
             self._close()
         super().__init__(Path(root), entries, problems, report=report, expected=_EXPECTED)
 
@@ -78,6 +77,7 @@ class LidcPhiSeg(FileDataset[_Row]):
     def _file(self) -> Any:
         # HDF5 handles do not survive a fork: every process opens its own.
         if self._open is None or self._open[0] != os.getpid():
+            check_regular(self._path)
             try:
                 import h5py
             except ImportError as error:
@@ -105,13 +105,13 @@ class LidcPhiSeg(FileDataset[_Row]):
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]
-        try:
+        where = f"{entry.part} row {entry.row}"
+        with damage_told(self._path, f"{where} cannot be read"), np.errstate(over="ignore", invalid="ignore"):
             part = self._file()[entry.part]
             image = part["images"][entry.row].astype(np.float32) + np.float32(0.5)
-            labels = part["labels"][entry.row]
-        except (OSError, KeyError) as error:
-            raise DataError(self._path, f"{entry.part} row {entry.row} cannot be read ({error})") from error
-        masks = np.moveaxis(labels > 0, -1, 0).copy()
+            masks = np.moveaxis(part["labels"][entry.row] > 0, -1, 0).copy()
+        if not np.isfinite(image).all():
+            raise DataError(self._path, f"{where}: expected finite intensities, got NaN or infinity")
         return Sample.of(np.clip(image, 0, 1), masks, id=entry.id, group=entry.group)
 
 

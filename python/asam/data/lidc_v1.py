@@ -71,7 +71,10 @@ class LidcV1(FileDataset[_Slice]):
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]
         view = self._view(entry.file)
-        image = np.clip(entry.image.read(view).astype(np.float32), 0, 1)
+        with np.errstate(over="ignore"):
+            image = np.clip(entry.image.read(view).astype(np.float32), 0, 1)
+        if np.isnan(image).any():
+            raise DataError(entry.file, f"slice {entry.id}: expected intensities in numbers, got NaN")
         masks = np.stack([span.read(view) for span in entry.masks]).reshape(-1, *image.shape) > 0
         if self._empty == "drop" and masks.any():
             masks = masks[masks.any(axis=(1, 2))]

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from asam.data.errors import DataError
+from asam.data.files import check_regular
 
 __all__ = ["Annotation", "Contour", "Reading", "cluster", "fill", "read_xml"]
 
@@ -63,6 +64,7 @@ def read_xml(path: Path) -> Reading | None:
     Raises:
         DataError: truncated, or a nodule without the fields it must have.
     """
+    check_regular(path)
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:

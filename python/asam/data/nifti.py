@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asam.data.errors import DataError, missing_package
+from asam.data.errors import DataError, damage_told, missing_package
+from asam.data.files import check_regular
 
 __all__ = ["read_nifti"]
 
@@ -18,18 +21,30 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
     """The array as stored (scaled where the header says so) and the voxel sizes in millimetres.
 
     Raises:
-        DataError: missing, truncated or not NIfTI.
+        DataError: missing, truncated, damaged or not NIfTI, or with voxels that are no numbers.
         ImportError: nibabel is not installed.
     """
     try:
         import nibabel
     except ImportError as error:
         raise missing_package("nibabel", "reading NIfTI") from error
-    if not path.is_file():
-        raise DataError(path, "not found")
-    try:
+    check_regular(path)
+    with damage_told(path, "truncated, damaged or not NIfTI"), _silent(nibabel.imageglobals.logger):
         volume: Any = nibabel.load(path)
         data = np.asarray(volume.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
-        raise DataError(path, f"truncated or not NIfTI ({error})", "copy the file again") from error
-    return data, tuple(float(size) for size in volume.header.get_zooms())
+        zooms = tuple(float(size) for size in volume.header.get_zooms())
+    if data.dtype.kind not in "biuf" or not data.size or not np.isfinite(data).all():
+        raise DataError(
+            path, f"expected finite numbers, got {data.dtype} {list(data.shape)} with others or none"
+        )
+    return data, zooms
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Without the lines that nibabel prints beside its errors."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

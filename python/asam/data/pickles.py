@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asam.data.errors import DataError
+from asam.data.files import check_regular
 
 __all__ = ["ArraySpan", "Unsafe", "read_pickle_index"]
 
@@ -102,11 +103,10 @@ def read_pickle_index(path: Path) -> Any:
         Unsafe: the file refers to anything but plain data and NumPy arrays.
         DataError: missing, truncated, or not a pickle.
     """
+    check_regular(path)
     try:
         with path.open("rb") as file:
             return _plain(_Reader(path, file).load(), {})
-    except FileNotFoundError as error:
-        raise DataError(path, "not found") from error
     except RecursionError as error:
         raise Unsafe(path, "nested deeper than any data", "do not load this file") from error
     except (IndexError, KeyError, TypeError, struct.error, UnicodeError, EOFError, ValueError) as error:
