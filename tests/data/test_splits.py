@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from layouts import disc, lidc_crops, picture, qubiq, save
@@ -77,7 +78,64 @@ def test_manifest_survives_the_file_and_notices_edits(tmp_path):
         manifest.select(data, "dev")
 
 
+MANIFEST = make_split(Synthetic("plain", size=32, length=10), name="toy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": float("inf")}, "seed: expected int, got inf"),
+        ({"seed": "x"}, "seed: expected int, got 'x'"),
+        ({"sha256": 5}, "sha256: expected str, got 5"),
+        ({"sha256": None}, "sha256: expected str, got None"),
+        ({"format": "1"}, "is of format '1', expected 1"),
+        ({"format": True}, "is of format True, expected 1"),
+        ({"dataset": None}, "dataset: expected str, got None"),
+        ({"splits": []}, r"splits: expected dict, got \[\]"),
+        ({"splits": {"train": "abc"}}, "splits: expected a list of ids for train, got 'abc'"),
+        ({"splits": {"train": [1]}}, "splits: expected a list of ids for train"),
+        ({"splits": {"train": ["a", "a"]}}, "expected each id once, got 'a' in train and again in train"),
+        (
+            {"splits": {"train": ["a"], "test": ["a"]}},
+            "expected each id once, got 'a' in train and again in test",
+        ),
+    ],
+)
+def test_a_manifest_of_other_parts_is_told(tmp_path, changes, message):
+    path = tmp_path / "split.json"
+    MANIFEST.save(path)
+    content = {**json.loads(path.read_text()), **changes}
+    if isinstance(content["splits"], dict) and "splits" in changes:
+        content["sha256"] = replace(MANIFEST, splits=content["splits"]).sha256
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf"split.json: is not a split manifest: {message}.*make it again"):
+        Manifest.load(path)
+
+
+def test_what_is_no_manifest_is_told(tmp_path):
+    path = tmp_path / "split.json"
+    for content in ("[" * 100_000, "[1]", "\0", "3"):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r"split\.json: is not a split manifest"):
+            Manifest.load(path)
+    with pytest.raises(DataError, match="expected a file, got a folder"):
+        Manifest.load(tmp_path)
+
+
+def test_a_manifest_of_another_layout_is_refused(written, tmp_path):
+    root, _ = written("folder")
+    data = open_dataset("folder", root, "all")
+    for name in ("folder", "", "my own"):
+        make_split(data, name=name).save(tmp_path / "split.json")
+        assert open_dataset("folder", root, "train", manifest=tmp_path / "split.json")
+    make_split(data, name="davis").save(tmp_path / "split.json")
+    with pytest.raises(DataError, match="expected a manifest of folder, got one of davis"):
+        open_dataset("folder", root, "train", manifest=tmp_path / "split.json")
+
+
 def test_bad_requests():
+    with pytest.raises(ValueError, match="seed: expected a whole number >= 0, got -1"):
+        make_split(_patients(), seed=-1)
     with pytest.raises(ValueError, match="sum to 1"):
         make_split(_patients(), fractions={"train": 0.6})
     with pytest.raises(ValueError, match="scheme: expected"):

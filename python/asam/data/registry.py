@@ -12,6 +12,7 @@ from typing import Any, Final
 from asam.data.brats import Brats2017
 from asam.data.bsds import Bsds500
 from asam.data.davis import Davis
+from asam.data.errors import DataError
 from asam.data.folder import Folder
 from asam.data.isic import Isic2016
 from asam.data.lidc_cimd import LidcCimd
@@ -153,7 +154,14 @@ def open_dataset(
     if layout.load is Sim10k:
         options.setdefault("verified", verified_list(path))
     if manifest is not None:
-        return Manifest.load(manifest).select(layout.load(path, **_everything(layout), **options), split)
+        division = Manifest.load(manifest)
+        if division.name in FORMATS and division.name != name:  # other names are its maker's own
+            raise DataError(
+                manifest,
+                f"expected a manifest of {name}, got one of {division.name}",
+                "choose another, or other data",
+            )
+        return division.select(layout.load(path, **_everything(layout), **options), split)
     own = _own_splits(layout, path)
     if split in _PARTS_OF_TRAIN and _lacks_validation(own):
         trained = layout.load(path, split="train", **options)

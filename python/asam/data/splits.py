@@ -14,7 +14,7 @@ import numpy as np
 
 from asam.data.base import ArrayDataset, encoded
 from asam.data.errors import DataError
-from asam.data.files import write_json
+from asam.data.files import check_regular, write_json
 from asam.data.sample import Dataset, Sample
 
 __all__ = ["Manifest", "Scheme", "Subset", "make_split", "spread"]
@@ -22,6 +22,7 @@ __all__ = ["Manifest", "Scheme", "Subset", "make_split", "spread"]
 Scheme = Literal["group", "index-order"]
 
 _FORMAT: Final = 1
+_AGAIN: Final = "make it again: asam data split"
 _DEFAULT: Final[dict[str, float]] = {"train": 0.6, "validate": 0.2, "test": 0.2}
 
 
@@ -83,24 +84,21 @@ class Manifest:
         """Reads a manifest and verifies its hash.
 
         Raises:
-            DataError: missing, damaged or edited by hand.
+            DataError: missing, damaged, edited by hand, or with an id twice.
         """
         where = Path(path)
+        check_regular(where)
         try:
             content: Any = json.loads(where.read_text(encoding="utf-8"))
-            if content["format"] != _FORMAT:
-                raise DataError(where, f"is of format {content['format']}, expected {_FORMAT}")
-            splits = {str(name): tuple(map(str, ids)) for name, ids in content["splits"].items()}
-            manifest = cls(str(content["dataset"]), str(content["scheme"]), int(content["seed"]), splits)
-            expected = content["sha256"]
-        except FileNotFoundError as error:
-            raise DataError(where, "not found") from error
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise DataError(
-                where, f"is not a split manifest ({error})", "make it again: asam data split"
-            ) from error
-        if manifest.sha256 != expected:
-            raise DataError(where, f"ids have the hash {manifest.sha256[:12]}, the file says {expected[:12]}")
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(where, f"is not a split manifest ({error})", _AGAIN) from error
+        if (problem := _wrong(content)) is not None:
+            raise DataError(where, f"is not a split manifest: {problem}", _AGAIN)
+        splits = {name: tuple(ids) for name, ids in content["splits"].items()}
+        manifest = cls(content["dataset"], content["scheme"], content["seed"], splits)
+        if manifest.sha256 != content["sha256"]:
+            said = content["sha256"][:12]
+            raise DataError(where, f"ids have the hash {manifest.sha256[:12]}, the file says {said}", _AGAIN)
         return manifest
 
     def select(self, data: Dataset[Sample], split: str) -> Subset:
@@ -121,6 +119,27 @@ class Manifest:
         return Subset(data, [place[name] for name in self.splits[split]])
 
 
+def _wrong(content: Any) -> str | None:
+    """What is wrong with the content of a manifest's file, in words."""
+    if not isinstance(content, dict):
+        return f"expected a JSON object, got {type(content).__name__}"
+    if (version := content.get("format")) != _FORMAT or isinstance(version, bool):
+        return f"is of format {version!r:.40}, expected {_FORMAT}"
+    for name, kind in (("dataset", str), ("scheme", str), ("seed", int), ("sha256", str), ("splits", dict)):
+        value = content.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return f"{name}: expected {kind.__name__}, got {value!r:.40}"
+    seen: dict[str, str] = {}
+    for split, ids in content["splits"].items():
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            return f"splits: expected a list of ids for {split}, got {ids!r:.40}"
+        for one in ids:
+            if one in seen:
+                return f"expected each id once, got {one!r} in {seen[one]} and again in {split}"
+            seen[one] = split
+    return None
+
+
 def make_split(
     data: Dataset[Sample],
     *,
@@ -139,9 +158,11 @@ def make_split(
         data: its ids and groups are used; no sample is read.
         name: kept in the manifest.
         scheme: see above.
-        seed: of the scheme "group".
+        seed: of the scheme "group", 0 or more.
         fractions: split -> share; they sum to 1.
     """
+    if seed < 0:
+        raise ValueError(f"seed: expected a whole number >= 0, got {seed}")
     if scheme not in ("group", "index-order"):
         raise ValueError(f"scheme: expected 'group' or 'index-order', got {scheme!r}")
     if not fractions or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
