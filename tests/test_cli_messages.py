@@ -231,3 +231,8 @@ def test_a_text_that_is_named_as_a_picture(folder: Path) -> None:
     ) as stop:
         list(open_source("text.jpg").frames())
     assert "Errno" not in str(stop.value)
+
+
+def test_a_size_of_0_is_no_size_that_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "--model", str(NANO), "--data", "synthetic:pair", "--size", "0"]) == 2
+    assert "--size: expected at least 32 pixels, got 0" in capsys.readouterr().err

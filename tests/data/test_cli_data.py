@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -202,3 +205,44 @@ def test_outputs_may_have_long_names(written, tmp_path):
     assert main(["data", "show", str(root), "--output", str(output), "--count", "1"]) == 0
     assert main(["data", "split", str(root), "--output", str(split)]) == 0
     assert sorted(tmp_path.iterdir()) == sorted([output, split])
+
+
+@contextmanager
+def full_disk():
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_names_the_file(written, tmp_path, capsys):
+    root, _ = written("folder")
+    for command, name in (("show", "sheet.png"), ("split", "split.json")):
+        output = tmp_path / name
+        with full_disk():
+            assert main(["data", command, str(root), "--output", str(output)]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"asam data: error: {output}: expected to write it, got: File too large; make room on the disk "
+            "(--debug shows where)"
+        )
+        assert not [*tmp_path.iterdir()]
+
+
+def test_want_of_memory_says_what_to_make_smaller(written, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(sys.modules["asam.data.sheet"], "sheet", fail)
+    root, _ = written("folder")
+    assert main(["data", "show", str(root), "--output", str(tmp_path / "a.png")]) == 2
+    told = capsys.readouterr().err
+    assert "out of memory (Unable to allocate 9 TiB); take a smaller --tile or --count" in told
+    assert "hypotheses" not in told
+
+
+def test_a_seed_below_0_is_refused(written, tmp_path, capsys):
+    root, _ = written("lidc-v1")
+    assert main(["data", "split", str(root), "--output", str(tmp_path / "a.json"), "--seed", "-1"]) == 2
+    assert "--seed: expected a whole number >= 0, got -1" in capsys.readouterr().err

@@ -270,6 +270,15 @@ def test_adaptation_changes_what_trains(tmp_path: Path, capsys: pytest.CaptureFi
         (["--data", "nowhere"], "nowhere"),
         (["--data", "synthetic:pair", "--config.steps", "0"], "steps: expected at least 1"),
         *(
+            (["--data", "synthetic:pair", "--image-size", size, *more], f"--image-size: expected {expected}")
+            for size, expected in (
+                ("0", "a positive multiple of 16 pixels, 4096 at most, got 0"),
+                ("8", "a positive multiple of 16 pixels, 4096 at most, got 8"),
+                ("16", "at least 32 pixels with synthetic data, got 16"),
+            )
+            for more in ([], ["--method", "ssn"])
+        ),
+        *(
             (
                 ["--data", "synthetic:pair", f"--config.{name}", "inf"],
                 f"--config.{name}: expected a finite number, got",

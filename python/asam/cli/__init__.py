@@ -41,6 +41,12 @@ _EXPECTED_ERRORS = (
 # Errors of libraries that are only imported by some commands.
 _LIBRARY_ERRORS = (("PIL.Image", "DecompressionBombError"), ("av.error", "FFmpegError"))
 
+# Option that a command has -> what takes less memory.
+_LESS = {
+    "n": "take fewer hypotheses or a smaller image",
+    "tile": "take a smaller --tile or --count, or a data set of smaller images",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, 2 for a usage error, 130 when interrupted."""
@@ -135,10 +141,11 @@ def _said(error: BaseException, options: type[Any]) -> str:
     """An error in one line."""
     from asam.cli._wording import as_typed, options_of
 
-    text = " ".join(str(error).split()) or type(error).__name__
+    text, known = " ".join(str(error).split()) or type(error).__name__, options_of(options)
     if isinstance(error, MemoryError):
-        text = f"out of memory ({text}); take fewer hypotheses or a smaller image"
-    return as_typed(text, options_of(options))
+        less = next((said for option, said in _LESS.items() if option in known), "take smaller images")
+        text = f"out of memory ({text}); {less}"
+    return as_typed(text, known)
 
 
 def _modules() -> dict[str, str]:

@@ -12,6 +12,7 @@ import tyro
 
 from asam.cli._outputs import check_outputs, check_suffix
 from asam.cli._wording import counted
+from asam.writing import named
 from asam_trt.files import replacing
 
 _LARGEST_TILE = 2048
@@ -183,7 +184,7 @@ def _show(args: Show) -> int:
         print(f"... and {more} more (`asam data check {path}` lists all)", file=sys.stderr)
     if not samples:
         raise ValueError(f"{args.source}: expected a sample that can be drawn, got none")
-    with replacing(args.output) as temporary:
+    with named(args.output), replacing(args.output) as temporary:
         Image.fromarray(sheet(samples, tile=args.tile)).save(temporary, format="PNG")
     print(f"{len(samples)} of {counted(len(data), 'sample')}: wrote {args.output}")
     for sample in samples:
@@ -229,7 +230,8 @@ def _split(args: Split) -> int:
     check_outputs((args.output,), (args.path,))
     layout, path = (args.layout, args.path) if args.layout else next(find(args.path))
     manifest = make_split(open_dataset(layout, path, "all"), name=layout, scheme=args.scheme, seed=args.seed)
-    manifest.save(args.output)
+    with named(args.output):
+        manifest.save(args.output)
     empty = [name for name, ids in manifest.splits.items() if not ids]
     if empty:
         print(f"warning: no sample in {' and '.join(empty)}: too few samples or groups", file=sys.stderr)

@@ -143,10 +143,12 @@ def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
     from asam.data.registry import held_out, replaced
     from asam.evaluate.provenance import of_training
+    from asam.model import ModelConfig
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
     from asam.training.schedule import long_warmup, unfinished_warmup
 
     plan = _resolve(args)
+    ModelConfig.from_dict(plan.model)  # says what is wrong with it before the data are opened
     if not args.dry_run and _nothing_to_do(args, plan):
         return 0
     training = _opened(plan, "train", plan.source["length"])
@@ -481,10 +483,13 @@ def _model(plan: _Plan, seed: int, *, started: bool) -> nn.Module:
 
 def _opened(plan: _Plan, split: str, length: int) -> Dataset[Sample]:
     from asam.data import open_dataset
+    from asam.data.synthetic.dataset import SMALLEST
 
-    data, root = plan.source["data"], plan.source["root"]
+    data, root, side = plan.source["data"], plan.source["root"], plan.model["image_size"]
     synthetic = data.startswith("synthetic")
-    options: dict[str, Any] = {"length": length, "size": plan.model["image_size"]} if synthetic else {}
+    if synthetic and side < SMALLEST:
+        raise ValueError(f"image_size: expected at least {SMALLEST} pixels with synthetic data, got {side}")
+    options: dict[str, Any] = {"length": length, "size": side} if synthetic else {}
     scheme, manifest = plan.source["split_scheme"], plan.source["manifest"]
     where = None if root is None else Path(root)
     return open_dataset(data, where, split, scheme=scheme, manifest=manifest, **options)

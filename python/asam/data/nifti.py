@@ -35,7 +35,7 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
         zooms = tuple(float(size) for size in volume.header.get_zooms())
     if data.dtype.kind not in "biuf" or not data.size or not np.isfinite(data).all():
         raise DataError(
-            path, f"expected finite numbers, got {data.dtype} {list(data.shape)} with others or none"
+            path, f"expected voxels of finite numbers, got {data.dtype} {list(data.shape)} with others"
         )
     return data, zooms
 

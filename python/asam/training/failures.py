@@ -7,17 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from asam.training.state import newest_state
+from asam.writing import NotWritten, named
+
+__all__ = [
+    "WITHOUT_WORKERS",
+    "Interrupted",
+    "LoaderStopped",
+    "NonFiniteLoss",
+    "NotWritten",
+    "UnreadableSample",
+    "how_to_resume",
+    "loading",
+    "writing",
+]
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss, its gradient or the weights became NaN or infinite; the last good checkpoint is kept."""
-
-
-class NotWritten(OSError):
-    """A file of the run could not be written, as on a full disk; what was written before is kept."""
 
 
 class UnreadableSample(ValueError):
@@ -54,12 +62,8 @@ def writing(what: str, states: Path) -> Iterator[None]:
     Raises:
         NotWritten: for any error of the file system inside the block.
     """
-    try:
+    with named(what, lambda: how_to_resume(states)):
         yield
-    except (OSError, SafetensorError) as error:
-        raise NotWritten(
-            f"{what}: expected to write it, got: {error}; make room on the disk. {how_to_resume(states)}"
-        ) from error
 
 
 @contextmanager

@@ -130,7 +130,9 @@ def open_data(
         raise ValueError(f"--limit: expected at least 1 sample, got {length}; leave it out for all")
     synthetic = name.partition(":")[0] == "synthetic"
     options: dict[str, Any] = (
-        {"length": length or _SYNTHETIC_SAMPLES, "size": size or _SYNTHETIC_SIDE} if synthetic else {}
+        {"length": length or _SYNTHETIC_SAMPLES, "size": _SYNTHETIC_SIDE if size is None else size}
+        if synthetic
+        else {}
     )
     if size is not None and not synthetic:
         _tell(f"warning: --size has no effect: it is of synthetic data, and {name} is of files")

@@ -22,6 +22,7 @@ MIX: Final = {
     "click": 0.12,
     "rare": 0.08,
 }
+SMALLEST = 32  # side in pixels
 _STILL, _VIDEO = 0, 1  # separate streams of random numbers
 
 
@@ -29,8 +30,8 @@ def _check(kind: str, size: int, seed: int, raters: int) -> None:
     known = [*KINDS, "mix"]
     if kind not in known:
         raise ValueError(f"kind: expected one of {', '.join(known)}, got {kind!r}")
-    if size < 32:
-        raise ValueError(f"size: expected at least 32 pixels, got {size}")
+    if size < SMALLEST:
+        raise ValueError(f"size: expected at least {SMALLEST} pixels, got {size}")
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     if raters < 1:
