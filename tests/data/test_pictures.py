@@ -146,3 +146,11 @@ def test_a_pipe_is_not_waited_for(write) -> None:
         signal.alarm(0)
     assert {problem.path for problem in problems} == {*pipes}
     assert all(problem.problem.startswith("expected a file, got") for problem in problems)
+
+
+def test_what_cannot_be_looked_at_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: cannot be read: Too many levels of symbolic links"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"b\.png: not found"):
+        read_image(tmp_path / "b.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,9 +102,13 @@ def listing(folder: Path) -> list[Path]:
 
 def check_regular(path: Path) -> None:
     """Raise DataError where there is no file to read: a pipe would be waited for for ever."""
-    if not path.exists():
-        raise DataError(path, "not found")
-    if not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise DataError(path, "not found") from error
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
         raise DataError(path, "expected a file, got a folder, a pipe or a device", "replace or remove it")
 
 
