@@ -85,9 +85,10 @@ class Prompt:
 
 def _checked_mask(mask: ArrayLike, frame: Frame) -> NDArray[np.float32]:
     logits = as_array(mask, "mask_input")
-    if logits.dtype.kind not in "iufb":
+    if logits.dtype.kind not in "fb":
         raise TypeError(
-            f"expected mask_input to hold real numbers (mask logits), or bool, came dtype {logits.dtype}"
+            "expected mask_input of floating point (mask logits), or a mask of the image as bool, came dtype "
+            f"{logits.dtype}"
         )
     logits = logits[0] if logits.ndim == 3 and len(logits) == 1 else logits
     h, w = frame.original

@@ -207,15 +207,16 @@ def sheet(
     page = Image.new("RGB", (width, head + rows * down + GAP), palette.PAPER)
     draw = ImageDraw.Draw(page)
     area = hypotheses.area()
-    title = "    ".join(
-        (
-            counted(len(hypotheses), "hypothesis") + (f", the first {shown}" if shown < len(hypotheses) else ""),
-            f"area {legend.pixels(area.median)} px ({legend.interval(area)})",
-            f"empty {hypotheses.p_empty:.0%}",
-            "q: IoU as the model estimates it",
-        )
-    )
-    title, font = fitted(title, large, width - 2 * GAP)
+    parts = [
+        counted(len(hypotheses), "hypothesis") + (f", the first {shown}" if shown < len(hypotheses) else ""),
+        f"area {legend.pixels(area.median)} px ({legend.interval(area)})",
+        f"empty {hypotheses.p_empty:.0%}",
+        "q: IoU as the model estimates it",
+    ]
+    # A number that is cut is another one: the last parts go first.
+    while len(parts) > 1 and fitted("    ".join(parts), large, width - 2 * GAP)[0] != "    ".join(parts):
+        parts.pop()
+    title, font = fitted("    ".join(parts), large, width - 2 * GAP)
     draw.text((GAP, GAP), title, palette.INK, font)
     legend.mode_key(draw, (GAP, large + 2 * GAP), width - 2 * GAP, modes, colours)
     bare = canvas.crop_resize(plain, region, size)

@@ -302,6 +302,8 @@ class _Folder(Source):
                 self._remark("page 1 is used of images with several pages", file)
             if found.transparent:
                 self._remark("what is transparent is seen as white", file)
+            if found.narrowed:
+                self._remark("the window is of values 0 to 255 where images have 8 bits", file)
             yield RawFrame(found.pixels, index, index / self.fps)
 
     def _read(self, file: Path, *, first: bool) -> ImageFile:

@@ -147,7 +147,9 @@ class VideoWriter:
             if isinstance(error, OSError):
                 self._refused = True
                 raise OSError(
-                    error.errno, f"{error.strerror}; the frames that can be played are kept", str(self.path)
+                    error.errno,
+                    f"{error.strerror}; frames that can be played are kept, if there are any",
+                    str(self.path),
                 ) from error
             if isinstance(error, ValueError):
                 raise

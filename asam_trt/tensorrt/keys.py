@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asam_trt.bundle import ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT, EngineBundle, read_manifest, sha256_of
+from asam_trt.bundle import (
+    ENCODER_WEIGHTS,
+    IMAGE_PRIOR,
+    SPLIT,
+    STARTS,
+    EngineBundle,
+    read_manifest,
+    sha256_of,
+)
 from asam_trt.tensorrt.libraries import CUDA_LIBRARY
 
 FORMAT = 1
@@ -78,11 +86,9 @@ def plan_shapes(bundle: EngineBundle) -> dict[str, int]:
 def model_hash(bundle: EngineBundle) -> str:
     """sha256 over the names, sizes and hashes of the files that plans are built from."""
     files = read_manifest(bundle.path)["files"]
-    kept = {
-        name: entry
-        for name, entry in files.items()
-        if not name.startswith((ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT))  # the CPU's encoder; what it was trained on
-    }
+    # Neither the CPU's encoder nor what the model was trained on is in a plan.
+    apart = (ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT)
+    kept = {name: entry for name, entry in files.items() if not name.startswith(apart)}
     return hashlib.sha256(json.dumps([bundle.sampler.as_dict(), kept], sort_keys=True).encode()).hexdigest()
 
 

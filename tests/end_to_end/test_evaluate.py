@@ -133,7 +133,9 @@ def test_the_report_says_what_was_judged_and_how(
 @pytest.mark.parametrize(
     ("command", "result"), [([], "figures.json"), (["calibration", "--no-fit"], "calibration.json")]
 )
-def test_the_network_that_ships_is_judged_by_its_name(tmp_path: Path, command: list[str], result: str) -> None:
+def test_the_network_that_ships_is_judged_by_its_name(
+    tmp_path: Path, command: list[str], result: str
+) -> None:
     output = tmp_path / result if not command else tmp_path
     words = ["evaluate", *command, "--model", "nano", "--data", "synthetic:pair", "--size", "64"]
     assert cli.main([*words, "--limit", "2", "--n", "2", "--output", str(output)]) == 0
@@ -218,7 +220,7 @@ def test_two_results_are_compared_sample_by_sample(
 ) -> None:
     a, b, output = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "difference.json"
     assert asked(checkpoint, "--n", "4", "6", "--output", a) == 0
-    assert asked(engine, "--n", "4", "6", "--precision", "float32", "--output", b) == 0
+    assert asked(engine, "--n", "6", "2", "4", "--precision", "float32", "--output", b) == 0
     capsys.readouterr()
     assert cli.main(["evaluate", "compare", str(a), str(b), "--output", str(output)]) == 0
     said = capsys.readouterr().out
@@ -228,7 +230,9 @@ def test_two_results_are_compared_sample_by_sample(
     document = json.loads(output.read_text())
     assert [one["n"] for one in document["comparisons"]] == [4, 6]
     assert document["a"]["sha256"] == hashlib.sha256(a.read_bytes()).hexdigest()
-    first, second = (json.loads(file.read_text())["reports"][0] for file in (a, b))
+    first, second = (
+        next(one for one in json.loads(file.read_text())["reports"] if one["n"] == 4) for file in (a, b)
+    )
     ged = document["comparisons"][0]["figures"]["ged"]
     paired = [
         two["values"]["ged"] - one["values"]["ged"]
@@ -267,6 +271,16 @@ def test_results_that_do_not_pair_are_not_compared(
         lambda other: [one.pop("per_sample") for one in other["reports"]]
     )
     assert "got: no 'reports'" in refused(lambda other: other.pop("reports"))
+    assert "got: expected finite figures" in refused(
+        lambda other: other["reports"][0]["per_sample"][0]["values"].update(ged=10**400)
+    )
+    for path, came in (
+        (tmp_path, "got a folder"),
+        (tmp_path / "c.json", "got no such file"),
+        (Path("/"), "a folder"),
+    ):
+        assert cli.main(["evaluate", "compare", str(a), str(path)]) == 2
+        assert came in capsys.readouterr().err
     assert cli.main(["evaluate", "compare", str(a), str(a), "--output", str(a)]) == 2
     assert "apart from what is read" in capsys.readouterr().err
 

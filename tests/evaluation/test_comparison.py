@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,3 +110,34 @@ def test_a_report_survives_json_with_its_samples() -> None:
         "values": {**dict.fromkeys(METRICS, 0.5), "ged": None},
     }
     assert repr(Report.from_dict(document)) == repr(before)  # NaN equals itself in print
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one["per_sample"].pop(), "figures of 30 samples, got those of 29"),
+        (lambda one: one["per_sample"][0]["values"].pop("ged"), "of each sample, got others of 0"),
+        (lambda one: one["means"].update(foo=1.0), "foo of each sample, got others of 0"),
+        (lambda one: one["per_sample"][3]["values"].update(ged=10**400), "finite figures, got 1000"),
+        (lambda one: one["per_sample"][3]["values"].update(ged=math.inf), "finite figures, got inf"),
+        (lambda one: one["per_sample"][3]["values"].update(ged="1"), "finite figures, got '1'"),
+        (lambda one: one["per_sample"][3].update(group=None), "words for the id and the group"),
+        (lambda one: one["per_sample"][3].update(group=["p"]), "words for the id and the group"),
+    ],
+)
+def test_reports_that_somebody_changed_are_refused(change: Callable[[Any], object], words: str) -> None:
+    document = report("one", HARD).to_dict()
+    change(document)
+    with pytest.raises(ValueError, match=words):
+        Report.from_dict(document)
+
+
+def test_samples_are_not_paired_by_their_place_alone() -> None:
+    a = report("one", HARD)
+    with pytest.raises(ValueError, match=r"same samples in the same order, got 0 of p0 and 29 of p9"):
+        compare(a, replace(a, per_sample=a.per_sample[::-1]))
+    named = tuple(replace(one, id="x" + one.id) for one in a.per_sample)
+    with pytest.raises(ValueError, match=r"got 0 of p0 and x0 of p0"):
+        compare(a, replace(a, per_sample=named))
+    with pytest.raises(ValueError, match=r"expected the same figures, got .*ged_floor.* and "):
+        compare(a, replace(a, means={"ged": 0.4}))

@@ -623,6 +623,44 @@ def test_video_keeps_the_hypotheses(
                 first.area().mean, abs=0.06
             )
     assert "expected no " in refused(words, capsys)
+    assert "expected no " in refused(words[:-2], capsys)  # they would lie beside the results of other frames
+
+
+def test_a_run_that_keeps_nothing_leaves_no_folder_of_hypotheses(
+    engine: Path,
+    still: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out"
+    words = [*video_words(still, engine, out), "--save", "npz"]
+    with monkeypatch.context() as patch:
+        patch.setattr(asam_trt.Hypotheses, "save", full)
+        (out / "hypotheses").mkdir(parents=True)  # of an earlier attempt
+        assert "space" in refused(words, capsys)
+    assert not (out / "hypotheses").exists()
+    assert main(words) == 0
+
+
+def test_following_wants_something_to_follow(
+    engine: Path, still: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["video", str(still), "--engine", str(engine), "--follow"]
+    assert "expected --box, --boxes or --points with --follow" in refused(words, capsys)
+
+
+def test_video_tells_a_window_over_eight_bits(
+    engine: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*video_words(still, engine, tmp_path / "out"), "--window", "50", "100"]) == 0
+    assert (
+        "the window is of values 0 to 255 where images have 8 bits; the first is 0.png"
+        in capsys.readouterr().out
+    )
 
 
 def test_video_keeps_the_hypotheses_of_several_objects(engine: Path, still: Path, tmp_path: Path) -> None:

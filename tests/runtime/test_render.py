@@ -420,6 +420,26 @@ def test_small_images_are_drawn_from_the_logits_not_from_pixels(discs: Any) -> N
     assert np.abs(np.hypot(x + 0.5 - 320, y + 0.5 - 240) - 150).max() < 4
 
 
+def test_numbers_in_the_title_of_a_sheet_are_whole(discs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    fitted = render.fitted
+
+    def recorded(*arguments: Any) -> Any:
+        found = fitted(*arguments)
+        shown.append(found[0])
+        return found
+
+    monkeypatch.setattr(render, "fitted", recorded)
+    for size in ((96, 128), (2400, 3200)):
+        hyp = discs([5.0, 40.0] * 500).at(size)
+        render.sheet(hyp, most=3)
+        assert shown[-1].startswith("1,000 hypotheses, the first 3    area ")
+        assert "..." not in shown[-1]
+        low, high = (f"{value:,.0f}" for value in (hyp.area().low, hyp.area().high))
+        assert low in shown[-1]
+        assert high in shown[-1]
+
+
 def test_bands() -> None:
     x = np.linspace(0, 2, 20)
     for colour in palette.CATEGORIES[:3]:

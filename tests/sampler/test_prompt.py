@@ -79,6 +79,11 @@ def test_encode_converts_user_pixels(tiny: Any) -> None:
             r"or a mask of the image, bool \[50, 60\], came float64",
         ),
         ({"mask_input": np.zeros((50, 60), "S1")}, TypeError, "mask_input"),
+        (
+            {"mask_input": np.zeros((16, 16), np.uint8)},
+            TypeError,
+            "a mask of the image as bool, came dtype uint8",
+        ),
     ],
 )
 def test_bad_prompts(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -181,6 +181,8 @@ def run(args: Args) -> int:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
     if args.boxes and (args.box is not None or args.points):
         raise ValueError("expected either --boxes, or one object by --box and --points, came both")
+    if args.follow and not (args.box or args.boxes or args.points):
+        raise ValueError("expected --box, --boxes or --points with --follow, got none of them")
     asked = _objects(args)
     check_counts(args.n, args.modes)
     tell_unprompted(args.box, args.points, args.boxes)
@@ -193,9 +195,10 @@ def run(args: Args) -> int:
     log = _Log(earlier=are_there(out, _RESULTS))
     try:
         check_targets(out, _RESULTS, (args.source, args.engine))
-        if args.save is not None and (out / _SAVED).exists():
+        if (out / _SAVED).exists() and not _is_empty(out / _SAVED):
             raise ValueError(
-                f"expected no {out / _SAVED} yet, which --save makes; move it away, or choose another --output"
+                f"expected no {out / _SAVED} yet, which holds the hypotheses of another run's frames; move it away, or "
+                "choose another --output"
             )
         with (
             asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session,
@@ -213,6 +216,9 @@ def run(args: Args) -> int:
         raise
     finally:
         source.close()
+        if args.save is not None:
+            with suppress(OSError):  # something is in it, or it is not there
+                (out / _SAVED).rmdir()
     if log.kept:
         _finish(args, out, log, console)
     return 0
@@ -311,6 +317,10 @@ def _loop(
         console.print(f"stopped{left}: nothing is left to follow", soft_wrap=True)
     for remark in source.remarks:
         console.print(remark, soft_wrap=True)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None
 
 
 def _save(folder: Path, kind: str, drawn: _Drawn) -> None:

@@ -87,6 +87,14 @@ def compare(a: Report, b: Report, *, seed: int = 0) -> Comparison:
         )
     if not a.per_sample or not b.per_sample:
         raise ValueError("expected figures of each sample, got a report without them; judge again")
+    if list(a.means) != list(b.means):
+        raise ValueError(f"expected the same figures, got {', '.join(a.means)} and {', '.join(b.means)}")
+    samples = [[(one.id, one.group) for one in report.per_sample] for report in (a, b)]
+    if samples[0] != samples[1]:
+        one, other = next(pair for pair in zip(*samples, strict=False) if pair[0] != pair[1])
+        raise ValueError(
+            f"expected the same samples in the same order, got {one[0]} of {one[1]} and {other[0]} of {other[1]}"
+        )
     groups = [one.group for one in a.per_sample]
     names = [name for name in a.means if name not in _OF_DATA]
     first, second = (_table(report, names) for report in (a, b))

@@ -11,6 +11,8 @@ RESAMPLES = 1000
 FEWEST_GROUPS = 5
 """With fewer groups nobody is called better or worse: intervals from so few are too short."""
 
+_GATHERED = 1 << 20  # groups of several resamples at once: a few hundred megabytes of figures
+
 Interval = tuple[float, float]
 
 
@@ -33,7 +35,11 @@ def group_intervals(table: NDArray[np.float64], groups: Sequence[str], *, seed: 
     sums, sizes = (np.zeros((count, table.shape[1])) for _ in range(2))
     np.add.at(sums, member, np.where(present, table, 0.0))
     np.add.at(sizes, member, present.astype(np.float64))
-    total, mass = sums[drawn].sum(axis=1), sizes[drawn].sum(axis=1)
+    total, mass = (np.empty((RESAMPLES, table.shape[1])) for _ in range(2))
+    step = max(1, _GATHERED // drawn.shape[1])
+    for first in range(0, RESAMPLES, step):
+        part = slice(first, first + step)
+        total[part], mass[part] = sums[drawn[part]].sum(axis=1), sizes[drawn[part]].sum(axis=1)
     means = np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), np.nan)
     found: list[Interval] = []
     for column in range(table.shape[1]):

@@ -15,6 +15,8 @@ from asam_trt.counting import counted
 if TYPE_CHECKING:
     from asam.evaluate.measure import Measured
 
+_LARGEST = 1e300  # of a figure that is none
+
 
 @dataclass(frozen=True)
 class OfSample:
@@ -70,7 +72,19 @@ class Report:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Report:
-        """Inverse of :meth:`to_dict`."""
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            LookupError: something is missing.
+            TypeError, ValueError: something else than that gives.
+        """
+        per_sample = tuple(_of_sample(one) for one in found["per_sample"])
+        if len(per_sample) != found["samples"]:
+            raise ValueError(
+                f"expected figures of {found['samples']} samples, got those of {len(per_sample)}"
+            )
+        if uneven := next((one.id for one in per_sample if list(one.values) != list(found["means"])), None):
+            raise ValueError(f"expected {', '.join(found['means'])} of each sample, got others of {uneven}")
         return cls(
             **{
                 **found,
@@ -78,9 +92,7 @@ class Report:
                 "intervals": {
                     k: (_number(low), _number(high)) for k, (low, high) in found["intervals"].items()
                 },
-                "per_sample": tuple(
-                    OfSample(one["id"], one["group"], _numbers(one["values"])) for one in found["per_sample"]
-                ),
+                "per_sample": per_sample,
             }
         )
 
@@ -115,12 +127,25 @@ def summarise(measured: Measured) -> Report:
     )
 
 
-def _numbers(found: Mapping[str, float | None]) -> dict[str, float]:
+def _of_sample(found: Mapping[str, Any]) -> OfSample:
+    name, group = found["id"], found["group"]
+    if not (isinstance(name, str) and isinstance(group, str)):
+        raise ValueError(
+            f"expected words for the id and the group of each sample, got {name!r} and {group!r}"
+        )
+    return OfSample(name, group, _numbers(found["values"]))
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
     return {name: _number(value) for name, value in found.items()}
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
+        raise ValueError(f"expected finite figures, got {value!r:.20}")
+    return float(value)
 
 
 def cell(value: float, interval: Interval | None = None) -> str:
