@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -26,6 +27,7 @@ from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, NotWritten,
 from asam.training.batches import StepBatches, loader
 from asam.training.failures import loading
 from asam.training.lock import only_run
+from asam.training.orphans import end_with_parent
 from asam.training.state import newest_state, step_of
 
 
@@ -407,6 +409,20 @@ def test_a_run_that_is_killed_leaves_no_loader_process_and_goes_on(
 def children(parent: int) -> list[int]:
     found = Path(f"/proc/{parent}/task/{parent}/children").read_text()
     return [int(child) for child in found.split()]
+
+
+def ended_with_parent() -> None:
+    end_with_parent()
+    os._exit(7)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_process_whose_parent_lives_goes_on(method: str) -> None:
+    """The parent of a process of a fork server is another one than who asked for it."""
+    process = multiprocessing.get_context(method).Process(target=ended_with_parent)  # type: ignore[attr-defined]
+    process.start()
+    process.join(60)
+    assert process.exitcode == 7
 
 
 def test_a_forked_process_does_not_hold_the_folder(tmp_path: Path) -> None:

@@ -21,5 +21,6 @@ def end_with_parent() -> None:
     if sys.platform != "linux" or parent is None:
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent.pid:  # which ended before it was asked for
+    # Ended before it was asked for. The parent of a process of a fork server is the server, which ends with its own.
+    if os.getppid() != parent.pid and not parent.is_alive():
         os.kill(os.getpid(), signal.SIGKILL)
