@@ -23,10 +23,10 @@ from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.onnx_files import strip_traces
 from asam_trt.parity_picture import parity_picture
 from asam_trt.staging import staged_folder
+from asam_trt.trained_on import trained_on
 
 if TYPE_CHECKING:
     from asam import ASAM
-    from asam.data.splits import Manifest
     from asam.plain_sam import PlainSam
 
 # Largest difference to PyTorch, as a share of the largest logit: two orders of float32 sums.
@@ -54,8 +54,9 @@ def build_engine(
 
     A folder that was built from the same checkpoint by the same version is verified and kept. The new folder
     takes its name in one step, after the comparison: a build that fails or is killed changes nothing. Where the
-    config.json of the checkpoint's run lies beside it, the engine carries what divided the data of the run, so that
-    it is judged on none that it was trained on.
+    config.json of the checkpoint's run lies beside it, the engine carries what divided the data of the run, and what
+    the run started from, so that it is judged on none that it was trained on; where they are gone, it keeps what the
+    engine of the same checkpoint knew whose place it takes.
 
     Args:
         checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads; or a plain SAM,
@@ -105,13 +106,14 @@ def build_engine(
     _check_packages()
     with _steps(progress) as step:
         step(f"reading {source_file} (backend {chosen}: {reason})")
-        division, splits = _division_of(source_file, step)
+        sha256 = bundle.sha256_of(source_file)
+        known = trained_on(source_file, sha256, target, step)
         source = {
             "name": source_file.name,
-            "sha256": bundle.sha256_of(source_file),
+            "sha256": sha256,
             "jitter": jitter,
             "image_size": image_size,
-            "division": division,
+            **known.source(),
         }
         built_by = _versions()
         if _is_current(target, source, built_by, precision) and not force:
@@ -124,8 +126,7 @@ def build_engine(
         model = _read(source_file, image_size)
         with staged_folder(target) as folder:
             settings = {**_write_parts(model, folder, step, jitter), "precision": precision}
-            if splits is not None:
-                splits.save(folder / bundle.SPLIT)
+            known.save(folder)
             bundle.write_manifest(folder, source=source, built_by=built_by, parity={}, **settings)
             source["readings"] = bundle.EngineBundle.open(folder).readings
             step("comparing with PyTorch")
@@ -176,24 +177,6 @@ def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
         "tolerance": tolerance,
         "hypotheses": n,
     }
-
-
-def _division_of(checkpoint: Path, step: _Step) -> tuple[dict[str, Any] | None, Manifest | None]:
-    """What divided the data of the checkpoint's run, as the manifest says it, and the splits where a file has them.
-
-    Without them nobody could tell later which images of a data set the engine has not been trained on.
-    """
-    from asam.division import of_checkpoint, recorded
-
-    if (division := of_checkpoint(checkpoint)) is None:
-        return None, None
-    splits = None
-    if division.manifest is not None:
-        try:
-            splits = division.splits()
-        except (OSError, ValueError) as error:
-            step(f"the engine will not know the splits that its model was trained on: {error}")
-    return recorded(division, splits), splits
 
 
 def _read(file: Path, image_size: int | None) -> ASAM | PlainSam:
@@ -249,7 +232,7 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
         found = bundle.EngineBundle.open(target)
     except EngineError:
         return False
-    kept = ("sha256", "jitter", "image_size", "division")
+    kept = ("sha256", "jitter", "image_size", "division", "starts")
     same_source = all(found.source.get(name) == source[name] for name in kept)
     return same_source and found.built_by == built_by and found.precision == precision
 

@@ -10,6 +10,7 @@ name.asam/
                         the same for the native code, where it has that network
   sampler.safetensors   folded sampler weights, prompt encoder tables
   split.json            the splits that the model was trained on, where its run had a file of them
+  split-start.json      what the checkpoints were trained on that its run started from, where it did from one
   tensorrt/             plans for one GPU and TensorRT version: a cache, not part of the manifest
 """
 
@@ -49,11 +50,12 @@ PROMPT_PRIOR = "prompt_prior.onnx"
 PROMPT_PRIOR_WEIGHTS = "prompt_prior.safetensors"
 SAMPLER = "sampler.safetensors"
 SPLIT = "split.json"
+STARTS = "split-start.json"
 REQUIRED_FILES = (IMAGE_ENCODER, PROMPT_PRIOR, SAMPLER)
 _GRAPHS = (IMAGE_ENCODER, IMAGE_PRIOR, PROMPT_PRIOR)
 # All that an engine folder may hold; a graph's weights lie beside it.
 ENGINE_FILES = frozenset(
-    {MANIFEST, SAMPLER, SPLIT, ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, *_GRAPHS}
+    {MANIFEST, SAMPLER, SPLIT, STARTS, ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, *_GRAPHS}
     | {f"{name}.data" for name in _GRAPHS}
 )
 CACHE_FOLDER = "tensorrt"

@@ -87,7 +87,7 @@ def model_hash(bundle: EngineBundle) -> str:
     """sha256 over the names, sizes and hashes of the files that plans are built from."""
     files = read_manifest(bundle.path)["files"]
     # Neither the CPU's encoder nor what the model was trained on is in a plan.
-    apart = (ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT)
+    apart = (ENCODER_WEIGHTS, IMAGE_PRIOR, SPLIT, STARTS)
     kept = {name: entry for name, entry in files.items() if not name.startswith(apart)}
     return hashlib.sha256(json.dumps([bundle.sampler.as_dict(), kept], sort_keys=True).encode()).hexdigest()
 

@@ -19,10 +19,11 @@ import torch
 from PIL import Image
 
 import asam_trt
-from asam import cli
+from asam import cli, starts
 from asam.assets import NANO
-from asam.data import Sample, Synthetic, make_split, open_dataset
+from asam.data import Manifest, Sample, Synthetic, make_split, open_dataset
 from asam.evaluate import A2SAM, PROTOCOLS, STRICT, Protocol, evaluate
+from asam.evaluate.provenance import of_training
 from asam.methods import Engine, Prior, PromptJitter
 from asam.model import ASAM
 from asam.prompts import PERTURBATIONS
@@ -524,11 +525,16 @@ def test_data_is_divided_by_a_manifest(
     assert by_manifest in said.out
     assert "note" not in said.err
 
-    model = of_run(tmp_path / "run", checkpoint, data="folder", manifest=str(manifest))
+    model = of_run(
+        tmp_path / "run", checkpoint, data="folder", manifest=str(manifest), manifest_sha256=splits.sha256
+    )
     assert cli.main([*words, str(model)]) == 0
     said = capsys.readouterr()
     assert by_manifest in said.out
-    assert f"note: folder is divided by the manifest {manifest}" in said.err
+    assert (
+        f"note: folder is divided by the manifest {manifest}, sha256 {splits.sha256[:12]}, as the run"
+        in said.err
+    )
 
     shared = len({*splits.splits["train"]} & {*make_split(everything).splits["validate"]})
     assert shared > 0
@@ -551,7 +557,13 @@ def engine_of_run(checkpoint: Path, pictures: Path, tmp_path: Path) -> Path:
     """An engine of a run that was trained by a file of splits, and nothing else of that run."""
     manifest, run = tmp_path / "split.json", tmp_path / "run"
     make_split(open_dataset("folder", pictures, "all"), scheme="index-order").save(manifest)
-    model = of_run(run, checkpoint, data="folder", manifest=str(manifest))
+    model = of_run(
+        run,
+        checkpoint,
+        data="folder",
+        manifest=str(manifest),
+        manifest_sha256=Manifest.load(manifest).sha256,
+    )
     engine = asam_trt.build_engine(model, tmp_path / "run.asam", progress=False)
     shutil.rmtree(run)
     manifest.unlink()
@@ -591,6 +603,131 @@ def test_an_engine_is_judged_as_its_run_divided_the_data(
     said = capsys.readouterr()
     assert splits.sha256[:12] in said.out
     assert "trained on" not in said.err
+
+
+def figures(words: list[str], output: Path) -> dict[str, Any]:
+    """What the JSON of an evaluation says of the division."""
+    assert cli.main([*words, "--output", str(output)]) == 0
+    division: dict[str, Any] = json.loads(output.read_text())["data"]["division"]
+    return division
+
+
+def test_a_manifest_that_changed_after_the_training_is_not_taken_for_that_of_the_run(
+    checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything, manifest = open_dataset("folder", pictures, "all"), tmp_path / "split.json"
+    trained, other = make_split(everything, seed=0), make_split(everything, seed=7)
+    assert trained.sha256 != other.sha256
+    other.save(manifest)
+    source = {"data": "folder", "manifest": str(manifest)}
+    model = of_run(tmp_path / "run", checkpoint, **source, manifest_sha256=trained.sha256)
+    words = ["evaluate", "--data", "folder", "--root", str(pictures), "--n", "2", "--limit", "1", "--model"]
+
+    found = figures([*words, str(model)], tmp_path / "figures.json")
+    assert found == {"from": "run", "manifest_sha256": other.sha256, "training_known": False}
+    said = capsys.readouterr().err
+    assert "as the run was" not in said
+    assert "it is not certain that this is the division of the training, which had the sha256" in said
+    assert trained.sha256[:12] in said
+    assert not figures([*words, str(model), "--split-scheme", "group"], tmp_path / "figures.json")[
+        "training_known"
+    ]
+    assert f"{manifest} has changed since {model} was trained by it" in capsys.readouterr().err
+
+    trained.save(model.parent / "split.json")  # as `asam train` keeps it
+    found = figures([*words, str(model)], tmp_path / "figures.json")
+    assert found == {"from": "run", "manifest_sha256": trained.sha256, "training_known": True}
+    assert f"divided by the manifest {model.parent / 'split.json'}" in (said := capsys.readouterr().err)
+    assert "as the run was" in said
+
+    starts.save([], model.parent / "split-start.json")
+    for name in ("split.json", "split-start.json"):  # which results must not take the place of
+        assert cli.main([*words, str(model), "--output", str(model.parent / name)]) == 2
+    assert Manifest.load(model.parent / "split.json") == trained
+    capsys.readouterr()
+
+    older = of_run(tmp_path / "older", checkpoint, **source)
+    trained.save(older.parent / "split.json")  # somebody else's: an older run keeps none
+    found = figures([*words, str(older)], tmp_path / "figures.json")
+    assert found == {"from": "run", "manifest_sha256": other.sha256, "training_known": True}
+    said = capsys.readouterr().err
+    assert "not certain that this is the division of the training: the run kept neither a copy" in said
+    assert "as the run was" not in said
+
+
+def test_a_damaged_manifest_of_the_run_is_as_good_as_none(
+    checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (manifest := tmp_path / "split.json").write_text("{")
+    make_split(open_dataset("folder", pictures, "all")).save(other := tmp_path / "other.json")
+    model = of_run(tmp_path / "run", checkpoint, data="folder", manifest=str(manifest))
+    words = ["evaluate", "--model", str(model), "--data", "folder", "--root", str(pictures), "--n", "2"]
+    for more in ([], ["--manifest", str(other)], ["--split-scheme", "group"]):
+        found = figures([*words, "--limit", "1", *more], tmp_path / "figures.json")
+        assert found["from"] == ("asked for" if more else "protocol")
+        assert not found["training_known"]
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+        assert line.startswith(
+            f"warning: {model} was trained on a split of {manifest}, which cannot be used ("
+        )
+
+
+def test_samples_that_the_start_of_a_run_was_trained_on_are_counted(
+    checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything = open_dataset("folder", pictures, "all")
+    by_index, judged = make_split(everything, scheme="index-order"), make_split(everything).splits["validate"]
+    shared = len({*by_index.splits["train"]} & {*judged})
+    assert shared > 0
+    first = of_run(
+        tmp_path / "first", checkpoint, data="folder", manifest="x", manifest_sha256=by_index.sha256
+    )
+    by_index.save(first.parent / "split.json")
+    model = of_run(tmp_path / "second", checkpoint, data="folder", start=str(first))
+    words = ["evaluate", "--data", "folder", "--root", str(pictures), "--n", "2", "--model"]
+
+    def told(model: Path, *more: str) -> tuple[list[str], bool]:
+        known = figures([*words, str(model), *more], tmp_path / "figures.json")["training_known"]
+        return [line for line in capsys.readouterr().err.splitlines() if "started from" in line], known
+
+    (line,), known = told(model)  # an older run, which kept the name of its start alone
+    assert line == (
+        f"warning: {model} started from last.safetensors, and what that was trained on is not certain: "
+        "samples of split validate may be among it"
+    )
+    assert not known
+    assert told(model, "--split", "all")[0] == []
+
+    starts.save(starts.of_start(first), model.parent / "split-start.json")
+    engine = asam_trt.build_engine(model, tmp_path / "second.asam", progress=False)
+    shutil.rmtree(first.parent)
+    counted = f"warning: {shared} of the {len(judged)} samples of split validate are among those that"
+    for judged_model in (model, engine):
+        (line,), known = told(judged_model)
+        assert line == f"{counted} last.safetensors was trained on, which {judged_model} started from"
+        assert known
+
+    # By a scheme: of these samples, or of others in a folder of the same layout.
+    for samples, lines, certain in (
+        (of_training("folder", open_dataset("folder", pictures, "train", scheme="index-order")), 1, True),
+        ("0" * 64, 1, False),
+    ):
+        start = starts.Start("a.safetensors", "folder", "index-order", None, samples, True)
+        starts.save([start], model.parent / "split-start.json")
+        found, known = told(model)
+        assert (len(found), known) == (lines, certain)
+        assert found[0].startswith(counted) == certain
+
+    # Of two, each has its own line.
+    known_none = starts.Start("b.safetensors", "folder", None, ("not there",), None, True)
+    starts.save([starts.Start("a.safetensors"), known_none], model.parent / "split-start.json")
+    assert [line.split(",")[0] for line in told(model)[0]] == [f"warning: {model} started from a.safetensors"]
+
+    # The network that ships has seen no files, nor has one of other data seen these.
+    starts.save([starts.Start("b.safetensors", "lidc-v1", certain=True)], model.parent / "split-start.json")
+    assert told(model) == ([], True)
+    nano = of_run(tmp_path / "third", checkpoint, data="folder", start="nano")
+    assert told(nano) == ([], True)
 
 
 def test_other_data_of_the_same_name_is_told_from_that_of_the_run(

@@ -11,9 +11,10 @@ import pytest
 
 import asam
 import asam_trt
-from asam import division, export
+from asam import division, export, starts
 from asam.data import Manifest
 from asam.division import Division
+from asam.starts import Start
 from asam_trt import BackendUnavailable, EngineError, fold
 from asam_trt.bundle import EngineBundle, manifest_bytes, manifest_digest, read_manifest
 
@@ -82,8 +83,10 @@ def run(checkpoint: Path, tmp_path: Path) -> Path:
     """The checkpoint of a run on a data set that a file divides."""
     folder = tmp_path / "run"
     folder.mkdir()
-    Manifest("folder", "group", 0, {"train": ("a", "b"), "test": ("c",)}).save(tmp_path / "split5.json")
+    splits = Manifest("folder", "group", 0, {"train": ("a", "b"), "test": ("c",)})
+    splits.save(tmp_path / "split5.json")
     source = {"data": "folder", "manifest": str(tmp_path / "split5.json"), "split_scheme": "group"}
+    source["manifest_sha256"] = splits.sha256
     (folder / "config.json").write_text(json.dumps({"source": source}))
     (folder / "best.safetensors").write_bytes(checkpoint.read_bytes())
     return folder / "best.safetensors"
@@ -99,7 +102,7 @@ def test_an_engine_carries_the_division_of_its_run(run: Path, built: Path, tmp_p
     assert EngineBundle.open(engine).source["division"] == {
         "data": "folder",
         "split_scheme": "group",
-        "manifest": {"name": "split5.json", "sha256": splits.sha256},
+        "manifest": {"name": "split5.json", "sha256": splits.sha256, "certain": True},
     }
     shutil.move(engine, moved := tmp_path / "elsewhere.asam")
     shutil.rmtree(run.parent)
@@ -129,7 +132,15 @@ def test_engines_open_that_say_nothing_of_a_division(run: Path, tmp_path: Path, 
     assert division.of_model(engine) is None
 
 
+def forget(run: Path, *names: str) -> None:
+    """Take entries out of what the run says of its data, as one of an older version lacks them."""
+    file = run.parent / "config.json"
+    source = json.loads(file.read_text())["source"]
+    file.write_text(json.dumps({"source": {k: v for k, v in source.items() if k not in names}}))
+
+
 def test_another_division_means_building(run: Path, tmp_path: Path) -> None:
+    forget(run, "manifest_sha256")
     engine = asam_trt.build_engine(run, tmp_path / "run.asam", progress=False)
     before = stamp(engine)
     asam_trt.build_engine(run, engine, progress=False)
@@ -137,6 +148,61 @@ def test_another_division_means_building(run: Path, tmp_path: Path) -> None:
     Manifest("folder", "group", 0, {"train": ("a",), "test": ("b", "c")}).save(tmp_path / "split5.json")
     asam_trt.build_engine(run, engine, progress=False)
     assert Manifest.load(engine / "split.json").splits["train"] == ("a",)
+    found = division.of_model(engine)
+    assert found is not None
+    assert not found.is_certain(), "an older run, whose file may have been another at the training"
+
+
+def test_an_engine_has_the_run_s_own_copy_and_never_a_file_that_has_changed(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = Manifest.load(tmp_path / "split5.json")
+    Manifest("folder", "group", 0, {"train": ("c",), "test": ("a", "b")}).save(tmp_path / "split5.json")
+    engine = asam_trt.build_engine(run, tmp_path / "run.asam")
+    assert "split5.json has changed since the training" in " ".join(capsys.readouterr().err.split())
+    assert not (engine / "split.json").exists()
+
+    splits.save(run.parent / "split.json")
+    asam_trt.build_engine(run, engine, progress=False)
+    assert Manifest.load(engine / "split.json") == splits
+    found = division.of_model(engine)
+    assert found is not None
+    assert found.is_certain()
+
+
+@pytest.mark.parametrize("gone", ["manifest", "run"])
+def test_an_engine_keeps_the_splits_that_it_knows_when_they_are_gone(
+    gone: str, run: Path, tmp_path: Path
+) -> None:
+    file = run.parent / "config.json"
+    file.write_text(
+        json.dumps({"source": json.loads(file.read_text())["source"] | {"start": "base.safetensors"}})
+    )
+    starts.save([Start("base.safetensors", "folder", None, ("c",))], run.parent / "split-start.json")
+    engine = asam_trt.build_engine(run, tmp_path / "run.asam", progress=False)
+    splits, known = Manifest.load(engine / "split.json"), EngineBundle.open(engine).source["division"]
+    assert starts.of_model(engine) == (Start("base.safetensors", "folder", None, ("c",)),)
+    if gone == "manifest":
+        (tmp_path / "split5.json").unlink()
+    else:
+        file.unlink()
+    before = stamp(engine)
+    asam_trt.build_engine(run, engine, progress=False)
+    assert stamp(engine) == before
+    asam_trt.build_engine(run, engine, force=True, progress=False)
+    assert stamp(engine) != before
+    assert Manifest.load(engine / "split.json") == splits
+    assert EngineBundle.open(engine).source["division"] == known
+    assert starts.of_model(engine) == (Start("base.safetensors", "folder", None, ("c",)),)
+
+    other = tmp_path / "elsewhere" / "other.safetensors"  # of which the engine knows nothing
+    other.parent.mkdir()
+    model = asam.load_checkpoint(run)
+    model.ensemble.data *= 1.5
+    model.save(other)
+    asam_trt.build_engine(other, engine, progress=False)
+    assert not (engine / "split.json").exists()
+    assert starts.of_model(engine) == ()
 
 
 def test_splits_that_are_gone_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

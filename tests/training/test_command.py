@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import TINY
 
-from asam import cli
+from asam import cli, starts
 from asam.assets import NANO
-from asam.data import make_split, open_dataset
+from asam.data import Manifest, make_split, open_dataset
+from asam.division import of_checkpoint
+from asam.evaluate.provenance import of_training
 from asam.model import ASAM, PRESETS, load_checkpoint
 
 SMALL = ["--data", "synthetic:pair", "--image-size", "32", "--length", "6", "--config.eval-images", "2"]
@@ -513,6 +516,109 @@ def test_a_manifest_divides_the_data(
     resumed = ["--output", str(other), "--resume", "--config.steps", "2"]
     assert f"manifest '{manifest}' in place of None" in error(capsys, *resumed, "--manifest", str(manifest))
     assert cli.main(["train", *resumed]) == 0
+
+
+@pytest.fixture
+def by_manifest(write_folder: Callable[..., None], tmp_path: Path) -> list[str]:
+    """Options of a run on ten pictures that the file split.json divides."""
+    root, manifest = tmp_path / "data", tmp_path / "split.json"
+    write_folder(root, patients=[*range(10)])
+    make_split(open_dataset("folder", root, "all"), scheme="index-order").save(manifest)
+    words = ["--data", "folder", "--root", str(root), "--manifest", str(manifest), "--image-size", "32"]
+    return [*words, "--config.batch-size", "2", "--config.workers", "0", "--config.warmup", "1"]
+
+
+def test_a_run_keeps_its_own_copy_of_the_manifest(
+    by_manifest: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, manifest = tmp_path / "run", tmp_path / "split.json"
+    assert cli.main(["train", *by_manifest, "--output", str(run), "--config.steps", "1"]) == 0
+    splits = Manifest.load(manifest)
+    assert Manifest.load(run / "split.json") == splits
+    assert json.loads((run / "config.json").read_text())["source"]["manifest_sha256"] == splits.sha256
+    known = of_checkpoint(run / "last.safetensors")
+    assert known is not None
+    assert known.manifest == run / "split.json"
+    assert known.is_certain()
+
+    # The same splits elsewhere are the same, and another file under the name changes nothing that the run knows.
+    manifest.rename(moved := tmp_path / "moved.json")
+    resumed = ["--output", str(run), "--resume", "--config.steps"]
+    assert cli.main(["train", *resumed, "2"]) == 0
+    assert cli.main(["train", *resumed, "3", "--manifest", str(moved)]) == 0
+    make_split(open_dataset("folder", tmp_path / "data", "all"), seed=7).save(manifest)
+    assert cli.main(["train", *resumed, "4"]) == 0
+    assert Manifest.load(run / "split.json") == splits
+
+    capsys.readouterr()
+    before = (run / "config.json").read_text()
+    line = error(capsys, *resumed, "5", "--manifest", str(manifest))
+    assert f"manifest '{manifest}, sha256 {Manifest.load(manifest).sha256[:12]}' in place of" in line
+    assert splits.sha256[:12] in line
+    assert (run / "config.json").read_text() == before
+
+    (other := tmp_path / "other").mkdir()
+    splits.save(other / "split.json")
+    line = error(capsys, *by_manifest, "--output", str(other))
+    assert f"{other / 'split.json'}: expected no file of other splits" in line
+    assert Manifest.load(other / "split.json") == splits
+
+    # An older run, which kept no copy, gets one where its training samples are known to be the same.
+    config = json.loads(before)
+    del config["source"]["manifest_sha256"]
+    splits.save(manifest)
+    make_split(open_dataset("folder", tmp_path / "data", "all"), seed=7).save(run / "split.json")
+    (run / "config.json").write_text(json.dumps(config))
+    assert f"{run / 'split.json'}: expected no file of other splits" in error(capsys, *resumed, "5")
+    (run / "split.json").unlink()
+    assert cli.main(["train", *resumed, "5"]) == 0
+    assert Manifest.load(run / "split.json") == splits
+    del config["source"]["samples_sha256"]
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "split.json").unlink()
+    assert cli.main(["train", *resumed, "6"]) == 0
+    assert not (run / "split.json").exists()
+    (run / "config.json").write_text(before)
+    splits.save(run / "split.json")
+
+    # A run's file repeats it with its own splits.
+    capsys.readouterr()
+    repeated = ["--config-file", str(run / "config.json"), "--output", str(tmp_path / "again")]
+    assert dry(capsys, *repeated)[0]["source"]["manifest_sha256"] == splits.sha256
+
+
+def test_a_run_that_starts_from_another_keeps_what_that_was_trained_on(
+    by_manifest: list[str], tmp_path: Path
+) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    data = by_manifest[:4]
+    sizes = [*by_manifest[8:], "--config.steps", "1"]
+    nano = tmp_path / "copy.safetensors"
+    ASAM.from_preset(backbone="nano", image_size=32).save(nano)
+    words = [*by_manifest[:6], *sizes]
+    assert cli.main(["train", *words, "--start", str(nano), "--output", str(first)]) == 0
+    (unknown,) = starts.of_model(first / "last.safetensors")
+    assert (unknown.checkpoint, unknown.data, unknown.certain) == ("copy.safetensors", None, False)
+
+    start = ["--start", str(first / "last.safetensors")]
+    assert cli.main(["train", *data, *sizes, *start, "--output", str(second)]) == 0
+    start = ["--start", str(second / "last.safetensors")]
+    assert cli.main(["train", *data, *sizes, *start, "--output", str(third)]) == 0
+    splits = Manifest.load(first / "split.json")
+    shutil.rmtree(first)
+    shutil.rmtree(second)
+    last, before, oldest = starts.of_model(third / "last.safetensors")
+    assert (last.data, last.scheme, last.train, last.certain) == ("folder", "group", None, True)
+    assert last.samples == of_training("folder", open_dataset("folder", tmp_path / "data", "train"))
+    assert (before.scheme, before.train, before.certain) == (None, splits.splits["train"], True)
+    assert oldest == unknown
+    assert cli.main(["train", "--output", str(third), "--resume", "--config.steps", "2"]) == 0
+    assert starts.of_model(third / "last.safetensors") == (last, before, oldest)
+
+    (third / "split-start.json").write_text("{")
+    assert [one.data for one in starts.of_model(third / "last.safetensors")] == [None]
+    (third / "split-start.json").unlink()  # as older runs have none
+    assert starts.of_model(third / "last.safetensors") == (starts.Start("last.safetensors"),)
 
 
 def test_where_the_log_is_comes_before_the_first_step(

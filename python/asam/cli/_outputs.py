@@ -10,7 +10,16 @@ from pathlib import Path
 
 from asam_trt.files import check_targets
 
-_OF_A_RUN = ("config.json", "log.jsonl", "states", "tensorboard", "embeddings")
+# The last two are SPLIT and STARTS of asam_trt.bundle, which would bring NumPy to `asam --help`.
+_OF_A_RUN = (
+    "config.json",
+    "log.jsonl",
+    "states",
+    "tensorboard",
+    "embeddings",
+    "split.json",
+    "split-start.json",
+)
 _made: list[Path] = []  # by `numbered` in this command, the innermost first
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -17,13 +17,16 @@ import tyro
 
 from asam.assets import checkpoint_file
 from asam.cli._wording import as_typed, counted, options_of
+from asam.division import SPLITS_SHA256, manifest_of_run
 from asam.training.config import TrainConfig
+from asam_trt.bundle import SPLIT, STARTS
 from asam_trt.files import check_targets
 
 if TYPE_CHECKING:
     from torch import nn
 
     from asam.data import Dataset, Sample
+    from asam.data.splits import Manifest
 
 _log = logging.getLogger("asam")
 _STOPPED = 1
@@ -137,6 +140,7 @@ class _Plan:
     model: dict[str, Any]
     training: dict[str, Any]  # may lack "steps" where the preset counts epochs
     epochs: int | None
+    manifest: Path | None  # that divides the data now: a run's own copy where there is one
 
 
 def run(args: Args) -> int:
@@ -163,11 +167,14 @@ def run(args: Args) -> int:
     for idle in _without_effect(args, plan):
         _log.warning(idle)
     validation = _opened(plan, "validate", config.eval_images or 256)
-    data, root, manifest = (plan.source[name] for name in ("data", "root", "manifest"))
-    if note := replaced(data, root, manifest) if manifest else held_out(data, root, "validate"):
+    data, root = plan.source["data"], plan.source["root"]
+    if note := replaced(data, root, plan.manifest) if plan.manifest else held_out(data, root, "validate"):
         print(note, file=sys.stderr)
     model = _model(plan, config.seed, started=not _has_state(args))
     source = {**plan.source, _SAMPLES: samples}
+    splits = _splits(args, plan)
+    if splits is not None:
+        source[SPLITS_SHA256] = splits.sha256
     if args.dry_run:
         sizes: Any = model.config
         settings = {"source": source, "model": sizes.to_dict(), "training": config.to_dict()}
@@ -190,6 +197,7 @@ def run(args: Args) -> int:
             config=config,
             resume=args.resume,
             source=source,
+            beside=_beside(args, plan, splits),
         )
     except (NonFiniteLoss, LoaderStopped, MemoryError, Interrupted) as stop:
         print(f"asam train: {as_typed(str(stop), options_of(Args))}", file=sys.stderr)
@@ -275,7 +283,7 @@ def _resolve(args: Args) -> _Plan:
     choices.update(saved["model"])
     model = fresh_model(name, **{**choices, **{k: given[k] for k in _MODEL if k in given}})
 
-    source = {
+    source: dict[str, Any] = {
         "data": None,
         "root": None,
         "sam_checkpoint": None,
@@ -301,7 +309,10 @@ def _resolve(args: Args) -> _Plan:
         model = started
     training = _merged(preset.training, saved["training"], args.config)
     counts_epochs = "steps" not in saved["training"] and "steps" not in args.config
-    return _Plan(source, model, training, preset.epochs if counts_epochs else None)
+    manifest = None if source["manifest"] is None else Path(source["manifest"])
+    if manifest is not None and args.manifest is None and file is not None:
+        manifest = manifest_of_run(file.parent, manifest, source.get(SPLITS_SHA256))
+    return _Plan(source, model, training, preset.epochs if counts_epochs else None, manifest)
 
 
 def _without_effect(args: Args, plan: _Plan) -> list[str]:
@@ -314,7 +325,7 @@ def _without_effect(args: Args, plan: _Plan) -> list[str]:
     lines = []
     if args.length is not None and not source["data"].startswith("synthetic"):
         lines.append(f"--length has no effect: it is of synthetic data, and {source['data']} is of files")
-    division = divided_by(source["data"], source["root"], source["split_scheme"], source["manifest"])
+    division = divided_by(source["data"], source["root"], source["split_scheme"], plan.manifest)
     if args.split_scheme is not None and division != args.split_scheme:
         lines.append(f"--split-scheme has no effect: the splits of {source['data']} are {division}")
     published = plan.training.get("objective") == "published"
@@ -331,7 +342,15 @@ def _check_resumed(file: Path, plan: _Plan, config: TrainConfig) -> None:
         return
     saved = _read(file)
     saved["source"] = {"manifest": None, **saved["source"]}  # which runs before it was an option do not name
-    wanted = {"source": plan.source, "training": config.to_dict()}
+    wanted = {"source": {**plan.source}, "training": config.to_dict()}
+    recorded = saved["source"].get(SPLITS_SHA256)
+    if recorded is not None and plan.manifest is not None:  # the same splits wherever their file lies
+        found = _loaded(plan.manifest).sha256
+        saved["source"]["manifest"] = f"{saved['source']['manifest']}, sha256 {recorded[:12]}"
+        if found != recorded:
+            wanted["source"]["manifest"] = f"{plan.manifest}, sha256 {found[:12]}"
+        else:
+            wanted["source"]["manifest"] = saved["source"]["manifest"]
     different = [
         f"{name} {wanted[section][name]!r} in place of {saved[section][name]!r}"
         for section, names in _FIXED.items()
@@ -343,6 +362,59 @@ def _check_resumed(file: Path, plan: _Plan, config: TrainConfig) -> None:
             f"{file.parent}: expected the data and the batches of the run that is resumed, got "
             f"{', '.join(different)}; leave these options out, or start another run in another output folder"
         )
+
+
+def _loaded(manifest: Path) -> Manifest:
+    from asam.data.splits import Manifest
+
+    return Manifest.load(manifest)
+
+
+def _splits(args: Args, plan: _Plan) -> Manifest | None:
+    """Of the manifest, to be kept in the run's folder; None where an older run may have begun with others."""
+    if plan.manifest is None:
+        return None
+    splits = _loaded(plan.manifest)
+    config = args.output / "config.json"
+    if args.resume and config.is_file():
+        known = _read(config)["source"]
+        if known.get(SPLITS_SHA256) is not None:  # compared before
+            return splits
+        if known.get(_SAMPLES) is None:  # which were compared, and are the same
+            return None
+    if (copy := args.output / SPLIT).is_file() and _sha256_of(copy) != splits.sha256:
+        raise ValueError(
+            f"{copy}: expected no file of other splits where the run keeps a copy of {plan.manifest}, got one; move it "
+            "away, or choose another output folder"
+        )
+    recorded = plan.source.get(SPLITS_SHA256)  # of the run whose configuration file was given
+    if args.manifest is None and recorded not in (None, splits.sha256):
+        _log.warning(
+            "%s has the splits %s, and the run of the configuration file had %s: the data is divided otherwise",
+            *(plan.manifest, splits.sha256[:12], recorded[:12]),
+        )
+    return splits
+
+
+def _sha256_of(file: Path) -> str | None:
+    """Of its splits; None where it is something else."""
+    try:
+        return _loaded(file).sha256
+    except (OSError, ValueError):
+        return None
+
+
+def _beside(args: Args, plan: _Plan, splits: Manifest | None) -> dict[str, Callable[[Path], None]]:
+    """What evaluations need to know of a training, so that they do not judge it by its own samples."""
+    from asam.starts import of_start, save
+
+    files: dict[str, Callable[[Path], None]] = {}
+    if splits is not None:
+        files[SPLIT] = splits.save
+    if plan.source["start"] is not None and not _has_state(args):
+        starts = of_start(checkpoint_file(Path(plan.source["start"])))
+        files[STARTS] = lambda path: save(starts, path)
+    return files
 
 
 def _check_samples(file: Path, samples: str) -> None:
@@ -420,7 +492,7 @@ def _read(file: Path) -> dict[str, Any]:
         )
     if unknown := sorted(set(found) - set(sections)):
         raise ValueError(f"{file}: expected the sections {list(sections)}, got also {unknown}")
-    if unknown := sorted(set(found.get("source", {})) - {*_SOURCE, _SAMPLES}):
+    if unknown := sorted(set(found.get("source", {})) - {*_SOURCE, _SAMPLES, SPLITS_SHA256}):
         raise ValueError(f"{file}: source: expected {list(_SOURCE)}, got also {unknown}")
     if not isinstance(prompts := found.get("training", {}).get("prompts", {}), dict):
         raise ValueError(f"{file}: training.prompts: expected shares by kind, got {prompts!r}")
@@ -490,9 +562,9 @@ def _opened(plan: _Plan, split: str, length: int) -> Dataset[Sample]:
     if synthetic and side < SMALLEST:
         raise ValueError(f"image_size: expected at least {SMALLEST} pixels with synthetic data, got {side}")
     options: dict[str, Any] = {"length": length, "size": side} if synthetic else {}
-    scheme, manifest = plan.source["split_scheme"], plan.source["manifest"]
     where = None if root is None else Path(root)
-    return open_dataset(data, where, split, scheme=scheme, manifest=manifest, **options)
+    scheme = plan.source["split_scheme"]
+    return open_dataset(data, where, split, scheme=scheme, manifest=plan.manifest, **options)
 
 
 def _summary(model: nn.Module, samples: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     source: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> Path:
     """Train a network and return the path of its best checkpoint.
 
@@ -61,6 +62,7 @@ def train(
             never interrupted.
         progress: show on standard error how far it is and what time is left, see :func:`asam.progress.bars`.
         source: where the data came from, as ``config.json`` is to say.
+        beside: files that lie beside it, by name, and what writes each, under a temporary name first.
 
     Raises:
         TypeError: no trainable network.
@@ -108,6 +110,9 @@ def train(
             world=accelerator.num_processes,
         )
         if run.main and run.step < config.steps:  # a finished run keeps the settings that made it
+            for name, write in (beside or {}).items():  # before the file that speaks of them
+                with writing(str(output / name), run.states):
+                    write(output / name)
             settings = {"model": network.config.to_dict(), "training": config.to_dict()}
             _write_config(run, settings if source is None else {"source": dict(source), **settings})
         run.open_board()

@@ -313,7 +313,7 @@ class Run:
         if self.main:
             with writing(str(self.output), self.states):
                 remove_leftovers(self.states, "step-*")
-                remove_leftovers(self.output, "*.safetensors", "config.json", "log.jsonl")
+                remove_leftovers(self.output, "*.safetensors", "*.json", "log.jsonl")
                 cut_log(self.output / "log.jsonl", self.step)
         self._look_for_best()
 

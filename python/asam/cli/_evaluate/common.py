@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asam.cli._evaluate.division import Judged, Judging, chosen, judged, tell_division, trainings_of
+from asam.cli._evaluate.starts import tell_starts
 from asam.cli._questions import tell_precision
 from asam_trt.files import replacing, write_text
 
@@ -177,7 +178,7 @@ def open_judged(
             f"{error}; it is {taken.manifest}, of the model's run: --manifest or --split-scheme name another division"
         ) from error
     tell_division(args, data, taken, trained, default)
-    return data, judged(args, taken, origin, trained)
+    return data, judged(args, taken, origin, trained, tell_starts(args, data, models))
 
 
 def _tell(line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
@@ -13,7 +13,7 @@ from asam.division import Division, of_model
 if TYPE_CHECKING:
     from asam.data import Dataset, Sample, Scheme
 
-_WHOLE = ("all", "train")  # of these nobody expects samples that no model was trained on
+WHOLE = ("all", "train")  # of these nobody expects samples that no model was trained on
 
 
 class Judging(Protocol):
@@ -42,10 +42,12 @@ class Trainings:
     Attributes:
         runs: how those that were trained on this data divided it.
         unknown: models that say nothing of their training.
+        unsure: models whose run names a manifest that is gone, or has changed since.
     """
 
     runs: Mapping[Path, Division]
     unknown: tuple[Path, ...]
+    unsure: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,22 +93,25 @@ def divided(division: str) -> str:
 
 
 def trainings_of(args: Judging, models: Sequence[Path]) -> Trainings:
-    """How the runs of the models divided this data, where that is known; a manifest that is gone is told."""
-    runs, unknown = {}, []
+    """How the runs of the models divided this data, where that is known; a manifest that is gone or damaged is told."""
+    runs, unknown, unsure = {}, [], []
     for model in models:
         division = of_model(model)
         if division is None:
             unknown.append(model)
         elif division.data != args.data:
             continue
-        elif division.manifest is None or division.manifest.is_file():
+        elif (problem := _unreadable(division)) is None:
             runs[model] = division
+            if division.has_changed():
+                unsure.append(model)
         else:
+            unsure.append(model)
             _tell(
-                f"warning: {model} was trained on a split of {division.manifest}, which is not there: samples that it "
+                f"warning: {model} was trained on a split of {division.manifest}, which {problem}: samples that it "
                 "was trained on may be among those that it is judged on; name the file by --manifest"
             )
-    return Trainings(runs, tuple(unknown))
+    return Trainings(runs, tuple(unknown), tuple(unsure))
 
 
 def chosen(args: Judging, runs: Mapping[Path, Division], default: Scheme) -> tuple[Division, str]:
@@ -132,14 +137,23 @@ def tell_division(
         _tell(f"warning: --split-scheme has no effect: the splits of {args.data} are {division}")
     if nothing_asked and division != by_default:
         otherwise = "" if taken.manifest else f"; the protocol would divide it by {default}"
-        _tell(f"note: {args.data} is divided by {division}, as the run was{otherwise}")
-    if trained.unknown and nothing_asked and _is_scheme(division) and args.split not in _WHOLE:
+        if taken.is_certain():
+            _tell(f"note: {args.data} is divided by {division}, as the run was{otherwise}")
+        else:
+            _tell(_in_doubt(args, taken, division))
+    if trained.unknown and nothing_asked and _is_scheme(division) and args.split not in WHOLE:
         _tell(
             f"warning: what divided the data that {', '.join(map(str, trained.unknown))} learned from is not known: "
             f"samples of split {args.split}, {divided(division)}, may be among them; a checkpoint in its run's folder "
             "knows it, and an engine built from it there; --manifest and --split-scheme name it otherwise"
         )
     for model, own in trained.runs.items():
+        if own.has_changed() and not nothing_asked:
+            _tell(
+                f"warning: {own.manifest} has changed since {model} was trained by it: samples that it was trained on "
+                "may be among those that it is judged on"
+            )
+            continue
         if own.by(args.root) == division or not (shared := _trained_on(args, own, data)):
             continue
         way = f"--manifest {own.manifest}" if own.manifest else f"--split-scheme {own.scheme}"
@@ -151,8 +165,10 @@ def tell_division(
         )
 
 
-def judged(args: Judging, taken: Division, origin: str, trained: Trainings) -> Judged:
-    """What results say of the samples."""
+def judged(
+    args: Judging, taken: Division, origin: str, trained: Trainings, unsure: Collection[Path] = ()
+) -> Judged:
+    """What results say of the samples; ``unsure`` are models that started from one of which too little is known."""
     division = taken.by(args.root)
     free = _is_scheme(division) or taken.manifest is not None
     return Judged(
@@ -161,7 +177,31 @@ def judged(args: Judging, taken: Division, origin: str, trained: Trainings) -> J
         division=division,
         manifest_sha256=taken.sha256(),
         origin=origin if free else "data",
-        training_known=not trained.unknown,
+        training_known=not (trained.unknown or trained.unsure or unsure),
+    )
+
+
+def _unreadable(division: Division) -> str | None:
+    """What is wrong with the manifest of a run, in words; None where nothing is, or there is none."""
+    if division.manifest is None:
+        return None
+    if not division.manifest.exists():
+        return "is not there"
+    try:
+        division.splits()
+    except (OSError, ValueError) as error:
+        return f"cannot be used ({error})"
+    return None
+
+
+def _in_doubt(args: Judging, taken: Division, division: str) -> str:
+    """That nobody can tell whether a manifest is that of the training."""
+    said = f"{args.data} is divided by {division}, which the run names, but it is not certain that this is the division"
+    if taken.trained_by is None:
+        return f"note: {said} of the training: the run kept neither a copy of it nor its sha256"
+    return (
+        f"warning: {said} of the training, which had the sha256 {taken.trained_by[:12]}: samples that the model was "
+        "trained on may be among those that it is judged on; name that file by --manifest"
     )
 
 
