@@ -65,7 +65,9 @@ def test_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     tiny_train(whole)
 
     program = "import sys; from pathlib import Path; from tiny_runs import tiny_train; tiny_train(Path(sys.argv[1]))"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    # Sums depend on the number of threads, which other tests may have set in this process.
+    threads = str(torch.get_num_threads())
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": threads}
     process = subprocess.Popen([sys.executable, "-c", program, str(broken)], env=environment)
     deadline = time.monotonic() + 120
     while newest_state(broken / "states") is None and process.poll() is None and time.monotonic() < deadline:
