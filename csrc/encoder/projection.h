@@ -1,5 +1,5 @@
-// x W + b of the image encoder, shared by a team: each member takes panels of columns, so that a panel stays in
-// its cache while a block of rows passes. Where all rows are one block, each weight is read by one thread.
+// x W + b of the image encoder, shared by a team: each member takes panels of columns, so that a panel stays
+// in its cache while a block of rows passes. Where all rows are one block, each weight is read by one thread.
 #pragma once
 
 #include <algorithm>
