@@ -46,9 +46,8 @@ def of_model(model: Path) -> tuple[Start, ...]:
     if model.resolve() == NANO.resolve():
         return ()
     try:
-        if (
-            model.is_dir() and "starts" in read_manifest(model)["source"]
-        ):  # older engines know as their run does
+        # Older engines say nothing of it: what is known of them is what their run knows.
+        if model.is_dir() and "starts" in read_manifest(model)["source"]:
             return read(model / STARTS) if (model / STARTS).is_file() else ()
         start = source_of(model).get("start")
         if start is None:
