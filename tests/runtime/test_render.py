@@ -431,9 +431,10 @@ def test_numbers_in_the_title_of_a_sheet_are_whole(discs: Any, monkeypatch: pyte
 
     monkeypatch.setattr(render, "fitted", recorded)
     for size in ((96, 128), (2400, 3200)):
-        hyp = discs([5.0, 40.0] * 500).at(size)
+        hyp = discs([5.0, 40.0] * 20).at(size)
         render.sheet(hyp, most=3)
-        assert shown[-1].startswith("1,000 hypotheses, the first 3    area ")
+        assert shown[-1].startswith("40 hypotheses, the first 3    area ")
+        assert ("q: IoU" in shown[-1]) == (size == (96, 128))
         assert "..." not in shown[-1]
         low, high = (f"{value:,.0f}" for value in (hyp.area().low, hyp.area().high))
         assert low in shown[-1]

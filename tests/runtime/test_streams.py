@@ -65,11 +65,12 @@ def until(stream: Iterator[Any], index: int) -> None:
 
 
 def test_every_frame_comes_while_the_stream_goes_on(session: asam_trt.Session, scheme: str) -> None:
-    with LiveStream(scheme, pictures()) as live:
+    # So slow that a busy machine keeps up.
+    with LiveStream(scheme, pictures(), fps=20) as live:
         behind = []
         for frame, _ in VideoSampler(session).run(live.url, box=BOX, n=1):
             assert shown(np.asarray(frame)) == frame.index % PERIOD
-            assert frame.time == pytest.approx(frame.index / live.fps, abs=0.021)
+            assert frame.time == pytest.approx(frame.index / live.fps, abs=1.05 / live.fps)
             behind.append(live.sent - frame.index)
             if frame.index == 80:
                 live.finish()
