@@ -20,13 +20,15 @@ from asam_trt.numpy_files import read_npz
 
 _LEAST_SIDE = 4 * LEAST_LOGITS_SIDE  # of model space
 
-_SUFFIXES = {".npz": "npz", ".json": "coco", ".geojson": "polygons", "": "png"}
+SUFFIXES = {"npz": ".npz", "coco": ".json", "polygons": ".geojson", "png": ""}
+"""Kind -> how its path ends; a folder's has no ending."""
+_KINDS = {suffix: kind for kind, suffix in SUFFIXES.items()}
 
 
 def save(hypotheses: Hypotheses, path: Path, kind: str | None = None) -> Path:
     """See `Hypotheses.save`."""
     if kind is None:
-        kind = _SUFFIXES.get(path.suffix.lower())
+        kind = _KINDS.get(path.suffix.lower())
         if kind is None:
             raise ValueError(
                 f"expected a path ending in .npz, .json (COCO), .geojson (polygons) or nothing (a PNG "

@@ -44,6 +44,7 @@ from asam_trt.bundle import read_manifest
 from asam_trt.files import beside, check_targets, replacing
 from asam_trt.modes import Modes
 from asam_trt.rerun_log import RerunLog
+from asam_trt.saving import SUFFIXES
 from asam_trt.sources import Source, open_source
 from asam_trt.video import VideoFrame, VideoSampler, VideoWriter
 
@@ -55,7 +56,6 @@ _COLUMNS = (
 
 _RESULTS = ("overlay.mp4", "areas.csv", "areas.png")
 _SAVED = "hypotheses"  # the folder
-_SUFFIXES = {"npz": ".npz", "png": "", "coco": ".json", "polygons": ".geojson"}
 _WARM_UP = 5  # frames
 _LEAST_FOR_TAILS = 20  # frames from which p95 and p99 are told
 
@@ -327,7 +327,7 @@ def _save(folder: Path, kind: str, drawn: _Drawn) -> None:
     """A file a frame and object, or with "png" a folder, by the number of the frame."""
     for name, hypotheses in drawn.objects.items():
         of = f"-{name}" if len(drawn.objects) > 1 else ""
-        hypotheses.save(folder / f"{drawn.frame.index:06d}{of}{_SUFFIXES[kind]}", kind)
+        hypotheses.save(folder / f"{drawn.frame.index:06d}{of}{SUFFIXES[kind]}", kind)
 
 
 def _picture(
