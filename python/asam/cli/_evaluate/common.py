@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asam.cli._evaluate.division import Judged, Judging, chosen, judged, tell_division, trainings_of
+from asam.cli._evaluate.division import Judged, Judging, chosen, judged, tell, tell_division, trainings_of
 from asam.cli._evaluate.starts import tell_starts
 from asam.cli._questions import tell_precision
 from asam_trt.files import replacing, write_text
@@ -136,10 +135,10 @@ def open_data(
         else {}
     )
     if size is not None and not synthetic:
-        _tell(f"warning: --size has no effect: it is of synthetic data, and {name} is of files")
+        tell(f"warning: --size has no effect: it is of synthetic data, and {name} is of files")
     found = open_dataset(name, root, split, scheme=scheme, manifest=manifest, **options)
     if note := replaced(name, root, manifest) if manifest else held_out(name, root, split):
-        _tell(note)
+        tell(note)
     return found
 
 
@@ -179,10 +178,6 @@ def open_judged(
         ) from error
     tell_division(args, data, taken, trained, default)
     return data, judged(args, taken, origin, trained, tell_starts(args, data, models))
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def write_report(path: Path, document: Mapping[str, Any], table: str) -> None:

@@ -107,7 +107,7 @@ def trainings_of(args: Judging, models: Sequence[Path]) -> Trainings:
                 unsure.append(model)
         else:
             unsure.append(model)
-            _tell(
+            tell(
                 f"warning: {model} was trained on a split of {division.manifest}, which {problem}: samples that it "
                 "was trained on may be among those that it is judged on; name the file by --manifest"
             )
@@ -134,22 +134,22 @@ def tell_division(
     division, by_default = taken.by(args.root), Division(args.data, default).by(args.root)
     nothing_asked = args.split_scheme is None and args.manifest is None
     if args.split_scheme is not None and division != args.split_scheme:
-        _tell(f"warning: --split-scheme has no effect: the splits of {args.data} are {division}")
+        tell(f"warning: --split-scheme has no effect: the splits of {args.data} are {division}")
     if nothing_asked and division != by_default:
         otherwise = "" if taken.manifest else f"; the protocol would divide it by {default}"
         if taken.is_certain():
-            _tell(f"note: {args.data} is divided by {division}, as the run was{otherwise}")
+            tell(f"note: {args.data} is divided by {division}, as the run was{otherwise}")
         else:
-            _tell(_in_doubt(args, taken, division))
+            tell(_in_doubt(args, taken, division))
     if trained.unknown and nothing_asked and _is_scheme(division) and args.split not in WHOLE:
-        _tell(
+        tell(
             f"warning: what divided the data that {', '.join(map(str, trained.unknown))} learned from is not known: "
             f"samples of split {args.split}, {divided(division)}, may be among them; a checkpoint in its run's folder "
             "knows it, and an engine built from it there; --manifest and --split-scheme name it otherwise"
         )
     for model, own in trained.runs.items():
         if own.has_changed() and not nothing_asked:
-            _tell(
+            tell(
                 f"warning: {own.manifest} has changed since {model} was trained by it: samples that it was trained on "
                 "may be among those that it is judged on"
             )
@@ -159,7 +159,7 @@ def tell_division(
         way = f"--manifest {own.manifest}" if own.manifest else f"--split-scheme {own.scheme}"
         if own.manifest is None and taken.manifest is not None:
             way = "judging without --manifest"
-        _tell(
+        tell(
             f"warning: {shared} of the {len(data)} samples of split {args.split}, {divided(division)}, are among "
             f"those that {model} was trained on, {divided(own.by(args.root))}; {way} leaves them out"
         )
@@ -222,5 +222,6 @@ def _trained_on(args: Judging, own: Division, data: Dataset[Sample]) -> int:
     return len({*trained} & {*data.ids})
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """A line on standard error, where the table is on standard output."""
     print(line, file=sys.stderr)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from asam.cli._evaluate.division import WHOLE, Judging
+from asam.cli._evaluate.division import WHOLE, Judging, tell
 from asam.starts import Start, of_model
 
 if TYPE_CHECKING:
@@ -34,12 +33,12 @@ def tell_starts(args: Judging, data: Dataset[Sample], models: Sequence[Path]) ->
             if args.split in WHOLE:
                 continue
             if shared:
-                _tell(
+                tell(
                     f"warning: {shared} of the {len(data)} samples of split {args.split} are among those that "
                     f"{start.checkpoint} was trained on, which {model} started from"
                 )
             elif not certain:
-                _tell(
+                tell(
                     f"warning: {model} started from {start.checkpoint}, and what that was trained on is not certain: "
                     f"samples of split {args.split} may be among it"
                 )
@@ -63,7 +62,3 @@ def _trained_on(args: Judging, start: Start) -> Sequence[str] | None:
     except (OSError, ValueError):  # a damaged sample is told by what judges it
         return None
     return trained.ids
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
