@@ -48,6 +48,7 @@ def build_engine(
     *,
     jitter: str | None = None,
     image_size: int | None = None,
+    pixels: str | None = None,
     strip_weights: bool = False,
 ) -> Path:
     """Turn a trained model into an engine folder, compare it with PyTorch, and return its path.
@@ -60,8 +61,9 @@ def build_engine(
 
     Args:
         checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads; or a plain SAM,
-            ``sam_vit_*.pth``, read as weights only. A plain SAM has no latents: its hypotheses are its own three
-            masks of the prompt, then those of jittered prompts, and scores are SAM's own estimates of their IoU.
+            ``sam_vit_*.pth`` or MobileSAM's ``mobile_sam.pt``, read as weights only. A plain SAM has no latents: its
+            hypotheses are its own three masks of the prompt, then those of jittered prompts, and scores are SAM's own
+            estimates of their IoU.
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
         backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
             this GPU, so that no `Session` has to.
@@ -73,12 +75,14 @@ def build_engine(
             mask a prompt): a key of `asam_trt.jitter.JITTERS`; None is "shift".
         image_size: S of a plain SAM, a multiple of 16; None is that of the checkpoint, 1024. SAM was trained at that
             size alone: a smaller one is faster and worse.
+        pixels: how a plain SAM's are scaled: "sam", by its mean and standard deviation, or "unit", to [0, 1], which
+            is for MedSAM's weights; None is "sam". No file says it.
         strip_weights: leave the encoder's weights out of its TensorRT plan and put them back when it is loaded: half
             the files' size.
 
     Raises:
-        ValueError: no such backend, precision or jitter, a checkpoint that cannot be read, or an option that is not
-            for its kind of model.
+        ValueError: no such backend, precision, jitter or pixels, a checkpoint that cannot be read, or an option that is
+            not for its kind of model.
         BackendUnavailable: the backend or the precision cannot run here, or a package that building needs is
             not installed.
         EngineError: ``output`` is something else than an engine, or the engine differs from PyTorch.
@@ -113,6 +117,7 @@ def build_engine(
             "sha256": sha256,
             "jitter": jitter,
             "image_size": image_size,
+            "pixels": pixels,
             **known.source(),
         }
         built_by = _versions()
@@ -123,7 +128,7 @@ def build_engine(
             return target
         _check_replaceable(target)
 
-        model = _read(source_file, image_size)
+        model = _read(source_file, image_size, pixels)
         with staged_folder(target) as folder:
             settings = {**_write_parts(model, folder, step, jitter), "precision": precision}
             known.save(folder)
@@ -179,14 +184,18 @@ def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
     }
 
 
-def _read(file: Path, image_size: int | None) -> ASAM | PlainSam:
+def _read(file: Path, image_size: int | None, pixels: str | None) -> ASAM | PlainSam:
     from asam import load_checkpoint
     from asam.plain_sam import PlainSam, is_sam
 
     if is_sam(file):
-        return PlainSam.read(file, image_size=image_size)
+        return PlainSam.read(file, image_size=image_size, pixels="sam" if pixels is None else pixels)
     if image_size is not None:
         raise ValueError(f"expected image_size for a plain SAM alone, came {image_size} with {file}")
+    if pixels is not None:
+        raise ValueError(
+            f"expected pixels={pixels!r} for a plain SAM alone, came {file}, which has a scale of its own; leave it out"
+        )
     return load_checkpoint(file)
 
 
@@ -232,7 +241,7 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
         found = bundle.EngineBundle.open(target)
     except EngineError:
         return False
-    kept = ("sha256", "jitter", "image_size", "division", "starts")
+    kept = ("sha256", "jitter", "image_size", "pixels", "division", "starts")
     same_source = all(found.source.get(name) == source[name] for name in kept)
     return same_source and found.built_by == built_by and found.precision == precision
 

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
-from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig, encoder_from_json
 from asam_trt.errors import EngineError
 from asam_trt.jitter import NUMBERS, Jitter
 from asam_trt.precision import ENGINE_PRECISIONS
@@ -194,12 +194,20 @@ class EngineBundle:
         return (self.path / ENCODER_WEIGHTS).exists() and any(file.exists() for file in priors)
 
     @property
-    def has_native_priors(self) -> bool:
-        """Whether it was built with weights for both native latent networks."""
-        names = (IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS)
-        return all((self.path / name).exists() for name in names)
+    def has_torch_parts(self) -> bool:
+        """Whether it was built with weights that `asam_trt.torch_parts` takes: of both latent networks, and of one of
+        SAM's own image encoders.
 
-    def load_encoder(self) -> tuple[EncoderConfig, dict[str, npt.NDArray[np.float32]]]:
+        Raises:
+            EngineError: the encoder's file does not say its sizes.
+        """
+        names = (ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS)
+        if not all((self.path / name).exists() for name in names):
+            return False
+        sizes = _sizes_in_header(self.path / ENCODER_WEIGHTS, "encoder", encoder_from_json)
+        return isinstance(sizes, EncoderConfig)
+
+    def load_encoder(self) -> tuple[EncoderConfig | TinyEncoderConfig, dict[str, npt.NDArray[np.float32]]]:
         """Sizes and float32 tensors of the native image encoder, whose shapes are the encoder's to check.
 
         Raises:
@@ -207,7 +215,7 @@ class EngineBundle:
         """
         file = self.path / ENCODER_WEIGHTS
         weights = _load_float32(file)
-        config = _sizes_in_header(file, "encoder", EncoderConfig.from_json)
+        config = _sizes_in_header(file, "encoder", encoder_from_json)
         wanted, came = (self.sampler.side, self.sampler.channels), (config.side, config.channels)
         if came != wanted:
             raise EngineError(f"{file}: expected side and channels {wanted} as the sampler's, came {came}")

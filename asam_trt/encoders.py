@@ -29,7 +29,9 @@ def checked(name: str) -> str:
     return name
 
 
-def choose(name: str, *, has_native: bool, has_priors: bool = False, backend: str = "cpu") -> tuple[str, str]:
+def choose(
+    name: str, *, has_native: bool, has_torch_parts: bool = False, backend: str = "cpu"
+) -> tuple[str, str]:
     """What encodes images, as a request means it for an engine here, and why, in words.
 
     "native" or "onnxruntime" on the CPU. The backend "cuda" takes "torch" or "onnxruntime-cuda" before these, where
@@ -38,7 +40,7 @@ def choose(name: str, *, has_native: bool, has_priors: bool = False, backend: st
     Args:
         name: one of `ENCODERS`.
         has_native: whether the engine has the native encoder's weights.
-        has_priors: whether it has those of both native latent networks, which PyTorch needs as well.
+        has_torch_parts: whether it has those that PyTorch takes, see `EngineBundle.has_torch_parts`.
         backend: that runs the engine.
 
     Raises:
@@ -57,7 +59,7 @@ def choose(name: str, *, has_native: bool, has_priors: bool = False, backend: st
         )
     if backend != "cuda" or name not in ("auto", "torch"):
         return _on_cpu(name, has_native)
-    missing = "" if has_native and has_priors else _NO_WEIGHTS
+    missing = "" if has_torch_parts else _NO_WEIGHTS
     if name == "torch":
         if missing:
             raise EngineError(f"encoder 'torch' cannot run: {missing}; use encoder='auto'")

@@ -244,8 +244,8 @@ class Profile {
     const AttentionShape shape{queries, keys, kHeads, width / kHeads, width, width, width, width};
     const Buffer q = numbers(queries * width), k = numbers(keys * width), v = numbers(keys * width);
     Buffer out(queries * width), scratch(asam::attention_scratch(shape));
-    const double time =
-        best_of([&] { kernels_.attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data()); });
+    const double time = best_of(
+        [&] { kernels_.attend(shape, q.data(), k.data(), v.data(), {}, out.data(), scratch.data()); });
     row(name, calls, time, static_cast<double>(2 * queries * keys * width), wide_peak_);
   }
 

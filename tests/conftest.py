@@ -82,6 +82,37 @@ def checkpoint(model: asam.ASAM, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
+def mobile_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the names and shapes of MobileSAM's, with random weights."""
+    import torch
+
+    import asam
+
+    torch.manual_seed(6)
+    sizes: dict[str, Any] = {"image_size": 64, "mask_tokens": 3, "latents": (), "posterior": False}
+    network = asam.ASAM(asam.ModelConfig(backbone="vit_t", **sizes))
+    state: dict[str, torch.Tensor] = {}
+    for name, value in network.state_dict().items():
+        if not name.startswith(("image_encoder.", "prompt_encoder.", "mask_decoder.")):
+            continue
+        state[name] = value
+        if name.endswith("running_mean"):
+            value.normal_(std=0.3)
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 2.0)
+            state[name.replace("running_var", "num_batches_tracked")] = torch.tensor(7)
+        if "hypernetworks" in name or name.endswith(("q_proj.weight", "k_proj.weight")):
+            value.mul_(2.0)  # random weights give masks that are all alike
+    width, classes = 320, 1000  # of the classifier that it was distilled with
+    for part, shape in (("norm_head", (width,)), ("head", (classes, width))):
+        state[f"image_encoder.{part}.weight"] = torch.ones(shape)
+        state[f"image_encoder.{part}.bias"] = torch.zeros(shape[0])
+    path = tmp_path_factory.mktemp("mobile_sam") / "mobile_sam.pt"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The engine of `model`, built once a process: copy it to write to it."""
     import asam_trt

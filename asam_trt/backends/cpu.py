@@ -16,6 +16,7 @@ from asam_trt.bundle import (
     SAMPLER,
     EngineBundle,
 )
+from asam_trt.encoder_spec import TinyEncoderConfig
 from asam_trt.errors import EngineError
 from asam_trt.precision import of_parts
 from asam_trt.threads import get_num_threads, set_num_threads
@@ -130,8 +131,10 @@ class _NativeEncoder:
 
     def __init__(self, bundle: EngineBundle, threads: int, precision: str) -> None:
         config, weights = bundle.load_encoder()
+        tiny = isinstance(config, TinyEncoderConfig)
+        kind = _runtime.TinyImageEncoder if tiny else _runtime.ImageEncoder
         try:
-            self._encoder = _runtime.ImageEncoder(config.as_dict(), weights, precision=precision)
+            self._encoder = kind(config.as_dict(), weights, precision=precision)
         except (ValueError, TypeError) as error:
             raise EngineError(f"{bundle.path / ENCODER_WEIGHTS}: {error}") from error
         self._prior = _image_prior(bundle, threads)

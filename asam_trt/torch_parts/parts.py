@@ -11,6 +11,7 @@ import torch
 
 from asam_trt.backends.device_array import DeviceArray
 from asam_trt.bundle import ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, EngineBundle
+from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.errors import EngineError
 from asam_trt.torch_parts.encoder import Encoder
 from asam_trt.torch_parts.lanes import EagerLane, Function, GraphLane, Lane
@@ -76,6 +77,11 @@ def _array(tensor: torch.Tensor) -> DeviceArray:
 
 def _encoder(bundle: EngineBundle, dtype: torch.dtype, device: torch.device) -> Encoder:
     config, weights = bundle.load_encoder()
+    if not isinstance(config, EncoderConfig):
+        raise EngineError(
+            f"{bundle.path / ENCODER_WEIGHTS}: expected one of SAM's own image encoders, came a TinyViT; use "
+            "encoder='auto'"
+        )
     try:
         return Encoder(config, weights, dtype=dtype, device=device)
     except ValueError as error:

@@ -57,15 +57,48 @@ auto dot_rows(Input<2> x, Input<1> h, const std::string& version) {
   return y;
 }
 
-auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, const std::string& version) {
+auto depthwise(Input<3> x, Input<2> weight, Input<1> bias, int64_t stride, const std::string& version) {
+  const Kernels kernels = kernels_of(version);
+  const auto grid = tensor_of<3>(x);
+  const int64_t high = grid.extent(0), wide = grid.extent(1), channels = grid.extent(2);
+  require(high >= 1 && wide >= 1, "x: expected at least one cell, got a grid of ", high, " x ", wide);
+  require(stride == 1 || stride == 2, "stride: expected 1 or 2, got ", stride);
+  tensor_of<2>(weight).expect_shape("weight", {9, channels});
+  tensor_of<1>(bias).expect_shape("bias", {channels});
+  const DepthwiseShape shape{.wide = wide, .channels = channels, .stride = stride};
+  const int64_t out_high = (high - 1) / stride + 1;
+  auto y = new_array<float, 3>({out_high, shape.out_wide(), channels});
+  const auto row_at = [&](int64_t i) {
+    return i >= 0 && i < high ? x.data() + i * wide * channels : nullptr;
+  };
+  for (int64_t i = 0; i < out_high; ++i) {
+    const int64_t at = i * stride;
+    const float* rows[] = {row_at(at - 1), row_at(at), row_at(at + 1)};
+    kernels.depthwise(shape, rows, weight.data(), bias.data(), y.data() + i * shape.out_wide() * channels);
+  }
+  return y;
+}
+
+auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, std::optional<Input<3>> bias,
+            const std::string& version) {
   const int64_t queries = tensor_of<2>(q).extent(0), width = tensor_of<2>(q).extent(1),
                 keys = tensor_of<2>(k).extent(0);
   const AttentionShape shape = attention_shape(queries, keys, width, heads);
   tensor_of<2>(k).expect_shape("k", {keys, width});
   tensor_of<2>(v).expect_shape("v", {keys, width});
+  constexpr int64_t kStep = AttentionBias::kStep;
+  const int64_t stride = (queries + kStep - 1) / kStep * kStep;
+  Buffer raised(bias ? heads * keys * stride : 0);
+  if (bias) {
+    tensor_of<3>(*bias).expect_shape("bias", {heads, keys, queries});
+    for (int64_t row = 0; row < heads * keys; ++row) {
+      std::copy_n(bias->data() + row * queries, queries, raised.data() + row * stride);
+    }
+  }
   Buffer scratch(attention_scratch(shape));
   auto out = new_array<float, 2>({queries, width});
-  kernels_of(version).attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data());
+  kernels_of(version).attend(shape, q.data(), k.data(), v.data(), {bias ? raised.data() : nullptr, stride},
+                             out.data(), scratch.data());
   return out;
 }
 
@@ -87,9 +120,17 @@ void bind_kernels(nb::module_& module) {
   module.def("gelu", &gelu, arg("x").noconvert(), arg("version") = best, "Exact GELU of x [n].");
   module.def("dot_rows", &dot_rows, arg("x").noconvert(), arg("h").noconvert(), arg("version") = best,
              "x [rows, n] . h [n] -> [rows].");
-  module.def("attend", &attend, arg("q").noconvert(), arg("k").noconvert(), arg("v").noconvert(),
-             arg("heads"), arg("version") = best,
-             "Multi-head attention of projected q [a, D] over k, v [b, D] -> [a, D].");
+  module.def(
+      "attend", &attend, arg("q").noconvert(), arg("k").noconvert(), arg("v").noconvert(), arg("heads"),
+      arg("bias").noconvert().none() = nb::none(), arg("version") = best,
+      "Multi-head attention of projected q [a, D] over k, v [b, D] -> [a, D]; bias [heads, b, a] raises "
+      "the\n"
+      "scores.");
+  module.def(
+      "depthwise", &depthwise, arg("x").noconvert(), arg("weight").noconvert(), arg("bias").noconvert(),
+      arg("stride"), arg("version") = best,
+      "3 x 3 convolution of every channel of x [h, w, C] by itself, weight [9, C], bias [C], zeros beyond\n"
+      "the grid, stride 1 or 2.");
 }
 
 }  // namespace asam

@@ -44,7 +44,7 @@ class Pass {
       block.mlp1.run(m_, k_, ws_.hidden, cells_, x, x);
       m_.wait();
     }
-    neck(embedding);
+    run_neck(m_, k_, w_.neck, x, ws_.neck, embedding);
   }
 
  private:
@@ -132,47 +132,6 @@ class Pass {
     for (int64_t i = 0; i < part.queries; ++i) {
       ws_.mixed.store(cell_of(part.first + i), head * dim, own_.mixed.data() + i * dim, dim);
     }
-  }
-
-  void neck(float* embedding) {
-    const int64_t c = w_.config.channels;
-    m_.share(cells_, [&](int64_t begin, int64_t end) {
-      for (int64_t cell = begin; cell < end; ++cell) ws_.last.store(cell, 0, ws_.x.data() + cell * d_, d_);
-    });
-    m_.wait();
-    w_.neck0.run(m_, k_, ws_.last, cells_, ws_.map.data());
-    m_.wait();
-    m_.share(cells_, [&](int64_t begin, int64_t end) {
-      float* rows = ws_.map.data() + begin * c;
-      k_.layer_norm(rows, end - begin, c, w_.norm0.weight.data(), w_.norm0.bias.data(), kNormEps, rows);
-    });
-    m_.wait();
-    gather_neighbours();
-    m_.wait();
-    w_.neck1.run(m_, k_, ws_.neighbours, cells_, ws_.map.data());
-    m_.wait();
-    m_.share(cells_, [&](int64_t begin, int64_t end) {
-      for (int64_t cell = begin; cell < end; ++cell) {
-        k_.layer_norm(ws_.map.data() + cell * c, 1, c, w_.norm1.weight.data(), w_.norm1.bias.data(), kNormEps,
-                      own_.row.data());
-        for (int64_t i = 0; i < c; ++i) embedding[i * cells_ + cell] = own_.row.data()[i];
-      }
-    });
-  }
-
-  // Rows of the 3 x 3 convolution: a cell's neighbours and itself, zeros beyond the grid.
-  void gather_neighbours() {
-    const int64_t c = w_.config.channels, e = w_.config.grid();
-    std::fill_n(own_.row.data(), c, 0.0f);
-    m_.share(cells_, [&](int64_t begin, int64_t end) {
-      for (int64_t cell = begin; cell < end; ++cell) {
-        for (int64_t tap = 0; tap < 9; ++tap) {
-          const int64_t y = cell / e + tap / 3 - 1, x = cell % e + tap % 3 - 1;
-          const bool inside = y >= 0 && y < e && x >= 0 && x < e;
-          ws_.neighbours.store(cell, tap * c, inside ? ws_.map.data() + (y * e + x) * c : own_.row.data(), c);
-        }
-      }
-    });
   }
 
   const TeamMember& m_;

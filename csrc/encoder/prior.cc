@@ -93,7 +93,7 @@ class Pass {
       float* mixed = ws_.mixed.data() + begin * c_;
       k_.matmul(features, width_, count, w_.q.weight,
                 {.bias = w_.q.bias.data() + begin * c_, .bias_rows = count}, q, c_);
-      k_.attend(attention_shape(w_.config, count, keys), q, ws_.keys.data(), ws_.values.data(), mixed,
+      k_.attend(attention_shape(w_.config, count, keys), q, ws_.keys.data(), ws_.values.data(), {}, mixed,
                 own_.attention.data());
       if (map) {
         rows_of(dense, begin, end, c_);

@@ -18,6 +18,11 @@ Rows::Rows(int64_t count, int64_t width, Precision precision)
   if (precision == Precision::int8) bytes_ = Int8Rows(count, width);
 }
 
+void Rows::take(const Kernels& kernels, const float* x, int64_t count) {
+  std::copy_n(x, count * width_, wide());
+  complete(kernels, 0, count);
+}
+
 void Rows::complete(const Kernels& kernels, int64_t first, int64_t count) {
   const float* x = wide() + first * width_;
   if (precision_ == Precision::int16) words_.put(kernels.quantise_int16, first, x, width_, count, width_);
@@ -102,6 +107,18 @@ void Projection::run_gelu(const TeamMember& member, const Kernels& kernels, cons
   share(member, rows, kPanel, [&](int64_t row, int64_t count, int64_t first, int64_t columns) {
     multiply(kernels, x, row, count, first, columns, {.gelu = true}, to.wide() + row * out_ + first, out_);
   });
+}
+
+void Projection::run_alone(const Kernels& kernels, const Rows& x, int64_t row, int64_t rows,
+                           const Epilogue& epilogue, float* to) const {
+  multiply(kernels, x, row, rows, 0, out_, epilogue, to, out_);
+}
+
+void Projection::run_grouped_alone(const Kernels& kernels, const Rows& x, int64_t row, int64_t rows,
+                                   float* to, int64_t group_stride) const {
+  for (int64_t column = 0; column < out_; column += group_, to += group_stride) {
+    multiply(kernels, x, row, rows, column, group_, {}, to, group_);
+  }
 }
 
 }  // namespace asam

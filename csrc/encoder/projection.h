@@ -30,6 +30,8 @@ class Rows {
   // Whether rows that are stored must be completed before they are read.
   bool completes() const { return precision_ != Precision::float32; }
   void complete(const Kernels& kernels, int64_t first, int64_t count);
+  // x [count, width] as the first rows, complete.
+  void take(const Kernels& kernels, const float* x, int64_t count);
   // From `row` on, where the precision is int16 or int8.
   Int16RowsView words(int64_t row) const { return words_.from(row, width_); }
   Int8RowsView bytes(int64_t row) const { return bytes_.from(row, width_); }
@@ -51,6 +53,9 @@ class Projection {
   Projection(int64_t in, int64_t groups, int64_t group, const float* weight, const float* bias,
              Precision precision);
 
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+
   // Columns of a group's matrix: as many as it has, rounded up to whole panels, those too many zero.
   static int64_t group_width(int64_t group);
 
@@ -63,6 +68,14 @@ class Projection {
   // to [rows, out] = GELU(x W + b)
   void run_gelu(const TeamMember& member, const Kernels& kernels, const Rows& x, int64_t rows,
                 Rows& to) const;
+
+  // What one thread does alone, with rows of its own: to [rows, out] = f(x W + b), of rows `row` on of x. The
+  // epilogue's bias is set here.
+  void run_alone(const Kernels& kernels, const Rows& x, int64_t row, int64_t rows, const Epilogue& epilogue,
+                 float* to) const;
+  // The same into matrices of groups [.., group_width] that are `group_stride` apart.
+  void run_grouped_alone(const Kernels& kernels, const Rows& x, int64_t row, int64_t rows, float* to,
+                         int64_t group_stride) const;
 
  private:
   // Calls body(first row, rows, first column, columns) for this member's share, in units of `step` columns.

@@ -9,7 +9,9 @@
 #include "core/named_tensors.h"
 #include "core/precision.h"
 #include "encoder/config.h"
+#include "encoder/neck.h"
 #include "encoder/projection.h"
+#include "encoder/reader.h"
 #include "ops/buffer.h"
 #include "ops/relative_attention.h"
 
@@ -23,10 +25,6 @@ inline constexpr Precision kNeck = Precision::float32;
 constexpr Precision patch_precision(Precision blocks) {
   return blocks == Precision::int8 ? Precision::int16 : blocks;
 }
-
-struct EncoderNorm {
-  Buffer weight, bias;
-};
 
 struct EncoderBlock {
   int64_t window = 0;  // cells a side that it attends over
@@ -49,10 +47,7 @@ struct EncoderWeights {
   Projection patch;  // [3 * 16 * 16, D]: colour, row, column of the pixel
   Buffer position;   // [P, D]
   std::vector<EncoderBlock> blocks;
-  Projection neck0;  // [D, C]
-  EncoderNorm norm0;
-  Projection neck1;  // [9 C, C]: row, column, channel of the 3 x 3 neighbours
-  EncoderNorm norm1;
+  NeckWeights neck;
 
   // Copies what it needs. Throws std::invalid_argument naming the tensor: missing, unknown, another shape,
   // NaN or Inf.

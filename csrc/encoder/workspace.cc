@@ -5,7 +5,7 @@
 namespace asam {
 
 EncoderScratch::EncoderScratch(const EncoderConfig& config, const std::vector<std::vector<WindowPart>>& parts)
-    : row(std::max(config.width, config.channels)), patch(config.patch_size()) {
+    : patch(config.patch_size()) {
   const int64_t dim = config.head_dim(), stride = Projection::group_width(dim);
   int64_t keys = 0, room = 0;
   for (size_t block = 0; block < parts.size(); ++block) {
@@ -25,21 +25,19 @@ EncoderScratch::EncoderScratch(const EncoderConfig& config, const std::vector<st
   attention = Buffer(room);
 }
 
-EncoderWorkspace::EncoderWorkspace(const EncoderWeights& weights, int most_threads) {
+EncoderWorkspace::EncoderWorkspace(const EncoderWeights& weights, int most_threads)
+    : neck(weights.neck, kNeck, most_threads) {
   const EncoderConfig& config = weights.config;
-  const int64_t cells = config.cells(), d = config.width, c = config.channels;
+  const int64_t cells = config.cells(), d = config.width;
   for (size_t block = 0; block < config.windows.size(); ++block) {
     parts.push_back(window_parts(config.grid(), config.window(block), kQueries));
   }
   x = Buffer(cells * d);
   qkv = Buffer(cells * 3 * config.heads * Projection::group_width(config.head_dim()));
-  map = Buffer(cells * c);
   patches = Rows(cells, config.patch_size(), patch_precision(weights.precision));
   normed = Rows(cells, d, weights.precision);
   mixed = Rows(cells, d, weights.precision);
   hidden = Rows(cells, config.mlp_dim, weights.precision);
-  last = Rows(cells, d, kNeck);
-  neighbours = Rows(cells, 9 * c, kNeck);
   for (int i = 0; i < most_threads; ++i) scratch.emplace_back(config, parts);
 }
 

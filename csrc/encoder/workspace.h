@@ -14,7 +14,6 @@ namespace asam {
 struct EncoderScratch {
   EncoderScratch(const EncoderConfig& config, const std::vector<std::vector<WindowPart>>& parts);
 
-  Buffer row;             // [max(D, C)], a row before it is stored in the products' type
   Buffer patch;           // [3 * 16 * 16]
   Buffer q, k, v, mixed;  // one head's, of a window that is narrower than the grid
   Buffer attention;       // of the operation
@@ -31,12 +30,10 @@ struct EncoderWorkspace {
   std::vector<std::vector<WindowPart>> parts;  // of each block
   Buffer x;                                    // [P, D], the residual stream
   Buffer qkv;                                  // [3 H, P, d rounded up to whole panels]
-  Buffer map;                                  // [P, C], in the neck
   Rows patches;                                // [P, 3 * 16 * 16]
   Rows normed, mixed;                          // [P, D]
   Rows hidden;                                 // [P, M]
-  Rows last;                                   // [P, D], what the neck reads
-  Rows neighbours;                             // [P, 9 C]
+  NeckWorkspace neck;
   std::vector<EncoderScratch> scratch;
 };
 

@@ -6,20 +6,20 @@
 namespace asam {
 
 #if defined(__x86_64__)
-void attend_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                 float* scratch);
-void attend_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                    float* scratch);
+void attend_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                 const AttentionBias& bias, float* out, float* scratch);
+void attend_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                    const AttentionBias& bias, float* out, float* scratch);
 #elif defined(__aarch64__)
-void attend_neon(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                 float* scratch);
+void attend_neon(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                 const AttentionBias& bias, float* out, float* scratch);
 #endif
 
 namespace {
 
-void attend_portable(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                     float* scratch) {
-  simd::attend_kernel<4, 6>(shape, q, k, v, out, scratch);
+void attend_portable(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                     const AttentionBias& bias, float* out, float* scratch) {
+  simd::attend_kernel<4, 6>(shape, q, k, v, bias, out, scratch);
 }
 
 #if defined(__x86_64__)

@@ -1,6 +1,6 @@
 // Multi-head attention over projected queries, keys and values: for each head h and query i,
 //
-//   out[i, h] = sum_j softmax_j( q[i, h] . k[j, h] / sqrt(dim) ) v[j, h]
+//   out[i, h] = sum_j softmax_j( q[i, h] . k[j, h] / sqrt(dim) + bias[h, j, i] ) v[j, h]
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,15 @@ struct AttentionShape {
   int64_t q_stride = 0, k_stride = 0, v_stride = 0, out_stride = 0;
 };
 
+// What a head's scores are raised by, or nothing where `values` is null: [heads, keys, stride], queries in
+// the last axis, of which all `stride` are finite numbers, at least as many as whole kStep-s take.
+struct AttentionBias {
+  static constexpr int64_t kStep = 32;
+
+  const float* values = nullptr;
+  int64_t stride = 0;
+};
+
 // inputs
 //   q        [queries, heads * dim]
 //   k, v     [keys, heads * dim], keys >= 1
@@ -22,13 +31,13 @@ struct AttentionShape {
 //   out      [queries, heads * dim]; must not overlap the inputs
 // scratch    attention_scratch(shape) floats, any contents
 using AttendFn = void (*)(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                          float* out, float* scratch);
+                          const AttentionBias& bias, float* out, float* scratch);
 
 // Floats of scratch that every version can work with.
 int64_t attention_scratch(const AttentionShape& shape);
 
-void attend_ref(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                float* scratch);
+void attend_ref(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                const AttentionBias& bias, float* out, float* scratch);
 
 // The version for an instruction set, or the best below it. A query's result has the same bits wherever it
 // stands among the queries.

@@ -4,9 +4,9 @@
 
 namespace asam {
 
-void attend_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                    float* scratch) {
-  simd::attend_kernel<16, 12>(shape, q, k, v, out, scratch);
+void attend_avx512f(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                    const AttentionBias& bias, float* out, float* scratch) {
+  simd::attend_kernel<16, 12>(shape, q, k, v, bias, out, scratch);
 }
 
 }  // namespace asam

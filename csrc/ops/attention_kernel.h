@@ -11,7 +11,8 @@ namespace asam::simd {
 // Head h of queries first .. first + count - 1, at most `Vecs` vectors of them.
 template <int Lanes, int Rows, int Vecs>
 ASAM_INLINE void attend_block(const AttentionShape& s, int64_t first, int64_t count, int64_t h,
-                              const float* q, const float* k, const float* v, float* out, float* scratch) {
+                              const float* q, const float* k, const float* v, const AttentionBias& bias,
+                              float* out, float* scratch) {
   using F = Float<Lanes>;
   constexpr int64_t kWidth = Vecs * Lanes;
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(s.dim));
@@ -24,6 +25,13 @@ ASAM_INLINE void attend_block(const AttentionShape& s, int64_t first, int64_t co
   F inverse[Vecs];
   for (int part = 0; part < Vecs; ++part) {
     float* shares = share + part * Lanes;
+    if (bias.values) {
+      const float* raised = bias.values + h * s.keys * bias.stride + first + part * Lanes;
+      for (int64_t j = 0; j < s.keys; ++j) {
+        float* score = shares + j * kWidth;
+        store<Lanes>(score, load<Lanes>(score) + load<Lanes>(raised + j * bias.stride));
+      }
+    }
     F top = load<Lanes>(shares);
     for (int64_t j = 1; j < s.keys; ++j) top = max<Lanes>(top, load<Lanes>(shares + j * kWidth));
     F total{};
@@ -46,15 +54,15 @@ ASAM_INLINE void attend_block(const AttentionShape& s, int64_t first, int64_t co
 
 template <int Lanes, int Rows>
 ASAM_INLINE void attend_kernel(const AttentionShape& s, const float* q, const float* k, const float* v,
-                               float* out, float* scratch) {
+                               const AttentionBias& bias, float* out, float* scratch) {
   constexpr int64_t kStep = 2 * Lanes;
   for (int64_t first = 0; first < s.queries; first += kStep) {
     const int64_t count = s.queries - first < kStep ? s.queries - first : kStep;
     for (int64_t h = 0; h < s.heads; ++h) {
       if (count > Lanes) {
-        attend_block<Lanes, Rows, 2>(s, first, count, h, q, k, v, out, scratch);
+        attend_block<Lanes, Rows, 2>(s, first, count, h, q, k, v, bias, out, scratch);
       } else {
-        attend_block<Lanes, Rows, 1>(s, first, count, h, q, k, v, out, scratch);
+        attend_block<Lanes, Rows, 1>(s, first, count, h, q, k, v, bias, out, scratch);
       }
     }
   }

@@ -5,9 +5,9 @@
 namespace asam {
 
 // 16 sums, 2 vectors of queries and 8 factors of 32 registers: with 12 rows compilers spill.
-void attend_neon(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
-                 float* scratch) {
-  simd::attend_kernel<4, 8>(shape, q, k, v, out, scratch);
+void attend_neon(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                 const AttentionBias& bias, float* out, float* scratch) {
+  simd::attend_kernel<4, 8>(shape, q, k, v, bias, out, scratch);
 }
 
 }  // namespace asam

@@ -5,8 +5,8 @@
 
 namespace asam {
 
-void attend_ref(const AttentionShape& s, const float* q, const float* k, const float* v, float* out,
-                float* scratch) {
+void attend_ref(const AttentionShape& s, const float* q, const float* k, const float* v,
+                const AttentionBias& bias, float* out, float* scratch) {
   const float scale = 1.0f / std::sqrt(static_cast<float>(s.dim));
   for (int64_t h = 0; h < s.heads; ++h) {
     for (int64_t i = 0; i < s.queries; ++i) {
@@ -17,6 +17,7 @@ void attend_ref(const AttentionShape& s, const float* q, const float* k, const f
         share[j] = 0.0f;
         for (int64_t c = 0; c < s.dim; ++c) share[j] += query[c] * k[j * s.k_stride + h * s.dim + c];
         share[j] *= scale;
+        if (bias.values) share[j] += bias.values[(h * s.keys + j) * bias.stride + i];
         top = std::max(top, share[j]);
       }
       float total = 0.0f;

@@ -3,6 +3,7 @@
 
 #include "core/isa.h"
 #include "ops/attention.h"
+#include "ops/depthwise.h"
 #include "ops/dot_rows.h"
 #include "ops/gelu.h"
 #include "ops/layer_norm.h"
@@ -21,6 +22,7 @@ struct Kernels {
   GeluFn gelu;
   AttendFn attend;
   DotRowsFn dot_rows;
+  DepthwiseFn depthwise;
   MatmulInt8Fn matmul_int8;
   MatmulInt16Fn matmul_int16;
   QuantiseInt16Fn quantise_int16;
@@ -34,6 +36,7 @@ struct Kernels {
             .gelu = gelu_for(isa),
             .attend = attend_for(isa),
             .dot_rows = dot_rows_for(isa),
+            .depthwise = depthwise_for(isa),
             .matmul_int8 = matmul_int8_for(isa),
             .matmul_int16 = matmul_int16_for(isa),
             .quantise_int16 = quantise_int16_for(isa),
@@ -48,6 +51,7 @@ struct Kernels {
             .gelu = gelu_ref,
             .attend = attend_ref,
             .dot_rows = dot_rows_ref,
+            .depthwise = depthwise_ref,
             .matmul_int8 = matmul_int8_ref,
             .matmul_int16 = matmul_int16_ref,
             .quantise_int16 = quantise_int16_ref,

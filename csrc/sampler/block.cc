@@ -233,7 +233,7 @@ class Pass {
                                  .v_stride = c_,
                                  .out_stride = half_};
       const float* keys = ws_.cell_kv.data() + begin * dim;
-      kernels_.attend(shape, q + begin * dim, keys, keys + half_,
+      kernels_.attend(shape, q + begin * dim, keys, keys + half_, {},
                       ws_.token_mixed.data() + s * tokens_ * half_ + begin * dim, own_.attention.data());
     });
     wait();
@@ -284,7 +284,7 @@ class Pass {
                                  .out_stride = c_};
       for (int64_t s = 0; s < count_; ++s) {
         const float* qk = ws_.self_qk.data() + s * tokens_ * 2 * c_ + begin * dim;
-        kernels_.attend(shape, qk, qk + c_, ws_.self_v.data() + s * tokens_ * c_ + begin * dim,
+        kernels_.attend(shape, qk, qk + c_, ws_.self_v.data() + s * tokens_ * c_ + begin * dim, {},
                         ws_.token_mixed.data() + s * tokens_ * c_ + begin * dim, own_.attention.data());
       }
     });
@@ -305,7 +305,8 @@ class Pass {
     ops_.matmul(cells, c_, rows, layer.image_q.weight, layer.image_q.epilogue(start, rows),
                 own_.cell_q.data(), half_);
     kernels_.attend(shape, own_.cell_q.data(), ws_.token_k.data() + s * tokens_ * half_,
-                    ws_.token_v.data() + s * tokens_ * half_, own_.cell_mixed.data(), own_.attention.data());
+                    ws_.token_v.data() + s * tokens_ * half_, {}, own_.cell_mixed.data(),
+                    own_.attention.data());
     ops_.matmul(own_.cell_mixed.data(), half_, rows, layer.image_out.weight, layer.image_out.onto(cells),
                 cells, c_);
     ops_.norm(cells, rows, c_, layer.norm4.weight.data(), layer.norm4.bias.data(), kNormEps, cells);

@@ -38,7 +38,7 @@ void run_prefix(const Kernels& kernels, const SamplerWeights& weights, int64_t t
   linear(layer.self_qk, point, scratch.qk.data());
   linear(layer.self_v, point, scratch.v.data());
   kernels.attend(shape_of(weights.config, tokens), scratch.qk.data(), scratch.qk.data() + c, scratch.v.data(),
-                 scratch.mixed.data(), scratch.attention.data());
+                 {}, scratch.mixed.data(), scratch.attention.data());
   linear(layer.self_out, scratch.mixed.data(), queries);
   ops.norm(queries, tokens, c, layer.norm1.weight.data(), layer.norm1.bias.data(), kNormEps, queries);
   ops.add_rows(queries, tokens, c, point, tokens, false, scratch.with_point.data());

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,11 @@ from torch.nn import functional
 
 from asam.export_encoder import encoder_config, encoder_tensors
 from asam.export_prior import has_native_prior, prior_config, prior_tensors
+from asam.export_tiny_encoder import tiny_encoder_config, tiny_encoder_tensors
 from asam.model.adaptation import merged
-from asam.model.grid_encoder import GridEncoder
+from asam.model.backbone import on_grid
 from asam.model.network import ASAM
+from asam.model.tiny_vit import TinyViT, WindowAttention
 
 IMAGE_ENCODER = "image_encoder.onnx"
 ENCODER_WEIGHTS = "image_encoder.safetensors"
@@ -60,6 +63,7 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
     """
     model = merged(model).eval()
     _fuse_norms(model.image_encoder.neck)
+    _fix_biases(model.image_encoder)
     config, sizes = model.config, model.config.sizes
     side, grid, channels = config.image_size, config.grid, sizes.channels
     embedding = torch.randn(1, channels, grid, grid)
@@ -78,8 +82,7 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
             inputs=["image", "embedding"],
             outputs=["mu_image", "sigma_image"],
         )
-    sizes_text = {"encoder": encoder_config(model.image_encoder).to_json()}
-    (folder / ENCODER_WEIGHTS).write_bytes(save(encoder_tensors(model.image_encoder), sizes_text))
+    _write_encoder(model, folder / ENCODER_WEIGHTS)
     tokens = _BOX_TOKENS if config.boxes_only else _TRACED_TOKENS
     any_tokens = None if config.boxes_only else {1: torch.export.Dim("t", min=0, max=_MOST_TOKENS)}
     _write(
@@ -119,6 +122,16 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
     return Parts(state, sampler, preprocessing)
 
 
+def _write_encoder(model: ASAM, path: Path) -> None:
+    encoder = model.image_encoder
+    if isinstance(encoder, TinyViT):
+        sizes_text = tiny_encoder_config(encoder, side=model.config.image_size).to_json()
+        tensors = tiny_encoder_tensors(encoder)
+    else:
+        sizes_text, tensors = encoder_config(encoder).to_json(), encoder_tensors(encoder)
+    path.write_bytes(save(tensors, {"encoder": sizes_text}))
+
+
 def _write_native(model: ASAM, network: nn.Module, path: Path) -> bool:
     """Whether the native code has this latent network; its weights are then in ``path``."""
     if not has_native_prior(network):
@@ -131,7 +144,7 @@ def _write_native(model: ASAM, network: nn.Module, path: Path) -> bool:
 class _ImageEncoder(nn.Module):
     def __init__(self, model: ASAM) -> None:
         super().__init__()
-        self.encoder = GridEncoder(model.image_encoder)
+        self.encoder = on_grid(model.image_encoder)
         self.model = model
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -167,6 +180,13 @@ def _fuse_norms(layers: nn.Sequential) -> None:
     for i, layer in enumerate(layers):
         if isinstance(layer, LayerNorm2d):
             layers[i] = _ChannelNorm(layer)
+
+
+def _fix_biases(encoder: nn.Module) -> None:
+    """Makes constants of what windows add to their scores, which graphs would compute anew for every image."""
+    for module in encoder.modules():
+        if isinstance(module, WindowAttention):
+            module.biases = cache(module.biases)  # type: ignore[method-assign]
 
 
 class _PromptPrior(nn.Module):

@@ -15,16 +15,15 @@ import torch
 from asam.model import ASAM, CheckpointError, ModelConfig
 from asam.model.backbone import decode
 from asam.model.checkpoint import load_sam
-from asam.model.config import BACKBONES, PATCH
+from asam.model.config import PATCH, SAM_SIDE, pixel_fields
 from asam.model.published_file import is_torch_file
+from asam.model.sam_file import TINY_VIT, VITS, backbone_of, vit_sizes
 from asam.model.sampling import model_input, model_space
-from asam.model.torch_file import POSITION, TOKENS, check_position, named_tensors, read_torch_file
+from asam.model.torch_file import PATCHES, POSITION, TOKENS, named_tensors, read_torch_file
 from asam_trt import Hypotheses
 from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.noise import latent_noise
 from asam_trt.prompt import Prompt
-
-_BLOCK = "image_encoder.blocks."
 
 
 class PlainSam:
@@ -38,39 +37,52 @@ class PlainSam:
         self.network = network.eval()
 
     @classmethod
-    def read(cls, path: str | PathLike[str], *, image_size: int | None = None) -> PlainSam:
-        """Read an official ``sam_vit_*.pth``, or a state dict of the same tensors; weights only.
+    def read(
+        cls, path: str | PathLike[str], *, image_size: int | None = None, pixels: str = "sam"
+    ) -> PlainSam:
+        """Read an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt``, or a state dict of the same tensors.
+
+        As weights only.
 
         Args:
             path: the file.
-            image_size: S in pixels, a multiple of 16; None keeps that of the file. Position tables are resized.
+            image_size: S in pixels, a multiple of 16; None keeps that of the file, and 1024 with MobileSAM's, which
+                does not say it. Position tables are resized.
+            pixels: how they are scaled, a key of :data:`asam.model.config.PIXELS`, which no file says: "unit" is for
+                MedSAM.
 
         Raises:
             CheckpointError: the file is missing, damaged, or not of a backbone that is known; or it has tensors
                 that SAM has not.
-            ValueError: an image size that is no multiple of 16.
+            ValueError: an image size that is no multiple of 16, or no such pixels.
         """
+        scale = pixel_fields(pixels)
         file = Path(path)
         state = _tensors(file)
         if state is None:
-            raise CheckpointError(f"{file}: expected a SAM state dict (with {POSITION} and {TOKENS})")
-        position, tokens = named_tensors(file, state)[POSITION], state[TOKENS]
-        check_position(file, position)
-        width = position.shape[-1]
-        depth = len({key.split(".")[2] for key in state if key.startswith(_BLOCK)})
-        known = {name: (sizes.embed_dim, sizes.depth) for name, sizes in BACKBONES.items()}
-        backbone = next((name for name, sizes in known.items() if sizes == (width, depth)), None)
-        if backbone is None or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
             raise CheckpointError(
-                f"{file}: expected a backbone of (width, blocks) out of {known}, came {(width, depth)} with "
-                f"position table {tuple(position.shape)} and mask tokens {tuple(tokens.shape)}"
+                f"{file}: expected a SAM state dict (with {TOKENS}, and {POSITION} or {PATCHES})"
             )
+        tokens = named_tensors(file, state)[TOKENS]
+        backbone = backbone_of(file, state)
+        if backbone is None:
+            raise CheckpointError(
+                f"{file}: expected a backbone of (width, blocks) out of {VITS}, or {TINY_VIT}, came "
+                f"{vit_sizes(state)} with position table {tuple(state[POSITION].shape)}"
+            )
+        if tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
+            raise CheckpointError(
+                f"{file}: expected {TOKENS} of 2 to 65 rows, came the shape {tuple(tokens.shape)}"
+            )
+        if image_size is None:
+            image_size = SAM_SIDE if backbone == TINY_VIT else PATCH * state[POSITION].shape[1]
         config = ModelConfig(
             backbone=backbone,
-            image_size=PATCH * position.shape[1] if image_size is None else image_size,
+            image_size=image_size,
             mask_tokens=len(tokens) - 1,
             latents=(),
             posterior=False,
+            **scale,
         )
         network = ASAM(config)
         report = load_sam(network, file)
@@ -136,4 +148,4 @@ def _tensors(file: Path) -> dict[str, torch.Tensor] | None:
         return None
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         return None
-    return found if POSITION in found and TOKENS in found else None
+    return found if TOKENS in found and (POSITION in found or PATCHES in found) else None

@@ -48,21 +48,74 @@ asam::ImageEncoder make_encoder(asam::Isa isa, Precision precision) {
   return asam::ImageEncoder(kConfig, w.tensors(), isa, precision);
 }
 
-std::vector<float> encode(const asam::ImageEncoder& encoder) {
-  const std::int64_t side = kConfig.side, e = kConfig.grid();
+// Windows that fit, that are padded on one side and on both; channels and heads beside lane edges.
+const asam::TinyConfig kTiny{
+    .side = 112, .channels = 20, .stages = {{{6, 2, 1, 1}, {14, 1, 2, 3}, {18, 2, 3, 7}, {33, 1, 3, 4}}}};
+
+asam::TinyImageEncoder make_tiny(asam::Isa isa, Precision precision) {
+  constexpr std::int64_t kExpansion = asam::TinyConfig::kExpansion;
+  Weights w;
+  const auto depthwise = [&](const std::string& name, std::int64_t channels) {
+    w.add(name + ".depthwise.weight", {9, channels});
+    w.add(name + ".depthwise.bias", {channels});
+  };
+  const auto bottleneck = [&](const std::string& name, std::int64_t in, std::int64_t inner,
+                              std::int64_t out) {
+    w.linear(name + ".expand", in, inner);
+    depthwise(name, inner);
+    w.linear(name + ".project", inner, out);
+  };
+  std::int64_t before = kTiny.stages[0].width;
+  w.linear("patch.0", 27, before / 2);
+  w.linear("patch.1", 9 * before / 2, before);
+  for (std::size_t i = 0; i < kTiny.stages.size(); ++i) {
+    const asam::TinyConfig::Stage& stage = kTiny.stages[i];
+    const std::string name = "stages." + std::to_string(i);
+    const std::int64_t c = stage.width;
+    if (i > 0) bottleneck(name + ".merge", before, c, c);
+    for (std::int64_t b = 0; b < stage.depth; ++b) {
+      const std::string block = name + ".blocks." + std::to_string(b);
+      if (i == 0) {
+        bottleneck(block, c, kExpansion * c, c);
+        continue;
+      }
+      w.norm(block + ".norm1", c);
+      w.norm(block + ".norm2", c);
+      w.linear(block + ".qkv", c, 3 * c);
+      w.add(block + ".padded", {2, stage.heads, stage.head_dim()});
+      w.add(block + ".biases", {stage.heads, stage.window * stage.window});
+      w.linear(block + ".out", c, c);
+      depthwise(block, c);
+      w.linear(block + ".mlp.0", c, kExpansion * c);
+      w.linear(block + ".mlp.1", kExpansion * c, c);
+    }
+    before = c;
+  }
+  w.add("neck.0.weight", {before, kTiny.channels});
+  w.norm("neck.1", kTiny.channels);
+  w.add("neck.2.weight", {9 * kTiny.channels, kTiny.channels});
+  w.norm("neck.3", kTiny.channels);
+  return asam::TinyImageEncoder(kTiny, w.tensors(), isa, precision);
+}
+
+template <class Encoder>
+std::vector<float> encode(const Encoder& encoder) {
+  const auto& config = encoder.config();
+  const std::int64_t side = config.side, e = config.grid();
   std::vector<float> image(static_cast<std::size_t>(3 * side * side));
   for (std::size_t i = 0; i < image.size(); ++i)
     image[i] = static_cast<float>(i * 2654435761u % 1000) * 0.002f - 1.0f;
-  std::vector<float> embedding(static_cast<std::size_t>(kConfig.channels * e * e));
-  encoder.encode({image.data(), {3, side, side}}, {embedding.data(), {kConfig.channels, e, e}});
+  std::vector<float> embedding(static_cast<std::size_t>(config.channels * e * e));
+  encoder.encode({image.data(), {3, side, side}}, {embedding.data(), {config.channels, e, e}});
   return embedding;
 }
 
 // On every instruction set, so that the sanitizers see each of them.
-void encoder_team_equals_one_thread() {
+template <class Make>
+void team_equals_one_thread(Make&& make) {
   for (const asam::Isa isa : asam::supported_isas()) {
     for (const Precision precision : {Precision::float32, Precision::int16, Precision::int8}) {
-      const asam::ImageEncoder encoder = make_encoder(isa, precision);
+      const auto encoder = make(isa, precision);
       asam::set_num_threads(1);
       const std::vector<float> expected = encode(encoder);
       for (const int threads : {2, 3}) {
@@ -73,22 +126,41 @@ void encoder_team_equals_one_thread() {
   }
 }
 
+void encoder_team_equals_one_thread() {
+  team_equals_one_thread(make_encoder);
+}
+
+void tiny_encoder_team_equals_one_thread() {
+  team_equals_one_thread(make_tiny);
+}
+
 // Once warm, an image allocates a few words to run the threads, and no scratch.
-void encoder_scratch_is_allocated_once() {
+template <class Make>
+void scratch_is_allocated_once(Make&& make) {
   for (const Precision precision : {Precision::float32, Precision::int16, Precision::int8}) {
     for (const int threads : {1, 2}) {
       asam::set_num_threads(threads);
-      const asam::ImageEncoder encoder = make_encoder(asam::active_isa(), precision);
+      const auto encoder = make(asam::active_isa(), precision);
+      const auto& config = encoder.config();
       const Count cold = count_of([&] { encode(encoder); });
       const Count warm = count_of([&] { encode(encoder); });
       // What `encode` above makes itself: the image and the embedding.
-      const std::int64_t own = 4 * (3 * kConfig.side * kConfig.side + kConfig.channels * kConfig.cells());
+      const std::int64_t own =
+          4 * (3 * config.side * config.side + config.channels * config.grid() * config.grid());
       expect(cold.bytes > own + 50'000, "the counter sees the scratch of the first image");
       expect(warm.calls <= 6 && warm.bytes <= own + 512, "no scratch in a later image, got " +
                                                              std::to_string(warm.calls) + " allocations of " +
                                                              std::to_string(warm.bytes) + " bytes");
     }
   }
+}
+
+void encoder_scratch_is_allocated_once() {
+  scratch_is_allocated_once(make_encoder);
+}
+
+void tiny_encoder_scratch_is_allocated_once() {
+  scratch_is_allocated_once(make_tiny);
 }
 
 // Maps of 7, 4 and 2 cells a side: shared by cells, then by columns.
@@ -200,6 +272,8 @@ const std::map<std::string, void (*)()> kCases{
     {"encoder_team_equals_one_thread", encoder_team_equals_one_thread},
     {"prior_scratch_is_allocated_once", prior_scratch_is_allocated_once},
     {"prior_team_equals_one_thread", prior_team_equals_one_thread},
+    {"tiny_encoder_scratch_is_allocated_once", tiny_encoder_scratch_is_allocated_once},
+    {"tiny_encoder_team_equals_one_thread", tiny_encoder_team_equals_one_thread},
 };
 
 }  // namespace

@@ -101,13 +101,38 @@ void attention_on_every_isa() {
   for (const std::int64_t queries : kEdges) {
     for (const std::int64_t keys : kEdges) {
       const asam::AttentionShape shape{queries, keys, kHeads, kDim, kWidth, kWidth, kWidth, kWidth};
+      constexpr std::int64_t kStep = asam::AttentionBias::kStep;
+      const std::int64_t stride = (queries + kStep - 1) / kStep * kStep;
       const Floats q = numbers(queries * kWidth, 9), k = numbers(keys * kWidth, 10),
-                   v = numbers(keys * kWidth, 11);
-      expect_near("attention", 5e-6f, [&](const Kernels& kernels) {
-        Floats out = room(queries * kWidth), scratch = room(asam::attention_scratch(shape));
-        kernels.attend(shape, q.data(), k.data(), v.data(), out.data(), scratch.data());
-        return out;
-      });
+                   v = numbers(keys * kWidth, 11), raised = numbers(kHeads * keys * stride, 31);
+      for (const float* bias : {static_cast<const float*>(nullptr), raised.data()}) {
+        expect_near("attention", 5e-6f, [&](const Kernels& kernels) {
+          Floats out = room(queries * kWidth), scratch = room(asam::attention_scratch(shape));
+          kernels.attend(shape, q.data(), k.data(), v.data(), {bias, stride}, out.data(), scratch.data());
+          return out;
+        });
+      }
+    }
+  }
+}
+
+void depthwise_on_every_isa() {
+  for (const std::int64_t channels : kEdges) {
+    for (const std::int64_t wide : {1, 2, 7}) {
+      for (const std::int64_t stride : {1, 2}) {
+        const asam::DepthwiseShape shape{wide, channels, stride};
+        const Floats x = numbers(3 * wide * channels, 32), weight = numbers(9 * channels, 33),
+                     bias = numbers(channels, 34);
+        for (int missing = -1; missing < 3; ++missing) {
+          const float* rows[3];
+          for (int t = 0; t < 3; ++t) rows[t] = t == missing ? nullptr : x.data() + t * wide * channels;
+          expect_near("depthwise", 5e-6f, [&](const Kernels& kernels) {
+            Floats y = room(shape.out_wide() * channels);
+            kernels.depthwise(shape, rows, weight.data(), bias.data(), y.data());
+            return y;
+          });
+        }
+      }
     }
   }
 }
@@ -231,6 +256,7 @@ const std::map<std::string, void (*)()> kCases{
     {"filter_rows_on_every_isa", filter_rows_on_every_isa},
     {"mask_pairs_of_every_kernel", mask_pairs_of_every_kernel},
     {"matmul_on_every_isa", matmul_on_every_isa},
+    {"depthwise_on_every_isa", depthwise_on_every_isa},
     {"relative_attention_on_every_isa", relative_attention_on_every_isa},
     {"resize_rows_on_every_isa", resize_rows_on_every_isa},
     {"rows_on_every_isa", rows_on_every_isa},

@@ -17,7 +17,7 @@ from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
 from asam.export_encoder import encoder_config, encoder_tensors
-from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmarks"))  # for plain_encoder.py
 
@@ -31,10 +31,10 @@ def _one_torch_thread() -> None:
 class Case:
     """One random encoder, an image float32 [3, S, S], and the embedding that float64 makes of it."""
 
-    encoder: ImageEncoderViT
+    encoder: nn.Module
     image: np.ndarray
     exact: np.ndarray
-    config: EncoderConfig
+    config: EncoderConfig | TinyEncoderConfig
     weights: dict[str, np.ndarray]
 
     def torch_error(self, dtype: torch.dtype) -> np.ndarray:
@@ -47,6 +47,33 @@ def embed(encoder: nn.Module, image: np.ndarray, dtype: torch.dtype) -> np.ndarr
     with torch.no_grad():
         found = copy.deepcopy(encoder).to(dtype)(torch.from_numpy(image)[None].to(dtype))
     return np.asarray(found[0].double().numpy())
+
+
+def rms(error: np.ndarray) -> float:
+    return float(np.sqrt((error * error).mean()))
+
+
+def in_8_bits(x: torch.Tensor, *, signed: bool) -> torch.Tensor:
+    """x rounded to 255 levels a row: -127 .. 127 steps, or from the smallest to the largest with 0 among them."""
+    if signed:
+        step = x.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
+        return (x / step).round() * step
+    low, high = x.amin(-1, keepdim=True).clamp_max(0), x.amax(-1, keepdim=True).clamp_min(0)
+    step = ((high - low) / 255).clamp_min(1e-30)
+    zero = (-low / step).round()
+    return (((x / step).round() + zero).clamp(0, 255) - zero) * step
+
+
+def error_in_8_bits(case: Case) -> np.ndarray:
+    """Of the encoder in float64 whose linear layers, those of its blocks, take numbers and weights in 8 bits."""
+    encoder = copy.deepcopy(case.encoder).double()
+    for module in encoder.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = in_8_bits(module.weight.data, signed=True)
+            module.register_forward_pre_hook(lambda _, given: (in_8_bits(given[0], signed=False),))
+    with torch.no_grad():
+        found = encoder(torch.from_numpy(case.image).double()[None])[0]
+    return np.asarray(found.numpy() - case.exact)
 
 
 def make_case(encoder: ImageEncoderViT) -> Case:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from asam.model.backbone import image_encoder
 from asam.model.config import ModelConfig
 from asam_trt import _ops, _runtime
 
-from .conftest import CASES, make_case, small_encoder
+from .conftest import CASES, error_in_8_bits, make_case, rms, small_encoder
 
 ISAS = _ops.supported_isas()
 # A share of the error that PyTorch makes in a type of its own.
@@ -28,10 +27,6 @@ def _restore_threads() -> Iterator[None]:
     before = _runtime.get_num_threads()
     yield
     _runtime.set_num_threads(before)
-
-
-def rms(error: np.ndarray) -> float:
-    return float(np.sqrt((error * error).mean()))
 
 
 def native(case: Any, **options: Any) -> Any:
@@ -54,29 +49,6 @@ def test_native_equals_segment_anything(
     assert rms(found - case.exact) <= share * rms(case.torch_error(dtype))
     if precision == "float32":
         assert np.abs(found - case.exact).max() <= 1e-4 * np.abs(case.exact).max()
-
-
-def in_8_bits(x: torch.Tensor, *, signed: bool) -> torch.Tensor:
-    """x rounded to 255 levels a row: -127 .. 127 steps, or from the smallest to the largest with 0 among them."""
-    if signed:
-        step = x.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
-        return (x / step).round() * step
-    low, high = x.amin(-1, keepdim=True).clamp_max(0), x.amax(-1, keepdim=True).clamp_min(0)
-    step = ((high - low) / 255).clamp_min(1e-30)
-    zero = (-low / step).round()
-    return (((x / step).round() + zero).clamp(0, 255) - zero) * step
-
-
-def error_in_8_bits(case: Any) -> np.ndarray:
-    """Of segment_anything's encoder in float64 whose blocks' products take numbers and weights in 8 bits."""
-    encoder = copy.deepcopy(case.encoder).double()
-    for module in encoder.blocks.modules():
-        if isinstance(module, torch.nn.Linear):
-            module.weight.data = in_8_bits(module.weight.data, signed=True)
-            module.register_forward_pre_hook(lambda _, given: (in_8_bits(given[0], signed=False),))
-    with torch.no_grad():
-        found = encoder(torch.from_numpy(case.image).double()[None])[0]
-    return np.asarray(found.numpy() - case.exact)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -176,7 +176,7 @@ def test_a_thousand_images_take_no_memory(backend: CudaBackend) -> None:
 
 
 def test_auto_takes_pytorch(engine: EngineBundle) -> None:
-    found = encoders.choose("auto", has_native=True, has_priors=engine.has_native_priors, backend="cuda")
+    found = encoders.choose("auto", has_native=True, has_torch_parts=engine.has_torch_parts, backend="cuda")
     assert found == ("torch", "PyTorch runs on the GPU")
 
 

@@ -128,6 +128,40 @@ def test_attention_with_sharp_scores(version: str) -> None:
     np.testing.assert_allclose(got, attention(q, k, v, 2), atol=1e-3)
 
 
+@pytest.mark.parametrize("queries", [1, 5, 31, 32, 33, 70])
+def test_attention_with_biases(version: str, queries: int) -> None:
+    heads, dim = 2, 5
+    q = draw(queries, heads * dim)
+    for keys in (1, 7, 40):
+        k, v = draw(keys, heads * dim, seed=1), draw(keys, heads * dim, seed=2)
+        bias = 3 * draw(heads, keys, queries, seed=3)
+        got = _ops.attend(q, k, v, heads, bias=bias, version=version)
+        for h in range(heads):
+            one = slice(h * dim, (h + 1) * dim)
+            q64, k64, v64, raised = wide(q[:, one], k[:, one], v[:, one], bias[h])
+            score = q64 @ k64.T / math.sqrt(dim) + raised.T
+            share = np.exp(score - score.max(axis=1, keepdims=True))
+            want = share @ v64 / share.sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(got[:, one], want, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("channels", EDGES)
+def test_depthwise(version: str, channels: int) -> None:
+    for high, wide_ in ((1, 1), (1, 4), (2, 1), (5, 6)):
+        x, weight, bias = (
+            draw(high, wide_, channels),
+            draw(9, channels, seed=1),
+            draw(channels, seed=2),
+        )
+        padded = np.pad(x.astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+        full = sum(
+            weight[3 * t + u] * padded[t : t + high, u : u + wide_] for t in range(3) for u in range(3)
+        )
+        for stride in (1, 2):
+            got = _ops.depthwise(x, weight, bias, stride, version=version)
+            np.testing.assert_allclose(got, (full + bias)[::stride, ::stride], rtol=0, atol=5e-6)
+
+
 NOT_NUMBERS = [np.nan, np.inf, -np.inf]
 
 
@@ -172,6 +206,12 @@ def test_no_rows(version: str) -> None:
 
 
 def test_wrong_arguments(version: str) -> None:
+    with pytest.raises(ValueError, match=r"bias: expected shape \[2, 7, 5\], got \[2, 5, 7\]"):
+        _ops.attend(draw(5, 8), draw(7, 8), draw(7, 8), 2, bias=draw(2, 5, 7), version=version)
+    with pytest.raises(ValueError, match=r"weight: expected shape \[9, 4\], got \[8, 4\]"):
+        _ops.depthwise(draw(3, 3, 4), draw(8, 4), draw(4), 1, version=version)
+    with pytest.raises(ValueError, match="stride: expected 1 or 2, got 3"):
+        _ops.depthwise(draw(3, 3, 4), draw(9, 4), draw(4), 3, version=version)
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul(draw(2, 3), draw(4, 2), version=version)
     with pytest.raises(ValueError, match="at least one row"):

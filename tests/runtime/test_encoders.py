@@ -114,7 +114,7 @@ class Here:
         monkeypatch.setattr(onnx_session, "problem", lambda provider: self.onnx)
 
     def choose(self, name: str, *, native: bool = True, priors: bool = True) -> tuple[str, str]:
-        return encoders.choose(name, has_native=native, has_priors=priors, backend="cuda")
+        return encoders.choose(name, has_native=native, has_torch_parts=native and priors, backend="cuda")
 
 
 @pytest.fixture

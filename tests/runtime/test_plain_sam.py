@@ -115,6 +115,48 @@ def test_vit_b_of_the_registry_is_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_mobile_sam_from_its_file_to_its_masks(mobile_sam: Path, image: np.ndarray, tmp_path: Path) -> None:
+    target = tmp_path / "mobile.asam"
+    assert main(["build", str(mobile_sam), "--output", str(target), "--image-size", "64"]) == 0
+    network = PlainSam.read(mobile_sam, image_size=64).network
+    network.image_encoder.img_size = 64  # which the predictor asks for
+    theirs = Sam(
+        network.image_encoder, network.prompt_encoder, network.mask_decoder
+    )  # scales pixels as SAM does
+    with asam_trt.Session(target, precision="float32") as session:
+        session.set_image(image)
+        for prompt in ({"box": BOX}, POINTS):
+            masks, logits, scores = predicted(theirs, image, **prompt)
+            found = session.sample(**prompt, n=3)
+            assert np.abs(logits[0] - logits[1]).max() > 0.1
+            assert np.abs(logits - predicted(theirs, image[::-1].copy(), **prompt)[1]).max() > 0.1
+            np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-4)
+            np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
+            assert np.mean(found.masks != masks) < 1e-3
+
+
+def test_unit_pixels_reach_the_engine(
+    sam: Sam, sam_file: Path, sam_engine: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    # Scaled as SAM does it: another engine has to take its place.
+    target = Path(shutil.copytree(sam_engine, tmp_path / "sam.asam"))
+    words = ["build", str(sam_file), "--output", str(target), "--pixels", "unit"]
+    assert main(words) == 0
+    built = (target / "manifest.json").stat().st_mtime_ns
+    unit = Sam(sam.image_encoder, sam.prompt_encoder, sam.mask_decoder, [0.0] * 3, [255.0] * 3)
+    _, logits, scores = predicted(unit, image, box=BOX)
+    with asam_trt.Session(target, precision="float32") as session:
+        session.set_image(image)
+        found = session.sample(box=BOX, n=3)
+    np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
+    assert np.abs(logits - predicted(sam, image, box=BOX)[1]).max() > 0.01
+
+    assert main(words) == 0
+    assert (target / "manifest.json").stat().st_mtime_ns == built
+
+
 def test_seeds_temperature_and_prefixes(sam_session: asam_trt.Session) -> None:
     sixteen = sam_session.sample(box=BOX, n=16, seed=1)
     np.testing.assert_array_equal(sam_session.sample(box=BOX, n=7, seed=1).logits, sixteen.logits[:7])
@@ -250,6 +292,10 @@ def test_foreign_files_and_options_are_refused(
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", jitter="shift", progress=False)
     with pytest.raises(ValueError, match="image_size for a plain SAM alone"):
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", image_size=64, progress=False)
+    with pytest.raises(ValueError, match=r"pixels='unit' for a plain SAM alone, came .*leave it out"):
+        asam_trt.build_engine(checkpoint, tmp_path / "x.asam", pixels="unit", progress=False)
+    with pytest.raises(ValueError, match=r"pixels: expected one of \['sam', 'unit'\], got 'byte'"):
+        asam_trt.build_engine(sam_file, tmp_path / "x.asam", pixels="byte", progress=False)
     with pytest.raises(ValueError, match="jitter to be one of none, shift"):
         asam_trt.build_engine(sam_file, jitter="much", progress=False)
     assert not (tmp_path / "x.asam").exists()

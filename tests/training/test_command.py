@@ -156,6 +156,24 @@ def test_prompts_are_drawn_where_nothing_else_is_said(
     assert dry(capsys, *words, "--draws-prompts", "True")[0]["model"]["draws_prompts"]
 
 
+def test_pixels_win_over_the_preset_and_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SMALL, "--output", str(tmp_path)]
+
+    def scale(*more: str) -> list[float]:
+        settings, _ = dry(capsys, *words, *more)
+        (tmp_path / "part.json").write_text(json.dumps({"model": settings["model"]}))
+        return [*settings["model"]["pixel_mean"], *settings["model"]["pixel_std"]]
+
+    unit, sam = [0.0] * 3 + [255.0] * 3, [123.675, 116.28, 103.53, 58.395, 57.12, 57.375]
+    assert scale() == sam
+    assert scale("--pixels", "unit") == unit
+    file = ["--config-file", str(tmp_path / "part.json")]
+    assert scale(*file) == unit
+    assert scale(*file, "--pixels", "sam") == sam
+    assert scale("--preset", "paper") == unit
+    assert scale("--preset", "paper", "--pixels", "sam") == sam
+
+
 def test_a_warmup_beyond_the_run_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -270,6 +288,10 @@ def test_adaptation_changes_what_trains(tmp_path: Path, capsys: pytest.CaptureFi
         ([], "data: expected the name of a data set"),
         (["--data", "synthetic:pair", "--preset", "best"], "preset: expected one of"),
         (["--data", "synthetic:pair", "--backbone", "vit_x"], "backbone: expected one of"),
+        (
+            ["--data", "synthetic:pair", "--preset", "a2sam", "--backbone", "vit_t"],
+            '--adaptation: expected "full" or "frozen" with backbone \'vit_t\', which is small',
+        ),
         (["--data", "nowhere"], "nowhere"),
         (["--data", "synthetic:pair", "--config.steps", "0"], "steps: expected at least 1"),
         *(
@@ -406,6 +428,12 @@ def test_nano_names_the_network_that_ships(
     assert 0 < distance < 0.01, "one step away from where it started"
     assert cli.main(["train", "--output", "run", "--resume", "--config.steps", "2"]) == 0
 
+    capsys.readouterr()
+    line = error(capsys, *words, "--pixels", "unit", "--output", "other")
+    assert "--pixels: expected those of nano (mean (123.675, 116.28, 103.53) and deviation" in line
+    assert "), got 'unit'; leave it out" in line
+    dry(capsys, *words, "--pixels", "sam", "--output", "other")
+
     Path("nano").write_bytes(b"junk")  # a file of that name is what is meant
     capsys.readouterr()
     assert "nano: expected" in error(capsys, *words, "--output", "other")
@@ -449,8 +477,8 @@ def test_peers_are_trained_and_resumed_by_the_same_command(
 
 
 def test_a_peer_takes_none_of_a_sams_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--output", str(tmp_path), "--method", "ssn", "--backbone", "vit_b"]
-    assert "expected none of A-SAM's own options, got ['backbone']" in error(capsys, *SMALL, *words)
+    words = ["--output", str(tmp_path), "--method", "ssn", "--backbone", "vit_b", "--pixels", "unit"]
+    assert "expected none of A-SAM's own options, got ['backbone', 'pixels']" in error(capsys, *SMALL, *words)
     assert "method: expected one of" in error(capsys, *SMALL, "--output", str(tmp_path), "--method", "best")
 
 
@@ -664,6 +692,8 @@ def test_resume_keeps_the_data_and_the_batches(tmp_path: Path, capsys: pytest.Ca
     line = error(capsys, *words, "--resume", "--config.steps", "2", *changes)
     for part in ("'synthetic:plain' in place of 'synthetic:pair'", "seed 7", "batch-size 3", "leave these"):
         assert part in line
+    line = error(capsys, *words, "--resume", "--config.steps", "2", "--pixels", "unit")
+    assert "the network of the run that is resumed, got one with another ['pixel_mean', 'pixel_std']" in line
     assert (tmp_path / "config.json").read_bytes() == before
 
 

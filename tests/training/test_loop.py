@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from safetensors.torch import load_file
 from tiny_runs import EVERY_KIND, gradients, tiny_config, tiny_data, tiny_model, tiny_train
 
 from asam.data import Synthetic
-from asam.model import ASAM, CheckpointError, adapt, load_checkpoint
+from asam.model import ASAM, BACKBONES, CheckpointError, adapt, load_checkpoint
+from asam.model.config import TinyViTSizes
 from asam.training import NonFiniteLoss, TrainConfig, train
 from asam.training.lock import only_run
 from asam.training.run import optimizer_of
@@ -32,15 +34,49 @@ def test_every_parameter_moves(tmp_path: Path) -> None:
     assert [name for name in trained if torch.equal(before[name], after[name])] == []
 
 
-@pytest.mark.parametrize("preset", ["asam", "a2sam"])
-def test_weight_decay_leaves_biases_norms_and_tables(preset: str) -> None:
-    network = ASAM.from_preset(preset, backbone="nano", image_size=32)
+def test_fixed_statistics_stay_and_their_encoder_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MobileSAM's, made small: in the weights, in their average, and after a resume."""
+    encoder = TinyViTSizes(
+        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7)
+    )
+    monkeypatch.setitem(BACKBONES, "vit_t", replace(BACKBONES["nano"], encoder=encoder))
+
+    def network() -> ASAM:
+        torch.manual_seed(0)
+        network = ASAM.from_preset(backbone="vit_t", image_size=32)
+        for name, value in network.image_encoder.named_buffers():
+            value.uniform_(0.5, 2.0) if name.endswith("running_var") else value.normal_(std=0.3)
+        return network
+
+    before = network().state_dict()
+    fixed = {name for name in before if name.endswith(("running_mean", "running_var"))}
+    assert len(fixed) == 2 * (2 + 3 + 9 + 4)  # patches, the first stage, three mergings, four blocks
+    for steps in (1, 2):
+        config = tiny_config(steps=steps, ema=0.5, weight_decay=0.0)
+        train(network(), tiny_data(), output=tmp_path, config=config, resume=steps > 1, progress=False)
+    assert load_state(tmp_path / "states" / "step-00000002")[0]["averaged"] == 2
+    trained = {f"image_encoder.{name}" for name, _ in network().image_encoder.named_parameters()}
+    for file in ("states/step-00000002/model.safetensors", "last.safetensors"):
+        after = load_file(tmp_path / file)
+        assert {name for name in fixed if not torch.equal(after[name], before[name])} == set()
+        assert {name for name in trained if torch.equal(after[name], before[name])} == set()
+    loaded = load_checkpoint(tmp_path / "last.safetensors")
+    assert loaded.config == network().config
+    assert all(torch.equal(loaded.state_dict()[name], before[name]) for name in fixed)
+
+
+@pytest.mark.parametrize(("preset", "backbone"), [("asam", "nano"), ("a2sam", "nano"), ("asam", "vit_t")])
+def test_weight_decay_leaves_biases_norms_and_tables(preset: str, backbone: str) -> None:
+    network = ASAM.from_preset(preset, backbone=backbone, image_size=32)
     names = {id(p): name for name, p in network.named_parameters()}
     decayed, spared = optimizer_of(network, TrainConfig(weight_decay=0.1)).param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
     tables = (
         "pos_embed",
         "rel_pos_",
+        "attention_biases",
         "embeddings.",
         "_embed.weight",
         "mask_tokens",

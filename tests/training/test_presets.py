@@ -7,12 +7,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_runs import TINY, tiny_data
 
 from asam.model import ASAM, PRESETS, ModelConfig
+from asam.model.sampling import model_input
 from asam.training import TrainConfig, train
 from asam.training.batches import loader
 
@@ -87,6 +89,26 @@ def test_a2sam_asks_the_widest_box_in_the_order_of_the_data() -> None:
         )
     assert not torch.equal(images, torch.cat([b.images for b in shuffled]))
     assert (batches[0].labels == torch.tensor([2, 3])).all()
+
+
+def test_pixels_are_a_choice_beside_the_preset() -> None:
+    scales = {
+        (preset, pixels): ASAM.from_preset(preset, backbone="nano", image_size=SIDE, pixels=pixels)
+        for preset, pixels in (("asam", None), ("asam", "unit"), ("paper", None), ("paper", "sam"))
+    }
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    values = {choice: model_input(model, white)[0][0, :, 0, 0] for choice, model in scales.items()}
+    by_sam = torch.tensor([(255 - 123.675) / 58.395, (255 - 116.28) / 57.12, (255 - 103.53) / 57.375])
+    for choice, expected in (
+        (("asam", None), by_sam),
+        (("asam", "unit"), torch.ones(3)),
+        (("paper", None), torch.ones(3)),
+        (("paper", "sam"), by_sam),
+    ):
+        torch.testing.assert_close(values[choice], expected, rtol=1e-6, atol=0)
+    assert scales["paper", "sam"].config.preset == "paper"
+    with pytest.raises(ValueError, match=r"pixels: expected one of \['sam', 'unit'\], got 'byte'"):
+        ASAM.from_preset(backbone="nano", pixels="byte")
 
 
 @pytest.mark.parametrize("preset", ["paper", "a2sam"])

@@ -18,8 +18,8 @@ class Args:
     """Options of `asam build`."""
 
     checkpoint: Positional[Path]
-    """A model saved by asam (.safetensors), published A-SAM weights, a plain SAM (sam_vit_*.pth), or "nano", the small
-    network that ships."""
+    """A model saved by asam (.safetensors), published A-SAM weights, a plain SAM (sam_vit_*.pth, mobile_sam.pt), or
+    "nano", the small network that ships."""
     output: Path | None = None
     """The engine folder; by default the checkpoint's path with the suffix .asam."""
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -30,6 +30,9 @@ class Args:
     """For a plain SAM, or a model whose latents are off: how prompts after the first are moved; by default shift."""
     image_size: int | None = None
     """For a plain SAM: its input side; by default the checkpoint's, 1024. Smaller is faster and worse."""
+    pixels: Literal["sam", "unit"] | None = None
+    """For a plain SAM: how pixels are scaled: sam (the default), by SAM's mean and deviation, or unit, to [0, 1], as
+    for MedSAM's weights."""
     strip_weights: bool = False
     """For tensorrt: leave the encoder's weights out of its plan and put them back when it is loaded."""
     force: bool = False
@@ -48,6 +51,7 @@ def run(args: Args) -> int:
         force=args.force,
         jitter=args.jitter,
         image_size=args.image_size,
+        pixels=args.pixels,
         strip_weights=args.strip_weights,
     )
     print(path)

@@ -55,6 +55,7 @@ _MODEL = (
     "posterior",
     "draws_prompts",
 )  # those that are fields of the model's configuration
+_PIXELS = "pixels"  # which sets two of its fields
 _ASAM = "asam"  # the method; others are peers
 _DEFAULTS = {"length": 100_000, "method": _ASAM, "preset": "asam", "backbone": "nano", "image_size": 128}
 
@@ -110,7 +111,7 @@ class Args:
     preset: Annotated[str | None, _shown(_DEFAULTS["preset"])] = None
     """Set of modelling choices; beside a configuration file that names another one it is an error."""
     backbone: Annotated[str | None, _shown(_DEFAULTS["backbone"])] = None
-    """vit_b, vit_l, vit_h or nano."""
+    """vit_b, vit_l, vit_h, vit_t (MobileSAM's) or nano."""
     image_size: Annotated[int | None, _shown(_DEFAULTS["image_size"])] = None
     """Side of the model's input in pixels, a multiple of 16."""
     adaptation: Annotated[str | None, _shown("the preset's")] = None
@@ -121,8 +122,10 @@ class Args:
     """Draw training latents from posteriors that see the rater's mask; without, from the priors."""
     draws_prompts: Annotated[bool | None, _shown("for nano with the preset asam")] = None
     """True or False: give the network its prompts as a drawn mask too, which helps one that starts from nothing."""
+    pixels: Annotated[Literal["sam", "unit"] | None, _shown("the preset's")] = None
+    """How pixels are scaled: sam, by SAM's mean and deviation, or unit, to [0, 1], as for MedSAM's weights."""
     sam_checkpoint: Path | None = None
-    """Official sam_vit_*.pth to start from."""
+    """Official sam_vit_*.pth, or MobileSAM's mobile_sam.pt (vit_t), to start from."""
     start: Path | None = None
     """Checkpoint of an earlier run to start from, or "nano", the small network that ships, which is where a small data
     set of your own starts from; it brings its own preset, backbone and image size."""
@@ -281,7 +284,8 @@ def _resolve(args: Args) -> _Plan:
     if chosen is not None:  # a run before this was a choice named its preset too
         choices["draws_prompts"] = False
     choices.update(saved["model"])
-    model = fresh_model(name, **{**choices, **{k: given[k] for k in _MODEL if k in given}})
+    own = {k: given[k] for k in _MODEL if k in given}
+    model = fresh_model(name, pixels=given.get(_PIXELS), **{**choices, **own})
 
     source: dict[str, Any] = {
         "data": None,
@@ -441,7 +445,7 @@ def _peer_sizes(
 
     if source["method"] not in (known := [_ASAM, *BASELINES, SAM]):
         raise ValueError(f"method: expected one of {known}, got {source['method']!r}")
-    own = [name for name in (*_MODEL, "sam_checkpoint", "start") if name != "image_size"]
+    own = [name for name in (*_MODEL, _PIXELS, "sam_checkpoint", "start") if name != "image_size"]
     if wrong := [name for name in own if name in given]:
         raise ValueError(f"method {source['method']}: expected none of A-SAM's own options, got {wrong}")
     return {"image_size": model["image_size"]}
@@ -454,6 +458,7 @@ def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, An
         ValueError: a checkpoint that cannot be read, or an option or a configuration file that contradicts it.
     """
     from asam.model import load_checkpoint
+    from asam.model.config import pixel_fields
 
     source = {**saved["source"], **given}
     start = source.get("start")
@@ -467,6 +472,9 @@ def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, An
             raise ValueError(
                 f"{name}: expected {model[name]!r}, as in {start}, got {given[name]!r}; leave it out"
             )
+    if _PIXELS in given and any(model[k] != v for k, v in pixel_fields(given[_PIXELS]).items()):
+        scale = f"mean {model['pixel_mean']} and deviation {model['pixel_std']}"
+        raise ValueError(f"pixels: expected those of {start} ({scale}), got {given[_PIXELS]!r}; leave it out")
     preset = saved["model"].get("preset", model["preset"])
     if preset != model["preset"]:
         raise ValueError(

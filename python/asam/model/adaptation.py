@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asam.model import lora
 from asam.model.parameters import IMAGE_ENCODER, SINGLE_MASK_HEAD, group_of, groups
+from asam.model.tiny_vit import TinyViT
 
 if TYPE_CHECKING:
     from asam.model.network import ASAM
@@ -55,9 +56,9 @@ def prepare(model: ASAM) -> None:
     """Bring a model without adapters to its configuration: install them, and mark what trains."""
     config = model.config
     if config.adaptation == "lora":
-        lora.install(
-            model.image_encoder, rank=config.lora_rank, alpha=config.lora_alpha, targets=config.lora_targets
-        )
+        encoder = model.image_encoder
+        assert not isinstance(encoder, TinyViT)  # the configuration refuses it
+        lora.install(encoder, rank=config.lora_rank, alpha=config.lora_alpha, targets=config.lora_targets)
     model.requires_grad_(True)
     # The ensemble weighs the masks 1..K; a head that gives none of them would never see a gradient.
     freeze(model, SINGLE_MASK_HEAD)

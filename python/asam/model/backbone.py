@@ -9,18 +9,22 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
 
-from asam.model.config import PATCH, ModelConfig
+from asam.model.config import PATCH, ModelConfig, TinyViTSizes
+from asam.model.grid_encoder import GridEncoder
+from asam.model.tiny_vit import TinyViT
 
 
-def image_encoder(config: ModelConfig) -> ImageEncoderViT:
-    """Image [B, 3, S, S] -> embedding [B, C, e, e].
+def image_encoder(config: ModelConfig) -> ImageEncoderViT | TinyViT:
+    """Image [B, 3, S, S] -> embedding [B, C, e, e]: SAM's own ViT, or MobileSAM's TinyViT.
 
     Windowed blocks pad the grid with zeros to whole windows, after their norm. At e = 8 that is one window of
     14 x 14: 64 cells, and 132 padded ones whose keys and values are the biases of the projections. They count in the
     softmax, as in SAM; their queries are dropped. SAM's weights know such a window: at S = 1024, where
     64 = 4 * 14 + 8, it is the one in the bottom right corner.
     """
-    sizes = config.sizes
+    channels, sizes = config.sizes.channels, config.sizes.encoder
+    if isinstance(sizes, TinyViTSizes):
+        return TinyViT(sizes, channels=channels)
     return ImageEncoderViT(
         img_size=config.image_size,
         patch_size=PATCH,
@@ -28,13 +32,18 @@ def image_encoder(config: ModelConfig) -> ImageEncoderViT:
         depth=sizes.depth,
         num_heads=sizes.heads,
         mlp_ratio=4,
-        out_chans=sizes.channels,
+        out_chans=channels,
         qkv_bias=True,
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
         use_rel_pos=True,
         window_size=sizes.window,
         global_attn_indexes=sizes.global_blocks,
     )
+
+
+def on_grid(encoder: ImageEncoderViT | TinyViT) -> GridEncoder | TinyViT:
+    """What computes an encoder without its padded cells."""
+    return encoder if isinstance(encoder, TinyViT) else GridEncoder(encoder)
 
 
 def prompt_encoder(config: ModelConfig) -> PromptEncoder:

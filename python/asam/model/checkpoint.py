@@ -1,4 +1,4 @@
-"""Checkpoints: our own (safetensors with the configuration in its header) and SAM's official ones."""
+"""Checkpoints: our own (safetensors with the configuration in its header), SAM's official ones and MobileSAM's."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from asam.model.errors import CheckpointError
 from asam.model.lora import is_adapter
 from asam.model.parameters import group_of
 from asam.model.published_file import is_torch_file, read_epochs
+from asam.model.sam_file import backbone_of, used
 from asam.model.torch_file import (
     KINDS,
     POSITION,
     TOKENS,
     check_dense,
-    check_position,
     described,
     is_pickle,
     named_tensors,
@@ -144,12 +144,14 @@ class SamReport(NamedTuple):
 
 
 def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
-    """Read the SAM part of ``model`` from an official ``sam_vit_*.pth``.
+    """Read the SAM part of ``model`` from an official ``sam_vit_*.pth``, or MobileSAM's ``mobile_sam.pt`` (vit_t).
 
     Absolute position tables and the relative ones of global blocks are resized to the model's grid; windowed ones fit
     as they are. Mask tokens, hyper-networks and quality outputs beyond SAM's repeat its multimask ones in turn,
     so that the ensemble begins as an average of masks that SAM knows, not as a sum with untrained ones; where the
     model's configuration says ``start="fresh"`` all of these stay as they are.
+
+    What MobileSAM's file has of its training alone, a classifier and counts of batches, is left out.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds anything but tensors, or is of another backbone.
@@ -157,14 +159,20 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
     file = _existing(path)
     read = read_torch_file(file)
     if isinstance(read, dict) and not any(str(name).startswith(_SAM_PARTS) for name in read):
-        raise CheckpointError(f"{file}: expected SAM's state dict (sam_vit_*.pth), got {described(read)}")
-    found = named_tensors(file, read)
+        raise CheckpointError(
+            f"{file}: expected SAM's state dict (sam_vit_*.pth, mobile_sam.pt), got {described(read)}"
+        )
+    found = used(named_tensors(file, read))
     own = model.state_dict()
     for name, value in found.items():
         if name in own or name.startswith((_QUALITY, _HYPER)):
             check_dense(file, name, value)
-    if POSITION in found:
-        check_position(file, found[POSITION])
+    backbone = backbone_of(file, found)
+    if backbone not in (None, model.config.backbone):
+        raise CheckpointError(
+            f"{file}: expected weights of backbone {model.config.backbone}, got those of {backbone}; choose the "
+            "backbone that the file was trained with"
+        )
 
     given: dict[str, torch.Tensor] = found
     repeated: tuple[int, ...] = ()
@@ -182,6 +190,8 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
             )
         if not torch.isfinite(fitted).all():
             raise CheckpointError(f"{file}: expected finite numbers in {key}, got NaN or infinity")
+        if key.endswith(".running_var") and (fitted < 0).any():
+            raise CheckpointError(f"{file}: expected variances in {key}, got less than 0")
         loaded[key] = fitted
     model.load_state_dict({**own, **loaded})
     report = SamReport(

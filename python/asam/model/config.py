@@ -13,6 +13,13 @@ SAM_SIDE = 1024  # S of the official checkpoints
 SAM_PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, as segment_anything
 SAM_PIXEL_STD = (58.395, 57.12, 57.375)
 
+PIXELS: dict[str, dict[str, tuple[float, float, float]]] = {
+    "sam": {"pixel_mean": SAM_PIXEL_MEAN, "pixel_std": SAM_PIXEL_STD},
+    # Mean 0 and std 1 are of pixel values in [0, 1]; ours are of 0..255, hence 255.
+    "unit": {"pixel_mean": (0.0, 0.0, 0.0), "pixel_std": (255.0, 255.0, 255.0)},
+}
+"""How pixels are scaled: as Segment Anything has it, or to [0, 1] as MedSAM and the published A-SAM have it."""
+
 ADAPTATIONS = ("full", "lora", "frozen")
 LATENTS = ("prompt", "image")
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -49,14 +56,31 @@ _LARGEST = 1e30  # of a real number in a configuration; float32 holds it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backbone:
-    """Sizes of the image encoder, the mask decoder and the latent networks that go with it."""
+class ViTSizes:
+    """Sizes of SAM's own image encoders."""
 
-    embed_dim: int  # channels inside the image encoder
+    embed_dim: int  # channels
     depth: int
     heads: int
     global_blocks: tuple[int, ...]  # blocks that attend over the whole grid
     window: int  # cells a side of the other blocks' windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyViTSizes:
+    """Sizes of MobileSAM's image encoder, one entry a stage; the first has convolutions alone."""
+
+    widths: tuple[int, ...]  # channels
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    windows: tuple[int, ...]  # cells a side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """Sizes of the image encoder, the mask decoder and the latent networks that go with it."""
+
+    encoder: ViTSizes | TinyViTSizes
     channels: int  # C, of the embedding that the encoder gives out
     decoder_heads: int
     decoder_mlp: int
@@ -68,7 +92,6 @@ class Backbone:
 
 
 _SAM_HEAD: dict[str, Any] = {
-    "window": 14,
     "channels": 256,
     "decoder_heads": 8,
     "decoder_mlp": 2048,
@@ -78,16 +101,23 @@ _SAM_HEAD: dict[str, Any] = {
     "prior_convs": 3,
 }
 
+
+def _vit(embed_dim: int, depth: int, heads: int, global_blocks: tuple[int, ...]) -> ViTSizes:
+    return ViTSizes(embed_dim=embed_dim, depth=depth, heads=heads, global_blocks=global_blocks, window=14)
+
+
 BACKBONES: dict[str, Backbone] = {
-    "vit_b": Backbone(embed_dim=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11), **_SAM_HEAD),
-    "vit_l": Backbone(embed_dim=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23), **_SAM_HEAD),
-    "vit_h": Backbone(embed_dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31), **_SAM_HEAD),
+    "vit_b": Backbone(encoder=_vit(768, 12, 12, (2, 5, 8, 11)), **_SAM_HEAD),
+    "vit_l": Backbone(encoder=_vit(1024, 24, 16, (5, 11, 17, 23)), **_SAM_HEAD),
+    "vit_h": Backbone(encoder=_vit(1280, 32, 16, (7, 15, 23, 31)), **_SAM_HEAD),
+    "vit_t": Backbone(
+        encoder=TinyViTSizes(
+            widths=(64, 128, 160, 320), depths=(2, 2, 6, 2), heads=(2, 4, 5, 10), windows=(7, 7, 14, 7)
+        ),
+        **_SAM_HEAD,
+    ),
     "nano": Backbone(
-        embed_dim=64,
-        depth=4,
-        heads=4,
-        global_blocks=(0, 1, 2, 3),
-        window=14,
+        encoder=_vit(64, 4, 4, (0, 1, 2, 3)),
         channels=64,
         decoder_heads=4,
         decoder_mlp=128,
@@ -198,8 +228,15 @@ class ModelConfig:
             )
 
     def _check_adapters(self) -> None:
-        if not isinstance(self.lora_rank, int) or not 1 <= self.lora_rank <= self.sizes.embed_dim:
-            raise ValueError(f"lora_rank: expected 1 to {self.sizes.embed_dim}, got {self.lora_rank!r}")
+        encoder = self.sizes.encoder
+        if self.adaptation == "lora" and isinstance(encoder, TinyViTSizes):
+            raise ValueError(
+                f'adaptation: expected "full" or "frozen" with backbone {self.backbone!r}, which is small enough to '
+                'train whole; got "lora"'
+            )
+        most = encoder.embed_dim if isinstance(encoder, ViTSizes) else min(encoder.widths)
+        if not isinstance(self.lora_rank, int) or not 1 <= self.lora_rank <= most:
+            raise ValueError(f"lora_rank: expected 1 to {most}, got {self.lora_rank!r}")
         if not self.lora_alpha > 0:
             raise ValueError(f"lora_alpha: expected a positive number, got {self.lora_alpha!r}")
         targets = self.lora_targets
@@ -246,6 +283,17 @@ class ModelConfig:
             TypeError: a value of another type; names the field.
         """
         return cls(**checked_fields(values, cls(), title="model configuration"))
+
+
+def pixel_fields(pixels: str) -> dict[str, Any]:
+    """The fields ``pixel_mean`` and ``pixel_std`` of a key of :data:`PIXELS`.
+
+    Raises:
+        ValueError: no such key.
+    """
+    if pixels not in PIXELS:
+        raise ValueError(f"pixels: expected one of {list(PIXELS)}, got {pixels!r}")
+    return dict(PIXELS[pixels])
 
 
 def checked_fields(values: Mapping[str, Any], defaults: Any, *, title: str) -> dict[str, Any]:

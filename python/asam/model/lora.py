@@ -82,8 +82,8 @@ def install(encoder: ImageEncoderViT, *, rank: int, alpha: float, targets: Seque
             block.set_submodule(path, LowRankLinear(base, rank=rank, alpha=alpha, spans=spans))
 
 
-def merge(encoder: ImageEncoderViT) -> None:
-    """Replace every adapted layer by the plain one of the same function; none is left alone."""
+def merge(encoder: nn.Module) -> None:
+    """Replace every adapted layer of an image encoder by the plain one of the same function; none is left alone."""
     adapted = {k: m for k, m in encoder.named_modules() if isinstance(m, LowRankLinear)}
     for path, layer in adapted.items():
         encoder.set_submodule(path, layer.merged())

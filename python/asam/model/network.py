@@ -13,7 +13,6 @@ from asam.model import backbone, checkpoint
 from asam.model.adaptation import prepare
 from asam.model.combiner import Combiner
 from asam.model.config import ModelConfig
-from asam.model.grid_encoder import GridEncoder
 from asam.model.latent import Gaussian, kl_terms
 from asam.model.parts import image_latent_net, prompt_latent_net
 from asam.model.presets import PRESETS, fresh_model
@@ -110,27 +109,30 @@ class ASAM(nn.Module):
         backbone: str | None = None,
         image_size: int | None = None,
         adaptation: str | None = None,
+        pixels: str | None = None,
         sam_checkpoint: str | PathLike[str] | None = None,
     ) -> ASAM:
         """A fresh model, its SAM part read from ``sam_checkpoint`` where one is given.
 
         Args:
             preset: key of :data:`asam.model.PRESETS`.
-            backbone: "vit_b", "vit_l", "vit_h" or "nano"; None keeps the preset's.
+            backbone: "vit_b", "vit_l", "vit_h", "vit_t" (MobileSAM's) or "nano"; None keeps the preset's.
             image_size: S in pixels, a multiple of 16; None keeps the preset's.
             adaptation: "full", "lora" or "frozen", see :func:`asam.model.adapt`; None keeps the preset's.
-            sam_checkpoint: an official ``sam_vit_*.pth``, read as weights only. Position tables are resized to S.
-                :func:`asam.model.load_sam` does the same and says what it found; here that goes to the log "asam".
+            pixels: how they are scaled, "sam" or "unit" (to [0, 1], for MedSAM's weights); None keeps the preset's.
+            sam_checkpoint: an official ``sam_vit_*.pth`` or MobileSAM's ``mobile_sam.pt``, read as weights only.
+                Position tables are resized to S. :func:`asam.model.load_sam` does the same and says what it found;
+                here that goes to the log "asam".
 
         Raises:
-            ValueError: unknown preset, backbone or adaptation, an image size that is no multiple of 16, or a
+            ValueError: unknown preset, backbone, adaptation or pixels, an image size that is no multiple of 16, or a
                 checkpoint that is missing, damaged or of another backbone.
         """
         if preset not in PRESETS:
             raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {preset!r}")
         changes = {"backbone": backbone, "image_size": image_size, "adaptation": adaptation}
-        given = {k: v for k, v in changes.items() if v is not None}
-        model = cls(ModelConfig.from_dict(fresh_model(preset, **given)))
+        given: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+        model = cls(ModelConfig.from_dict(fresh_model(preset, pixels=pixels, **given)))
         if sam_checkpoint is not None:
             checkpoint.load_sam(model, sam_checkpoint)
         return model
@@ -145,7 +147,7 @@ class ASAM(nn.Module):
 
     def embed_image(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised, padded images [B, 3, S, S] -> embedding F [B, C, e, e], without computing padded cells."""
-        embedding: torch.Tensor = GridEncoder(self.image_encoder)(images)
+        embedding: torch.Tensor = backbone.on_grid(self.image_encoder)(images)
         return embedding
 
     def image_state(self, images: torch.Tensor, embedding: torch.Tensor) -> ImageState:

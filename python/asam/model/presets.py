@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from asam.model.config import BACKBONES, ModelConfig
+from asam.model.config import BACKBONES, ModelConfig, pixel_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,6 @@ class Preset:
     protocol: Literal["strict", "a2sam"] = "strict"
     departures: tuple[str, ...] = ()
 
-
-# Mean 0 and std 1 are of pixel values in [0, 1]; ours are of 0..255, hence 255.
-_UNIT_PIXELS: dict[str, Any] = {"pixel_mean": (0.0, 0.0, 0.0), "pixel_std": (255.0, 255.0, 255.0)}
 
 # Adam at a constant rate, one batch after another, and nothing around it.
 _PLAIN_ADAM: dict[str, Any] = {
@@ -58,7 +55,7 @@ PRESETS: dict[str, Preset] = {
             adaptation="full",
             pooling="average",
             prompt_latent_on="tokens and dense",
-            **_UNIT_PIXELS,
+            **pixel_fields("unit"),
         ),
         training=MappingProxyType(
             {
@@ -92,7 +89,7 @@ PRESETS: dict[str, Preset] = {
             posterior_prompt="box",
             pooling="average",
             log_sigma_range=None,
-            **_UNIT_PIXELS,
+            **pixel_fields("unit"),
         ),
         training=MappingProxyType(
             {
@@ -119,7 +116,7 @@ PRESETS: dict[str, Preset] = {
 the code that was published with it does, quirks included (100 epochs on Sim10k)."""
 
 
-def fresh_model(preset: str, /, **given: Any) -> dict[str, Any]:
+def fresh_model(preset: str, /, *, pixels: str | None = None, **given: Any) -> dict[str, Any]:
     """Fields of :class:`ModelConfig` for a model that is not trained yet.
 
     The preset's, then what is given. The preset ``asam`` draws its prompts where the backbone has no SAM weights, which
@@ -127,9 +124,13 @@ def fresh_model(preset: str, /, **given: Any) -> dict[str, Any]:
 
     Args:
         preset: key of :data:`PRESETS`.
+        pixels: key of :data:`asam.model.config.PIXELS`, which sets ``pixel_mean`` and ``pixel_std``; None leaves them.
         given: fields that differ.
+
+    Raises:
+        ValueError: no such pixels.
     """
-    model = {**PRESETS[preset].model.to_dict(), **given}
+    model = {**PRESETS[preset].model.to_dict(), **given, **({} if pixels is None else pixel_fields(pixels))}
     sizes = BACKBONES.get(model["backbone"])
     if preset == "asam" and "draws_prompts" not in given and sizes is not None:
         model["draws_prompts"] = not sizes.pretrained

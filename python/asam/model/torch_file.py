@@ -15,11 +15,12 @@ from asam_trt.encoder_spec import MOST_SIDE
 
 KINDS = (
     "an A-SAM that asam wrote (.safetensors), published A-SAM weights (.pth with entries 'epoch_<n>') or SAM's state "
-    "dict (sam_vit_*.pth)"
+    "dict (sam_vit_*.pth, or MobileSAM's mobile_sam.pt)"
 )
 """What is read."""
 
-POSITION = "image_encoder.pos_embed"
+POSITION = "image_encoder.pos_embed"  # SAM's own encoders have it
+PATCHES = "image_encoder.patch_embed.seq.0.c.weight"  # MobileSAM's TinyViT has it, and no position table
 TOKENS = "mask_decoder.mask_tokens.weight"
 _MOST_CELLS = MOST_SIDE // PATCH
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -121,7 +122,7 @@ def described(found: dict[Any, Any]) -> str:
             "a state dict whose names begin with 'module.', as DataParallel writes them; save that of the network "
             "inside it, network.module.state_dict()"
         )
-    missing = [name for name in (POSITION, TOKENS) if name not in found]
+    missing = [name for name in (PATCHES if PATCHES in found else POSITION, TOKENS) if name not in found]
     if len(missing) == 1:
         return f"SAM's state dict without {missing[0]}"
     if missing:

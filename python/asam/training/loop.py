@@ -205,7 +205,8 @@ def _check_same(output: Path, network: Trainable, config: TrainConfig) -> None:
         raise ValueError(f"{output / 'config.json'}: expected the file of a run, got: {error}") from error
     if different:
         raise ValueError(
-            f"{output}: expected the network of the run that is resumed, got one with another {different}"
+            f"{output}: expected the network of the run that is resumed, got one with another {different}; leave these "
+            "choices out, or start another run in another output folder"
         )
     if isinstance(network, ASAM) and bool(trained.ensemble_share) != bool(config.ensemble_share):
         share = "above 0, so that the ensemble weights train" if trained.ensemble_share else "0"

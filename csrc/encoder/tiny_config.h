@@ -1,0 +1,62 @@
+// Sizes of a TinyViT image encoder (MobileSAM's); names as in image_encoder.safetensors.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "core/errors.h"
+
+namespace asam {
+
+// Stage 0 has convolutions alone, the others transformer blocks. Between stages the grid is merged.
+struct TinyConfig {
+  static constexpr int64_t kPatch = 16;  // pixels a side of one cell of the embedding
+  static constexpr int64_t kColours = 3;
+  static constexpr int64_t kStages = 4;
+  static constexpr int64_t kFirstCell = 4;                             // pixels a side in stage 0
+  static constexpr std::array<int64_t, kStages> kStrides{1, 2, 2, 1};  // of what leads to a stage
+  static constexpr int64_t kExpansion = 4;                             // of channels inside a block
+
+  struct Stage {
+    int64_t width = 0;   // channels
+    int64_t depth = 0;   // blocks
+    int64_t heads = 0;   // of no meaning in stage 0, as is the window
+    int64_t window = 0;  // cells a side
+
+    int64_t head_dim() const { return width / heads; }
+  };
+
+  int64_t side = 0;      // S, pixels
+  int64_t channels = 0;  // C, of the embedding
+  std::array<Stage, kStages> stages;
+
+  int64_t grid() const { return side / kPatch; }  // e
+  // Cells a side in a stage.
+  int64_t grid(size_t stage) const {
+    int64_t cell = kFirstCell;
+    for (size_t i = 0; i <= stage; ++i) cell *= kStrides[i];
+    return side / cell;
+  }
+
+  // Throws std::invalid_argument that names the entry at fault.
+  void check() const {
+    constexpr int64_t kMostSide = 1 << 12, kMostWidth = 1 << 12, kMostDepth = 256, kMostWindow = 64;
+    const auto in_range = [](const char* name, int64_t value, int64_t most) {
+      require(value >= 1 && value <= most, "config['", name, "']: expected 1 .. ", most, ", got ", value);
+    };
+    in_range("side", side, kMostSide);
+    in_range("channels", channels, kMostWidth);
+    require(side % kPatch == 0, "config['side']: expected a multiple of ", kPatch, ", got ", side);
+    for (const Stage& stage : stages) {
+      in_range("widths", stage.width, kMostWidth);
+      in_range("depths", stage.depth, kMostDepth);
+      in_range("heads", stage.heads, kMostWidth);
+      in_range("windows", stage.window, kMostWindow);
+      require(stage.width % stage.heads == 0, "config['heads']: expected a divisor of width ", stage.width,
+              ", got ", stage.heads);
+    }
+    require(stages[0].width % 2 == 0, "config['widths']: expected an even first one, got ", stages[0].width);
+  }
+};
+
+}  // namespace asam

@@ -1,0 +1,64 @@
+"""SAM's state dicts by their tensors: which backbone one is of, and what in it no model here uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from asam.model.config import BACKBONES, PATCH, ViTSizes
+from asam.model.errors import CheckpointError
+from asam.model.torch_file import PATCHES, POSITION, check_dense, check_position
+
+_BLOCK = "image_encoder.blocks."
+# TinyViT's: the classifier that it was distilled with, and how many batches its norms have seen.
+_CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")
+_COUNT = ".num_batches_tracked"
+
+VITS: dict[str, tuple[int, int]] = {
+    name: (sizes.encoder.embed_dim, sizes.encoder.depth)
+    for name, sizes in BACKBONES.items()
+    if isinstance(sizes.encoder, ViTSizes)
+}
+"""Width and number of blocks of SAM's own image encoders."""
+TINY_VIT = "vit_t"
+"""The backbone that is MobileSAM's."""
+
+
+def backbone_of(where: str | Path, state: Mapping[str, torch.Tensor]) -> str | None:
+    """The backbone that a state dict is of, a key of :data:`BACKBONES`; None where it is none of them.
+
+    Raises:
+        CheckpointError: a position table of no square image, or TinyViT's tensors with cells of other than 16 pixels.
+    """
+    if PATCHES in state:
+        _check_patches(where, state[PATCHES])
+        return TINY_VIT
+    if POSITION not in state:
+        return None
+    check_position(where, state[POSITION])
+    return next((name for name, sizes in VITS.items() if sizes == vit_sizes(state)), None)
+
+
+def vit_sizes(state: Mapping[str, torch.Tensor]) -> tuple[int, int]:
+    """Width and number of blocks of SAM's own image encoder, as :data:`VITS` has them."""
+    return state[POSITION].shape[-1], len({key.split(".")[2] for key in state if key.startswith(_BLOCK)})
+
+
+def used(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """``state`` without what TinyViT's training alone used."""
+    if PATCHES not in state:
+        return state
+    return {k: v for k, v in state.items() if not k.startswith(_CLASSIFIER) and not k.endswith(_COUNT)}
+
+
+def _check_patches(where: str | Path, value: torch.Tensor) -> None:
+    """LiteMedSAM's files have the same names, but their first stage is at every pixel and not at every fourth."""
+    check_dense(where, PATCHES, value)
+    if value.shape[2:] == (1, 1):
+        raise CheckpointError(
+            f"{where}: expected {PATCHES} with kernels of 3 x 3, of a grid of {PATCH}-pixel cells as MobileSAM's, got "
+            "1 x 1, of 4-pixel cells as LiteMedSAM's, which is not read; take mobile_sam.pt, or MedSAM's own weights "
+            "(vit_b)"
+        )
