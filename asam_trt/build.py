@@ -49,6 +49,7 @@ def build_engine(
     jitter: str | None = None,
     image_size: int | None = None,
     pixels: str | None = None,
+    masks: str | None = None,
     strip_weights: bool = False,
 ) -> Path:
     """Turn a trained model into an engine folder, compare it with PyTorch, and return its path.
@@ -62,8 +63,8 @@ def build_engine(
     Args:
         checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads; or a plain SAM,
             ``sam_vit_*.pth`` or MobileSAM's ``mobile_sam.pt``, read as weights only. A plain SAM has no latents: its
-            hypotheses are its own three masks of the prompt, then those of jittered prompts, and scores are SAM's own
-            estimates of their IoU.
+            hypotheses are its own three masks of the prompt (or its single one, see ``masks``), then those of jittered
+            prompts, and scores are SAM's own estimates of their IoU.
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
         backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
             this GPU, so that no `Session` has to.
@@ -77,12 +78,14 @@ def build_engine(
             size alone: a smaller one is faster and worse.
         pixels: how a plain SAM's are scaled: "sam", by its mean and standard deviation, or "unit", to [0, 1], which
             is for MedSAM's weights; None is "sam". No file says it.
+        masks: which of a plain SAM's are hypotheses: "multi", the three that it gives with ``multimask_output=True``,
+            or "single", the one that it gives with False, which is for MedSAM's weights; None is "multi".
         strip_weights: leave the encoder's weights out of its TensorRT plan and put them back when it is loaded: half
             the files' size.
 
     Raises:
-        ValueError: no such backend, precision, jitter or pixels, a checkpoint that cannot be read, or an option that is
-            not for its kind of model.
+        ValueError: no such backend, precision, jitter, pixels or masks, a checkpoint that cannot be read, or an option
+            that is not for its kind of model.
         BackendUnavailable: the backend or the precision cannot run here, or a package that building needs is
             not installed.
         EngineError: ``output`` is something else than an engine, or the engine differs from PyTorch.
@@ -118,6 +121,7 @@ def build_engine(
             "jitter": jitter,
             "image_size": image_size,
             "pixels": pixels,
+            "masks": masks,
             **known.source(),
         }
         built_by = _versions()
@@ -128,7 +132,7 @@ def build_engine(
             return target
         _check_replaceable(target)
 
-        model = _read(source_file, image_size, pixels)
+        model = _read(source_file, image_size, pixels, masks)
         with staged_folder(target) as folder:
             settings = {**_write_parts(model, folder, step, jitter), "precision": precision}
             known.save(folder)
@@ -160,11 +164,11 @@ def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
     with Session(engine, backend="cpu", precision="float32") as session:
         parts = session.engine
         # A model whose latents are off knows no jitter; a plain SAM's reference has the engine's.
-        jittered = parts.preprocessing.jitter is not None and not parts.sampler.separate_masks
+        jittered = parts.preprocessing.jitter is not None and not parts.sampler.plain_sam
         options: dict[str, Any] = {"box": box, "n": n, "seed": 0, "temperature": 0.0 if jittered else 1.0}
         session.set_image(image)
         found = session.sample(**options)
-        if parts.sampler.separate_masks:
+        if parts.sampler.plain_sam:
             options["jitter"] = parts.preprocessing.jitter
     expected = model.sample(image, **options)
     difference = float(np.abs(expected.logits - found.logits).max())
@@ -184,17 +188,22 @@ def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
     }
 
 
-def _read(file: Path, image_size: int | None, pixels: str | None) -> ASAM | PlainSam:
+def _read(file: Path, image_size: int | None, pixels: str | None, masks: str | None) -> ASAM | PlainSam:
     from asam import load_checkpoint
     from asam.plain_sam import PlainSam, is_sam
 
     if is_sam(file):
-        return PlainSam.read(file, image_size=image_size, pixels="sam" if pixels is None else pixels)
+        chosen = {name: value for name, value in (("pixels", pixels), ("masks", masks)) if value is not None}
+        return PlainSam.read(file, image_size=image_size, **chosen)
     if image_size is not None:
         raise ValueError(f"expected image_size for a plain SAM alone, came {image_size} with {file}")
     if pixels is not None:
         raise ValueError(
             f"expected pixels={pixels!r} for a plain SAM alone, came {file}, which has a scale of its own; leave it out"
+        )
+    if masks is not None:
+        raise ValueError(
+            f"expected masks={masks!r} for a plain SAM alone, came {file}, which has a mask of its own; leave it out"
         )
     return load_checkpoint(file)
 
@@ -214,7 +223,7 @@ def _write_parts(model: ASAM | PlainSam, folder: Path, step: _Step, jitter: str 
     parts = export_parts(network, folder)
     sampler, preprocessing = dict(parts.sampler), dict(parts.preprocessing)
     if isinstance(model, PlainSam):
-        sampler |= {"combiner_layers": 0, "separate_masks": True}
+        sampler |= {"combiner_layers": 0, "separate_masks": model.masks == "multi"}
     if not network.config.latents:
         preprocessing["jitter"] = _as_json(JITTERS[DEFAULT if jitter is None else jitter])
     for graph in folder.glob("*.onnx"):
@@ -241,7 +250,7 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
         found = bundle.EngineBundle.open(target)
     except EngineError:
         return False
-    kept = ("sha256", "jitter", "image_size", "pixels", "division", "starts")
+    kept = ("sha256", "jitter", "image_size", "pixels", "masks", "division", "starts")
     same_source = all(found.source.get(name) == source[name] for name in kept)
     return same_source and found.built_by == built_by and found.precision == precision
 

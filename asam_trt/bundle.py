@@ -277,8 +277,12 @@ def readings_of(sampler: SamplerConfig, jitter: Jitter | None) -> str:
     """Where the hypotheses of an engine come from, in words."""
     if jitter is None:
         return "latents drawn from the model's priors"
-    what = f"its {sampler.masks} multimask masks" if sampler.separate_masks else "its one mask"
-    name = "plain SAM" if sampler.separate_masks else "a model without latents"
+    if not sampler.plain_sam:
+        name, what = "a model without latents", "its one mask"
+    elif sampler.separate_masks:
+        name, what = "plain SAM", f"its {sampler.masks} multimask masks"
+    else:
+        name, what = "plain SAM", "its single mask"
     return f"{name}: {what} of the prompt, then of prompts {jitter}"
 
 
@@ -469,13 +473,14 @@ def _preprocessing(folder: Path, values: dict[str, Any], side: int) -> Preproces
 def _check_readings(folder: Path, sampler: SamplerConfig, jitter: Jitter | None) -> None:
     """Whether sampler and jitter are those of one kind of model."""
     file = folder / MANIFEST
-    if sampler.separate_masks and (jitter is None or sampler.combiner_layers):
+    plain = sampler.plain_sam or sampler.separate_masks
+    if plain and (jitter is None or sampler.combiner_layers):
         without = (
             "no preprocessing.jitter" if jitter is None else f"{sampler.combiner_layers} combiner layers"
         )
         raise EngineError(
-            f"{file}: expected a plain SAM (sampler.separate_masks) to have preprocessing.jitter and no combiner "
-            f"layers, came {without}; build the engine again"
+            f"{file}: expected a plain SAM (sampler.separate_masks, or no sampler.combiner_layers) to have "
+            f"preprocessing.jitter and no combiner layers, came {without}; build the engine again"
         )
     if jitter is not None and sampler.latent < NUMBERS:
         raise EngineError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 MOST_SIDE = 1 << 12
 """S, pixels."""
@@ -16,26 +16,34 @@ PATCH = 16
 _MOST = {"side": MOST_SIDE, "width": 1 << 13, "heads": 256, "mlp_dim": 1 << 16, "channels": 1 << 12}
 _MOST_BLOCKS = 256
 _MOST_OF_STAGES = {"widths": 1 << 12, "depths": 256, "heads": 256, "windows": 64}
+_MOST_PAIRS = 1 << 24  # a number each, of what raises scores
 _STAGES = 4
 
 _Kind = TypeVar("_Kind", bound="_Sizes")
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Sizes:
-    """Of one kind of encoder: a frozen dataclass of whole numbers and tuples of them."""
+    """What both kinds of encoders have; what a kind adds are numbers, and tuples named in ``_LISTS``."""
+
+    _LISTS: ClassVar[frozenset[str]]
+
+    side: int
+    channels: int
 
     @classmethod
     def of(cls: type[_Kind], config: Mapping[str, Any]) -> _Kind:
         """Check a plain mapping, as read from JSON; raises ValueError or TypeError naming the entry."""
-        lists = {field.name: field.type.startswith("tuple") for field in fields(cls)}  # type: ignore[arg-type]
-        if set(config) != set(lists):
-            raise ValueError(f"config: expected the entries {sorted(lists)}, got {sorted(config)}")
-        for name, is_list in lists.items():
-            if is_list and not isinstance(config[name], (list, tuple)):
+        known = {field.name for field in fields(cls)}
+        if set(config) != known:
+            raise ValueError(f"config: expected the entries {sorted(known)}, got {sorted(config)}")
+        for name in cls._LISTS:
+            if not isinstance(config[name], (list, tuple)):
                 raise TypeError(
                     f"config['{name}']: expected a list of int, got {type(config[name]).__name__}"
                 )
-        return cls(**{name: tuple(config[name]) if lists[name] else config[name] for name in lists})
+        plain: dict[str, Any] = {name: tuple(v) if name in cls._LISTS else v for name, v in config.items()}
+        return cls(**plain)
 
     def to_json(self) -> str:
         """One line, for the header of the weights' file."""
@@ -43,13 +51,12 @@ class _Sizes:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain mapping for JSON and for the native encoder."""
-        plain = asdict(self)  # type: ignore[call-overload]
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     @property
     def grid(self) -> int:
         """e = side / 16, cells a side of the embedding."""
-        return int(self.side // PATCH)  # type: ignore[attr-defined]
+        return self.side // PATCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +72,11 @@ class EncoderConfig(_Sizes):
         windows: one entry a block: cells a side of its windows, 0 where it attends over the whole grid.
     """
 
-    side: int
+    _LISTS = frozenset({"windows"})
+
     width: int
     heads: int
     mlp_dim: int
-    channels: int
     windows: tuple[int, ...]
 
     def __post_init__(self) -> None:
@@ -99,8 +106,8 @@ class TinyEncoderConfig(_Sizes):
         windows: cells a side of the windows of each.
     """
 
-    side: int
-    channels: int
+    _LISTS = frozenset(_MOST_OF_STAGES)
+
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     heads: tuple[int, ...]
@@ -116,6 +123,13 @@ class TinyEncoderConfig(_Sizes):
             for size in sizes:
                 _check_int(f"config['{name}']", size, 1, most)
         _check_side(self.side)
+        stages = list(zip(self.depths, self.heads, self.windows, strict=True))[1:]
+        pairs = sum(depth * heads * window**4 for depth, heads, window in stages)
+        if pairs > _MOST_PAIRS:
+            raise ValueError(
+                f"config['windows']: expected at most {_MOST_PAIRS} pairs of cells in windows of all heads and blocks, "
+                f"got {pairs}"
+            )
         if self.widths[0] % 2:
             raise ValueError(f"config['widths']: expected an even first one, got {self.widths[0]}")
         for width, heads in zip(self.widths, self.heads, strict=True):

@@ -1,8 +1,8 @@
 """Readings of a model without latents: the same model asked about jittered prompts.
 
-A plain SAM answers a prompt with K masks of its own, at several granularities; any more of them come from prompts
-beside it. M masks a prompt (K of a plain SAM, 1 of an A-SAM whose latents are off): hypothesis i is mask i mod M of
-prompt i div M; prompt 0 is the user's own, the others are jittered.
+A plain SAM answers a prompt with K masks of its own, at several granularities, or with a single one; any more of them
+come from prompts beside it. M masks a prompt (K or 1 of a plain SAM, 1 of an A-SAM whose latents are off): hypothesis i
+is mask i mod M of prompt i div M; prompt 0 is the user's own, the others are jittered.
 """
 
 from __future__ import annotations

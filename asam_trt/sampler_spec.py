@@ -96,6 +96,11 @@ class SamplerConfig:
         return self.mask_tokens if self.separate_masks else 1
 
     @property
+    def plain_sam(self) -> bool:
+        """Whether it is SAM's own decoder; an A-SAM has combiners, with its latents off too."""
+        return self.combiner_layers == 0
+
+    @property
     def cells(self) -> int:
         """P = grid * grid."""
         return self.grid * self.grid

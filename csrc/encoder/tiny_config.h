@@ -40,7 +40,8 @@ struct TinyConfig {
 
   // Throws std::invalid_argument that names the entry at fault.
   void check() const {
-    constexpr int64_t kMostSide = 1 << 12, kMostWidth = 1 << 12, kMostDepth = 256, kMostWindow = 64;
+    constexpr int64_t kMostSide = 1 << 12, kMostWidth = 1 << 12, kMostDepth = 256, kMostHeads = 256,
+                      kMostWindow = 64;
     const auto in_range = [](const char* name, int64_t value, int64_t most) {
       require(value >= 1 && value <= most, "config['", name, "']: expected 1 .. ", most, ", got ", value);
     };
@@ -50,11 +51,20 @@ struct TinyConfig {
     for (const Stage& stage : stages) {
       in_range("widths", stage.width, kMostWidth);
       in_range("depths", stage.depth, kMostDepth);
-      in_range("heads", stage.heads, kMostWidth);
+      in_range("heads", stage.heads, kMostHeads);
       in_range("windows", stage.window, kMostWindow);
       require(stage.width % stage.heads == 0, "config['heads']: expected a divisor of width ", stage.width,
               ", got ", stage.heads);
     }
+    // What raises scores takes a number for each pair of cells of a window.
+    constexpr int64_t kMostPairs = 1 << 24;
+    int64_t pairs = 0;
+    for (size_t i = 1; i < stages.size(); ++i) {
+      const int64_t cells = stages[i].window * stages[i].window;
+      pairs += stages[i].depth * stages[i].heads * cells * cells;
+    }
+    require(pairs <= kMostPairs, "config['windows']: expected at most ", kMostPairs,
+            " pairs of cells in windows of all heads and blocks, got ", pairs);
     require(stages[0].width % 2 == 0, "config['widths']: expected an even first one, got ", stages[0].width);
   }
 };

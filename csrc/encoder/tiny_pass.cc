@@ -24,13 +24,13 @@ class Pass {
     m_.wait();
     for (size_t i = 0; i < w_.stages.size(); ++i) {
       const TinyStage& stage = w_.stages[i];
-      for (size_t b = 0; b < stage.convolutions.size(); ++b) {
+      for (const TinyBottleneck& convolution : stage.convolutions) {
         const int64_t grid = w_.config.grid(i > 0 ? i - 1 : 0);
-        bottleneck(stage.convolutions[b], own_.convolutions[i][b], grid);
+        bottleneck(convolution, *own_.convolutions[i], grid);
         step();
       }
       for (const TinyBlock& block : stage.blocks) {
-        transform(block, stage, w_.config.stages[i], own_.blocks[i].front(), w_.config.grid(i));
+        transform(block, stage, w_.config.stages[i], *own_.blocks[i], w_.config.grid(i));
         step();
       }
     }
@@ -52,6 +52,7 @@ class Pass {
       for (int64_t row = begin; row < end; ++row) {
         for (; next < 2 * row + 2; ++next) {
           gather_pixels(image, next);
+          own_.pixels.complete(k_, 0, half);
           w_.patch0.run_alone(k_, own_.pixels, 0, half, {.gelu = true}, ring + next % 3 * half * inner);
         }
         gather_patches(row, half, inner);
@@ -188,7 +189,7 @@ class Pass {
   void attend(const TinyBlock& block, const TinyStage& stage, size_t index, int64_t head,
               const TinyConfig::Stage& sizes, BlockScratch& own, int64_t grid) {
     const WindowPart& window = stage.windows[index];
-    const TinyWindowBias& bias = block.biases[stage.bias_of[index]];
+    const TinyWindowBias& bias = block.biases[stage.size_of[index]];
     const int64_t dim = sizes.head_dim(), width = Projection::group_width(dim), cells = grid * grid;
     const int64_t real = window.high * window.wide;
     const float* q = ws_.qkv.data() + head * cells * width;

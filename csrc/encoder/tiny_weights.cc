@@ -8,11 +8,10 @@
 namespace asam {
 namespace {
 
-TinyWindowBias window_bias(const float* table, int64_t heads, int64_t window, int64_t high, int64_t wide) {
+TinyWindowBias window_bias(const float* table, int64_t heads, int64_t window, const WindowSize& size) {
+  const auto [high, wide] = size;
   const int64_t cells = high * wide, step = AttentionBias::kStep;
-  TinyWindowBias out{.high = high,
-                     .wide = wide,
-                     .keys = cells + (cells < window * window ? 1 : 0),
+  TinyWindowBias out{.keys = cells + (cells < window * window ? 1 : 0),
                      .stride = (cells + step - 1) / step * step,
                      .values = {}};
   out.values = Buffer(heads * out.keys * out.stride);
@@ -39,6 +38,17 @@ TinyWindowBias window_bias(const float* table, int64_t heads, int64_t window, in
   return out;
 }
 
+void cut_windows(int64_t grid, int64_t window, TinyStage& stage) {
+  stage.windows = window_parts(grid, window, window * window);
+  for (const WindowPart& part : stage.windows) {
+    const auto known = std::find_if(stage.sizes.begin(), stage.sizes.end(), [&](const WindowSize& size) {
+      return size.high == part.high && size.wide == part.wide;
+    });
+    stage.size_of.push_back(static_cast<size_t>(known - stage.sizes.begin()));
+    if (known == stage.sizes.end()) stage.sizes.push_back({part.high, part.wide});
+  }
+}
+
 class Reader : public EncoderReader {
  public:
   Reader(const TensorMap& tensors, Precision precision) : EncoderReader(tensors), precision_(precision) {}
@@ -56,23 +66,15 @@ class Reader : public EncoderReader {
             .project = projection(name + ".project", inner, out, outside_blocks(precision_))};
   }
 
-  TinyBlock block(const std::string& name, const TinyConfig::Stage& stage, TinyStage& out_stage) {
+  TinyBlock block(const std::string& name, const TinyConfig::Stage& stage,
+                  const std::vector<WindowSize>& sizes) {
     const int64_t c = stage.width, heads = stage.heads, dim = stage.head_dim();
     TinyBlock out;
     out.norm1 = norm(name + ".norm1", c);
     out.qkv = projection_by_head(name + ".qkv", c, heads, dim, precision_);
     out.padded = buffer(name + ".padded", {2, heads, dim});
     const float* table = read(name + ".biases", {heads, stage.window * stage.window}).data;
-    out_stage.bias_of.clear();
-    for (const WindowPart& part : out_stage.windows) {
-      const auto known = std::find_if(out.biases.begin(), out.biases.end(), [&](const TinyWindowBias& one) {
-        return one.high == part.high && one.wide == part.wide;
-      });
-      out_stage.bias_of.push_back(static_cast<size_t>(known - out.biases.begin()));
-      if (known == out.biases.end()) {
-        out.biases.push_back(window_bias(table, heads, stage.window, part.high, part.wide));
-      }
-    }
+    for (const WindowSize& size : sizes) out.biases.push_back(window_bias(table, heads, stage.window, size));
     out.out = projection(name + ".out", c, c, precision_);
     out.depthwise = depthwise(name + ".depthwise", c);
     out.norm2 = norm(name + ".norm2", c);
@@ -104,12 +106,12 @@ TinyWeights TinyWeights::load(const TinyConfig& config, const TensorMap& tensors
       const int64_t before = config.stages[i - 1].width;
       stage.convolutions.push_back(reader.bottleneck(name + ".merge", before, sizes.width, sizes.width,
                                                      TinyConfig::kStrides[i], false));
-      stage.windows = window_parts(config.grid(i), sizes.window, sizes.window * sizes.window);
+      cut_windows(config.grid(i), sizes.window, stage);
     }
     for (int64_t b = 0; b < sizes.depth; ++b) {
       const std::string block = name + ".blocks." + std::to_string(b);
       if (i > 0) {
-        stage.blocks.push_back(reader.block(block, sizes, stage));
+        stage.blocks.push_back(reader.block(block, sizes, stage.sizes));
       } else {
         const int64_t inner = TinyConfig::kExpansion * sizes.width;
         stage.convolutions.push_back(reader.bottleneck(block, sizes.width, inner, sizes.width, 1, true));

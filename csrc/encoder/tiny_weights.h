@@ -31,9 +31,13 @@ struct TinyBottleneck {
   Projection project;
 };
 
-// What raises the scores of a window of high x wide real cells.
-struct TinyWindowBias {
+// Real cells of a window, along each side.
+struct WindowSize {
   int64_t high = 0, wide = 0;
+};
+
+// What raises the scores in windows of one size.
+struct TinyWindowBias {
   int64_t keys = 0;  // the real cells, and one for all padded ones where there are any
   int64_t stride = 0;
   Buffer values;  // [heads, keys, stride], see AttentionBias
@@ -45,7 +49,7 @@ struct TinyBlock {
   EncoderNorm norm1;
   Projection qkv;                      // [c, 3c], in groups of a head: its queries, keys or values
   Buffer padded;                       // [2, heads, d]: key and value of a padded cell
-  std::vector<TinyWindowBias> biases;  // of each size of a window's real part
+  std::vector<TinyWindowBias> biases;  // of each of the stage's sizes of windows
   Projection out;                      // [c, c]
   TinyDepthwise depthwise;
   EncoderNorm norm2;
@@ -56,7 +60,8 @@ struct TinyStage {
   std::vector<TinyBottleneck> convolutions;  // stage 0's blocks; the merging that leads to another stage
   std::vector<TinyBlock> blocks;
   std::vector<WindowPart> windows;
-  std::vector<size_t> bias_of;  // of each window, an index into biases
+  std::vector<WindowSize> sizes;  // those that the windows have, each once
+  std::vector<size_t> size_of;    // of each window, an index into them
 };
 
 struct TinyWeights {
@@ -74,11 +79,5 @@ struct TinyWeights {
 
 // The first product, of raw pixels, and few: a hundredth of all.
 inline constexpr Precision kFirstPatch = Precision::float32;
-
-// Products outside the blocks, a tenth of all, where the blocks' are int8: no later layer evens out what the
-// neck's round off, and all others see the patches'.
-constexpr Precision outside_blocks(Precision blocks) {
-  return blocks == Precision::int8 ? Precision::int16 : blocks;
-}
 
 }  // namespace asam

@@ -36,10 +36,10 @@ TinyScratch::TinyScratch(const TinyWeights& weights) {
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const TinyStage& stage = weights.stages[i];
     const int64_t grid = config.grid(i), before = config.grid(i > 0 ? i - 1 : 0);
-    for (const TinyBottleneck& one : stage.convolutions) convolutions[i].emplace_back(one, before, outside);
+    convolutions[i].emplace(stage.convolutions.front(), before, outside);
     if (stage.blocks.empty()) continue;
     const int64_t rows = std::max(grid, TinyWorkspace::kRows / grid * grid);
-    blocks[i].emplace_back(config.stages[i], stage.windows, rows, weights.precision);
+    blocks[i].emplace(config.stages[i], stage.windows, rows, weights.precision);
   }
 }
 

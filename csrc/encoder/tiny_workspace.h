@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "encoder/tiny_weights.h"
@@ -38,8 +39,9 @@ struct TinyScratch {
   Rows pixels;      // [S / 2, 3 * 9]
   Buffer patches;   // [3, S / 2, c / 2], a ring as above
   Rows neighbours;  // [S / 4, 9 c / 2]
-  std::array<std::vector<BottleneckScratch>, TinyConfig::kStages> convolutions;
-  std::array<std::vector<BlockScratch>, TinyConfig::kStages> blocks;  // at most one each
+  // Of each stage: its blocks are of one shape.
+  std::array<std::optional<BottleneckScratch>, TinyConfig::kStages> convolutions;
+  std::array<std::optional<BlockScratch>, TinyConfig::kStages> blocks;
 };
 
 struct TinyWorkspace {

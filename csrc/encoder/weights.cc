@@ -44,7 +44,7 @@ EncoderWeights EncoderWeights::load(const EncoderConfig& config, const TensorMap
   EncoderWeights out;
   out.config = config;
   out.precision = precision;
-  out.patch = reader.projection("patch", config.patch_size(), d, patch_precision(precision));
+  out.patch = reader.projection("patch", config.patch_size(), d, outside_blocks(precision));
   out.position = reader.buffer("position", {config.cells(), d});
   for (size_t i = 0; i < config.windows.size(); ++i) out.blocks.push_back(reader.block(i));
   out.neck = NeckWeights::load(reader, config.grid(), d, config.channels, kNeck);

@@ -21,11 +21,6 @@ namespace asam {
 // evens out what they round off.
 inline constexpr Precision kNeck = Precision::float32;
 
-// The patches' product, where the blocks' products are int8: it costs a hundredth and is what all others see.
-constexpr Precision patch_precision(Precision blocks) {
-  return blocks == Precision::int8 ? Precision::int16 : blocks;
-}
-
 struct EncoderBlock {
   int64_t window = 0;  // cells a side that it attends over
   EncoderNorm norm1, norm2;

@@ -34,7 +34,7 @@ EncoderWorkspace::EncoderWorkspace(const EncoderWeights& weights, int most_threa
   }
   x = Buffer(cells * d);
   qkv = Buffer(cells * 3 * config.heads * Projection::group_width(config.head_dim()));
-  patches = Rows(cells, config.patch_size(), patch_precision(weights.precision));
+  patches = Rows(cells, config.patch_size(), outside_blocks(weights.precision));
   normed = Rows(cells, d, weights.precision);
   mixed = Rows(cells, d, weights.precision);
   hidden = Rows(cells, config.mlp_dim, weights.precision);

@@ -56,6 +56,7 @@ template <int Lanes, int Rows>
 ASAM_INLINE void attend_kernel(const AttentionShape& s, const float* q, const float* k, const float* v,
                                const AttentionBias& bias, float* out, float* scratch) {
   constexpr int64_t kStep = 2 * Lanes;
+  static_assert(AttentionBias::kStep % kStep == 0, "the last lanes would read past the biases of a key");
   for (int64_t first = 0; first < s.queries; first += kStep) {
     const int64_t count = s.queries - first < kStep ? s.queries - first : kStep;
     for (int64_t h = 0; h < s.heads; ++h) {

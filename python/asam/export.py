@@ -62,9 +62,9 @@ def export_parts(model: ASAM, folder: Path) -> Parts:
     t is dynamic, or 2 where the model answers boxes only. All float32, opset 20, weights in an external ``.data`` file.
     """
     model = merged(model).eval()
-    _fuse_norms(model.image_encoder.neck)
-    _fix_biases(model.image_encoder)
     config, sizes = model.config, model.config.sizes
+    _fuse_norms(model.image_encoder.neck)
+    _fix_biases(model.image_encoder, side=config.image_size)
     side, grid, channels = config.image_size, config.grid, sizes.channels
     embedding = torch.randn(1, channels, grid, grid)
     _write(
@@ -182,11 +182,14 @@ def _fuse_norms(layers: nn.Sequential) -> None:
             layers[i] = _ChannelNorm(layer)
 
 
-def _fix_biases(encoder: nn.Module) -> None:
+@torch.no_grad()
+def _fix_biases(encoder: nn.Module, *, side: int) -> None:
     """Makes constants of what windows add to their scores, which graphs would compute anew for every image."""
-    for module in encoder.modules():
-        if isinstance(module, WindowAttention):
-            module.biases = cache(module.biases)  # type: ignore[method-assign]
+    attentions = [module for module in encoder.modules() if isinstance(module, WindowAttention)]
+    for module in attentions:
+        module.biases = cache(module.biases)  # type: ignore[method-assign]
+    if attentions:
+        encoder(torch.zeros(1, 3, side, side))  # so that there are numbers to take when it is traced
 
 
 class _PromptPrior(nn.Module):

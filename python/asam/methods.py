@@ -120,7 +120,7 @@ class Engine:
     def __post_init__(self) -> None:
         if not self.name:
             found = running(self.session)
-            held = "SAM" if self.session.engine.sampler.separate_masks else "A-SAM"
+            held = "SAM" if self.session.engine.sampler.plain_sam else "A-SAM"
             place = " ".join(found[key] for key in ("backend", "isa") if key in found)
             object.__setattr__(self, "name", f"{held}, engine ({found['precision']}, {place})")
 

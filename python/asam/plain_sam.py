@@ -1,7 +1,8 @@
-"""A plain SAM checkpoint as it is: no latents, its granularity masks are the hypotheses.
+"""A plain SAM checkpoint as it is: no latents, its own masks are the hypotheses.
 
 SAM answers a prompt with three masks of its own, "whole, part, subpart"; here they are hypotheses 0 to 2, and those
-after them are its masks for jittered prompts (`asam_trt.jitter`).
+after them are its masks for jittered prompts (`asam_trt.jitter`). Or with a single mask, where it is asked for one;
+then that is hypothesis 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from asam.model import ASAM, CheckpointError, ModelConfig
 from asam.model.backbone import decode
 from asam.model.checkpoint import load_sam
-from asam.model.config import PATCH, SAM_SIDE, pixel_fields
+from asam.model.config import PATCH, SAM_SIDE, pixel_fields, start_of
 from asam.model.published_file import is_torch_file
 from asam.model.sam_file import TINY_VIT, VITS, backbone_of, vit_sizes
 from asam.model.sampling import model_input, model_space
@@ -30,15 +31,23 @@ class PlainSam:
     """Segment Anything's own networks, and its masks as hypotheses.
 
     Attributes:
-        network: holds SAM's modules; its combiners and ensemble weights are not used.
+        network: holds SAM's modules; its combiners are not used. For a single mask it has SAM's single-mask token as
+            token 1, in the place of the first multimask one, and ensemble weights that take that one alone.
+        masks: which of SAM's are hypotheses, a key of :data:`asam.model.config.MASKS`.
     """
 
-    def __init__(self, network: ASAM) -> None:
+    def __init__(self, network: ASAM, *, masks: str = "multi") -> None:
         self.network = network.eval()
+        self.masks = masks
 
     @classmethod
     def read(
-        cls, path: str | PathLike[str], *, image_size: int | None = None, pixels: str = "sam"
+        cls,
+        path: str | PathLike[str],
+        *,
+        image_size: int | None = None,
+        pixels: str = "sam",
+        masks: str = "multi",
     ) -> PlainSam:
         """Read an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt``, or a state dict of the same tensors.
 
@@ -50,13 +59,16 @@ class PlainSam:
                 does not say it. Position tables are resized.
             pixels: how they are scaled, a key of :data:`asam.model.config.PIXELS`, which no file says: "unit" is for
                 MedSAM.
+            masks: "multi" are the three that SAM gives with ``multimask_output=True``, "single" is the one that it
+                gives with False, which alone MedSAM was trained for.
 
         Raises:
             CheckpointError: the file is missing, damaged, or not of a backbone that is known; or it has tensors
                 that SAM has not.
-            ValueError: an image size that is no multiple of 16, or no such pixels.
+            ValueError: an image size that is no multiple of 16, or no such pixels or masks.
         """
         scale = pixel_fields(pixels)
+        start_of(masks)  # refuses what is none
         file = Path(path)
         state = _tensors(file)
         if state is None:
@@ -90,7 +102,9 @@ class PlainSam:
             raise CheckpointError(
                 f"{file}: expected SAM's tensors and no others, which would be left out; came {report.unused[:5]}"
             )
-        return cls(network)
+        if masks == "single":
+            _single_first(network)
+        return cls(network, masks=masks)
 
     @torch.no_grad()
     def sample(
@@ -125,14 +139,36 @@ class PlainSam:
         )
         embedding = network.embed_image(pixels)
         logits, scores = [], []
-        for one in jitter.prompts(prompt, noise, frame, network.config.mask_tokens):
+        single = self.masks == "single"
+        for one in jitter.prompts(prompt, noise, frame, 1 if single else network.config.mask_tokens):
             tokens, dense = network.embed_prompt(1, **model_space(one, frame, pixels.device))
             decoded = decode(network.mask_decoder, embedding + dense, network.position(), tokens)
-            logits.append(decoded.masks()[0])
-            scores.append(decoded.quality[0])
+            if single:
+                masks, quality = decoded.weighed(network.ensemble)
+            else:
+                masks, quality = decoded.masks()[0], decoded.quality[0]
+            logits.append(masks)
+            scores.append(quality)
         return Hypotheses(
             torch.cat(logits)[:n].float().cpu().numpy(), torch.cat(scores)[:n].float().cpu().numpy(), frame
         )
+
+
+@torch.no_grad()
+def _single_first(network: ASAM) -> None:
+    """SAM's single-mask token in place 1, the first of those that form masks, and a mask of that one alone.
+
+    The order of mask tokens does not matter to the decoder; that all of them are there does: they attend to each other,
+    so that a decoder with the single-mask token alone would answer otherwise than SAM.
+    """
+    decoder = network.mask_decoder
+    tokens, last = decoder.mask_tokens, decoder.iou_prediction_head.layers[-1]
+    for rows in (tokens.weight, last.weight, last.bias):
+        rows[:2] = rows[[1, 0]]
+    heads = decoder.output_hypernetworks_mlps
+    heads[0], heads[1] = heads[1], heads[0]
+    network.ensemble.zero_()
+    network.ensemble[0] = 1.0
 
 
 def is_sam(path: Path) -> bool:

@@ -23,7 +23,9 @@ ISAS = _ops.supported_isas()
 MOST = {"float32": (4, torch.float32), "int16": (0.5, torch.bfloat16)}
 SMALL = TinyViTSizes(widths=(16, 32, 48, 64), depths=(2, 1, 2, 1), heads=(1, 1, 3, 2), windows=(7, 3, 5, 2))
 ODD = TinyViTSizes(widths=(6, 14, 18, 33), depths=(1, 1, 1, 2), heads=(2, 2, 3, 3), windows=(1, 7, 14, 4))
+WIDE = TinyViTSizes(widths=(10, 40, 66, 140), depths=(1, 1, 1, 1), heads=(1, 1, 2, 1), windows=(1, 3, 2, 3))
 CASES: dict[str, tuple[int, TinyViTSizes, int]] = {
+    "heads of more than a panel": (64, WIDE, 24),
     "one cell": (16, SMALL, 20),
     "windows that fit and padded ones": (96, SMALL, 32),
     "beside lane edges": (144, ODD, 21),
@@ -113,7 +115,7 @@ def test_scores_far_apart_between_real_and_padded_keys() -> None:
     with torch.no_grad():
         for name, value in case.encoder.named_parameters():
             if name.endswith("attention_biases"):
-                value.normal_(std=60)
+                value.normal_(std=1000)
     image = case.image
     encoder: Any = case.encoder
     exact = embed(encoder, image, torch.float64)
@@ -153,6 +155,11 @@ def test_weights_that_are_wrong(case_of: Callable[[str], Case], name: str) -> No
             changed[name] = wrong
         with pytest.raises(ValueError, match=rf"'{name}'.*{text}"):
             _runtime.TinyImageEncoder(config, changed)
+
+
+def test_strange_weights_are_named(case_of: Callable[[str], Case]) -> None:
+    case = case_of("one cell")
+    config = case.config.as_dict()
     with pytest.raises(ValueError, match=r"unknown tensor 'stages\.1\.blocks\.9\.norm1\.bias'"):
         _runtime.TinyImageEncoder(
             config, case.weights | {"stages.1.blocks.9.norm1.bias": np.ones(3, np.float32)}
@@ -170,6 +177,7 @@ WRONG_SIZES: list[tuple[dict[str, Any], str]] = [
     ({"heads": [1, 5, 3, 2]}, "divisor of width 32, got 5"),
     ({"windows": [7, 0, 5, 2]}, r"config\['windows'\]"),
     ({"windows": [7, 3, 65, 2]}, r"config\['windows'\]"),
+    ({"windows": [7, 3, 63, 2]}, "at most 16777216 pairs of cells"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,14 @@ def test_what_only_looks_like_it(
         load_sam(model, tmp_path / "sam.pt")
     with pytest.raises(CheckpointError, match=message):
         PlainSam.read(tmp_path / "sam.pt", image_size=64)
+
+
+def test_a_saved_model_with_a_variance_below_zero(model: ASAM, tmp_path: Path) -> None:
+    broken = copy.deepcopy(model)
+    broken.get_buffer(f"{STATISTICS}.running_var")[3] = -0.1
+    broken.save(tmp_path / "broken.safetensors")
+    with pytest.raises(CheckpointError, match=r"variances in .*local_conv\.bn\.running_var, got less than 0"):
+        load_checkpoint(tmp_path / "broken.safetensors")
 
 
 def test_a_plain_sam_has_no_other_tensors(state: dict[str, torch.Tensor], tmp_path: Path) -> None:

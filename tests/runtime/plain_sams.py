@@ -54,12 +54,14 @@ def _spread(sam: Sam) -> Sam:
     return sam.eval()
 
 
-def predicted(sam: Sam, image: np.ndarray, **prompt: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """SamPredictor's three masks bool [3, H, W], low-resolution logits [3, 4e, 4e] and scores [3]."""
+def predicted(
+    sam: Sam, image: np.ndarray, *, multimask: bool = True, **prompt: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """SamPredictor's masks bool [M, H, W], low-resolution logits [M, 4e, 4e] and scores [M]; M = 3, or 1 single one."""
     predictor = SamPredictor(sam)
     predictor.set_image(image)
     given = {name: np.asarray(value) for name, value in prompt.items() if value is not None}
     if "mask_input" in given:
         given["mask_input"] = given["mask_input"][None]
-    masks, scores, logits = predictor.predict(**given, multimask_output=True)
+    masks, scores, logits = predictor.predict(**given, multimask_output=multimask)
     return masks, logits, scores

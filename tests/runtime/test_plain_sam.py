@@ -35,6 +35,19 @@ POINTS: dict[str, Any] = {"point_coords": [[30.0, 20.0], [70.0, 10.0]], "point_l
 LATENT = 32
 
 
+def of_kind(kind: str) -> dict[str, Any]:
+    """A prompt for a side of 64."""
+    mask = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
+    prompts: dict[str, dict[str, Any]] = {
+        "box": {"box": BOX},
+        "points": POINTS,
+        "mixed": {"box": BOX, **POINTS, "mask_input": mask},
+        "mask": {"box": BOX, "mask_input": mask},
+        "none": {},
+    }
+    return prompts[kind]
+
+
 @pytest.fixture(scope="module")
 def sam() -> Sam:
     return small_sam(64)
@@ -59,18 +72,26 @@ def sam_session(sam_engine: Path, image: np.ndarray) -> asam_trt.Session:
     return session
 
 
+@pytest.fixture(scope="module")
+def single_engine(sam_file: Path, sam_engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of SAM's single mask, built by the command where an engine of the three was."""
+    target = Path(shutil.copytree(sam_engine, tmp_path_factory.mktemp("single") / "sam.asam"))
+    assert main(["build", str(sam_file), "--output", str(target), "--masks", "single"]) == 0
+    return target
+
+
+@pytest.fixture
+def single_session(single_engine: Path, image: np.ndarray) -> asam_trt.Session:
+    session = asam_trt.Session(single_engine, precision="float32")
+    session.set_image(image)
+    return session
+
+
 @pytest.mark.parametrize("kind", ["box", "points", "mixed", "mask", "none"])
 def test_the_first_three_are_the_predictor_s_masks(
     sam: Sam, sam_session: asam_trt.Session, image: np.ndarray, kind: str
 ) -> None:
-    mask = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
-    prompt: dict[str, Any] = {
-        "box": {"box": BOX},
-        "points": POINTS,
-        "mixed": {"box": BOX, **POINTS, "mask_input": mask},
-        "mask": {"box": BOX, "mask_input": mask},
-        "none": {},
-    }[kind]
+    prompt = of_kind(kind)
     masks, logits, scores = predicted(sam, image, **prompt)
     found = sam_session.sample(**prompt, n=3)
     assert logits.std() > 0.05
@@ -98,6 +119,73 @@ def test_the_others_are_its_masks_of_jittered_prompts(
         np.testing.assert_allclose(found.logits[own], logits[: own.stop - own.start], rtol=0, atol=1e-4)
         np.testing.assert_allclose(found.scores[own], scores[: own.stop - own.start], rtol=0, atol=1e-4)
     assert np.abs(found.logits[3] - found.logits[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["box", "points", "mixed", "mask", "none"])
+def test_a_single_mask_is_the_predictor_s(
+    sam: Sam, single_session: asam_trt.Session, image: np.ndarray, kind: str
+) -> None:
+    prompt = of_kind(kind)
+    masks, logits, scores = predicted(sam, image, multimask=False, **prompt)
+    found = single_session.sample(**prompt, n=1)
+    assert logits.std() > 0.05
+    assert np.abs(logits - predicted(sam, image, **prompt)[1]).max(axis=(1, 2)).min() > 0.1
+    np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-5)
+    assert np.mean(found.masks != masks) < 1e-3
+
+
+def test_the_others_are_single_masks_of_jittered_prompts(
+    sam: Sam, single_session: asam_trt.Session, image: np.ndarray
+) -> None:
+    found = single_session.sample(box=BOX, n=4, seed=7)
+    noise = latent_noise(n=4, latent=LATENT, seed=7)
+    asked = JITTERS["shift"].prompts(Prompt(box=np.array(BOX)), noise, found.frame, 1)
+    expected = [predicted(sam, image, multimask=False, box=one.box)[1:] for one in asked]
+    np.testing.assert_allclose(found.logits, [logits[0] for logits, _ in expected], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.scores, [scores[0] for _, scores in expected], rtol=0, atol=1e-5)
+    assert np.abs(found.logits[1:] - found.logits[0]).max(axis=(1, 2)).min() > 1e-3
+    assert len(single_session.sample(n=1)) == 1
+    with pytest.raises(ValueError, match="box or points, or n of at most 1"):
+        single_session.sample(n=2)
+
+
+def test_the_reference_of_a_single_mask(
+    sam_file: Path, single_session: asam_trt.Session, image: np.ndarray
+) -> None:
+    found = single_session.sample(box=BOX, n=4, seed=3)
+    expected = PlainSam.read(sam_file, masks="single").sample(image, box=BOX, n=4, seed=3)
+    np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["int16", "int8"])
+def test_a_single_mask_in_integers(
+    single_engine: Path, single_session: asam_trt.Session, image: np.ndarray, precision: str
+) -> None:
+    """The heads of the other mask tokens have weights of zero."""
+    try:
+        session = asam_trt.Session(single_engine, precision=precision)
+    except asam_trt.BackendUnavailable as error:
+        pytest.skip(str(error))
+    session.set_image(image)
+    logits = session.sample(box=BOX, n=1).logits
+    exact = single_session.sample(box=BOX, n=1).logits
+    np.testing.assert_allclose(logits, exact, rtol=0, atol=0.05 * np.abs(exact).max())
+
+
+def test_a_single_mask_is_said_and_kept(sam_file: Path, single_engine: Path) -> None:
+    with asam_trt.Session(single_engine) as session:
+        assert "plain SAM: its single mask of the prompt, then of prompts moved by" in repr(session)
+        assert Engine(session).name.startswith("SAM, engine (")
+        with pytest.raises(ValueError, match=r"calibration: expected an engine with latents.*single mask"):
+            calibrate(session, Synthetic("pair", length=1, size=64))
+    manifest = json.loads((single_engine / "manifest.json").read_text())
+    assert manifest["source"]["masks"] == "single"
+    assert manifest["source"]["readings"].startswith("plain SAM: its single mask of the prompt")
+    built = (single_engine / "manifest.json").stat().st_mtime_ns
+    assert main(["build", str(sam_file), "--output", str(single_engine), "--masks", "single"]) == 0
+    assert (single_engine / "manifest.json").stat().st_mtime_ns == built
 
 
 @pytest.mark.slow
@@ -296,6 +384,10 @@ def test_foreign_files_and_options_are_refused(
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", pixels="unit", progress=False)
     with pytest.raises(ValueError, match=r"pixels: expected one of \['sam', 'unit'\], got 'byte'"):
         asam_trt.build_engine(sam_file, tmp_path / "x.asam", pixels="byte", progress=False)
+    with pytest.raises(ValueError, match=r"masks='single' for a plain SAM alone, came .*leave it out"):
+        asam_trt.build_engine(checkpoint, tmp_path / "x.asam", masks="single", progress=False)
+    with pytest.raises(ValueError, match=r"masks: expected one of \['multi', 'single'\], got 'three'"):
+        asam_trt.build_engine(sam_file, tmp_path / "x.asam", masks="three", progress=False)
     with pytest.raises(ValueError, match="jitter to be one of none, shift"):
         asam_trt.build_engine(sam_file, jitter="much", progress=False)
     assert not (tmp_path / "x.asam").exists()
@@ -350,6 +442,10 @@ def test_an_absurd_jitter_is_an_engine_error(sam_engine: Path, tmp_path: Path, j
     ("change", "message"),
     [
         (lambda m: m["preprocessing"].pop("jitter"), "came no preprocessing.jitter"),
+        (
+            lambda m: (m["preprocessing"].pop("jitter"), m["sampler"].update(separate_masks=False)),
+            "came no preprocessing.jitter",
+        ),
         (lambda m: m["sampler"].update(combiner_layers=4), "came 4 combiner layers"),
         (lambda m: m["sampler"].update(latent=2), "sampler.latent of at least 4 beside preprocessing.jitter"),
     ],

@@ -16,6 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import asam
+from asam.export import export_parts
 from asam.model.grid_encoder import GridEncoder
 from asam_trt.bundle import IMAGE_ENCODER, PROMPT_PRIOR
 from asam_trt.errors import EngineError
@@ -55,6 +56,35 @@ def test_the_image_encoder_is_as_exact_as_pytorch_in_the_same_type(
     found = run_onnx(computable(typed(engine, tmp_path, IMAGE_ENCODER, precision)), {"image": image.numpy()})
     for name, want in exact.items():
         assert rms(found[name] - want) <= 2 * rms(baseline[name] - want), name
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[asam.ASAM, Path]:
+    """A model with MobileSAM's image encoder, and the folder of its graphs."""
+    torch.manual_seed(0)
+    model = asam.ASAM.from_preset(backbone="vit_t", image_size=64).eval()
+    folder = tmp_path_factory.mktemp("tiny")
+    export_parts(model, folder)
+    return model, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", TORCH)
+def test_mobile_sam_s_encoder_is_as_exact_as_pytorch_in_the_same_type(
+    tiny: tuple[asam.ASAM, Path], tmp_path: Path, precision: str
+) -> None:
+    model, folder = tiny
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        exact = copy.deepcopy(model).double().encode_image(image.double()).embedding.numpy()
+        with torch.autocast("cpu", TORCH[precision], enabled=precision != "float32"):
+            baseline = model.encode_image(image).embedding.double().numpy()
+    graph = typed(folder, tmp_path, IMAGE_ENCODER, precision)
+    operators = {node.op_type for node in graph.graph.node}
+    assert not operators & set(FORBIDDEN)
+    assert not operators & {"GatherND", "ReduceLogSumExp"}  # biases of windows are constants
+    found = run_onnx(computable(graph), {"image": image.numpy()})["embedding"]
+    assert rms(found - exact) <= 2 * rms(baseline - exact)
 
 
 @pytest.mark.parametrize("tokens", [0, 2, 5])

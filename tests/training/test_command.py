@@ -21,7 +21,7 @@ from asam.assets import NANO
 from asam.data import Manifest, make_split, open_dataset
 from asam.division import of_checkpoint
 from asam.evaluate.provenance import of_training
-from asam.model import ASAM, PRESETS, load_checkpoint
+from asam.model import ASAM, PRESETS, ModelConfig, load_checkpoint
 
 SMALL = ["--data", "synthetic:pair", "--image-size", "32", "--length", "6", "--config.eval-images", "2"]
 SMALL += ["--config.batch-size", "2", "--config.workers", "0", "--config.warmup", "2"]
@@ -379,6 +379,74 @@ def test_a_sam_checkpoint_of_junk_is_named(tmp_path: Path, capsys: pytest.Captur
     file.write_bytes(b"junk")
     words = ["--output", str(tmp_path / "run"), "--sam-checkpoint", str(file)]
     assert "sam.safetensors: expected a file of tensors only" in error(capsys, *SMALL, *words)
+
+
+@pytest.fixture
+def sam_file(tmp_path: Path) -> Path:
+    """SAM's names in nano's sizes."""
+    state = ASAM(ModelConfig(backbone="nano", image_size=32, mask_tokens=3)).state_dict()
+    parts = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+    torch.save({k: v for k, v in state.items() if k.startswith(parts)}, tmp_path / "sam.pth")
+    return tmp_path / "sam.pth"
+
+
+def test_masks_choose_what_a_run_begins_with(
+    sam_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    words = [*SMALL, "--sam-checkpoint", str(sam_file), "--config.steps"]
+    assert cli.main(["train", *words, "1", "--output", str(run), "--masks", "single"]) == 0
+    assert "mask tokens that begin as copies: 2, 3, 4, 5, 6, 7, 8\n" in capsys.readouterr().out
+    assert json.loads((run / "config.json").read_text())["model"]["start"] == "single"
+    for masks in ([], ["--masks", "multi"]):
+        assert cli.main(["train", *words, "1", "--output", str(tmp_path), "--dry-run", *masks]) == 0
+        assert "mask tokens that begin as copies: 4, 5, 6, 7, 8\n" in capsys.readouterr().out
+
+    # Over the file of a run; those of a run that goes on, and of a checkpoint, are theirs.
+    file = ["--config-file", str(run / "config.json"), "--output", str(tmp_path)]
+    assert cli.main(["train", *file, "--dry-run"]) == 0
+    assert "copies: 2, 3" in capsys.readouterr().out
+    assert cli.main(["train", *file, "--dry-run", "--masks", "multi"]) == 0
+    assert "copies: 4, 5" in capsys.readouterr().out
+    assert not [record for record in caplog.records if "effect" in record.message]
+    began = "--masks: expected those that {} began with (single), got 'multi'; leave it out"
+    resumed = ["--output", str(run), "--resume", "--config.steps", "2", "--masks"]
+    assert began.format(run) in error(capsys, *resumed, "multi")
+    assert cli.main(["train", *resumed, "single"]) == 0
+    capsys.readouterr()
+    start = run / "last.safetensors"
+    rest = [word for word in SMALL if word not in ("--image-size", "32")]
+    line = error(capsys, *rest, "--start", str(start), "--output", str(run), "--masks", "multi", "--dry-run")
+    assert began.format(start) in line
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        ([], "repeat"),
+        (["--preset", "a2sam"], "fresh"),
+        (["--preset", "a2sam", "--masks", "multi"], "repeat"),
+        (["--preset", "a2sam", "--masks", "single"], "single"),
+        (["--masks", "single"], "single"),
+    ],
+)
+def test_masks_without_a_sam_are_told(
+    words: list[str],
+    start: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings, _ = dry(capsys, *SMALL, "--output", str(tmp_path), *words)
+    assert settings["model"]["start"] == start
+    told = [record.message for record in caplog.records if "effect" in record.message]
+    line = "--masks has no effect: it is of the masks in a --sam-checkpoint, and there is none"
+    assert told == ([line] if "--masks" in words else [])
+
+
+def test_a_peer_has_no_masks_to_choose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--output", str(tmp_path), "--method", "ssn", "--masks", "single", "--dry-run"]
+    assert "none of A-SAM's own options, got ['masks']" in error(capsys, *SMALL, *words)
 
 
 def test_too_many_samples_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tiny_runs import TINY, tiny_data
 
 from asam.model import ASAM, PRESETS, ModelConfig
+from asam.model.presets import fresh_model
 from asam.model.sampling import model_input
 from asam.training import TrainConfig, train
 from asam.training.batches import loader
@@ -109,6 +110,27 @@ def test_pixels_are_a_choice_beside_the_preset() -> None:
     assert scales["paper", "sam"].config.preset == "paper"
     with pytest.raises(ValueError, match=r"pixels: expected one of \['sam', 'unit'\], got 'byte'"):
         ASAM.from_preset(backbone="nano", pixels="byte")
+
+
+@pytest.mark.parametrize(
+    ("preset", "masks", "start"),
+    [
+        ("asam", None, "repeat"),
+        ("asam", "single", "single"),
+        ("paper", "multi", "repeat"),
+        ("a2sam", None, "fresh"),
+        ("a2sam", "multi", "repeat"),
+        ("a2sam", "single", "single"),
+    ],
+)
+def test_masks_are_a_choice_beside_the_preset(preset: str, masks: str | None, start: str) -> None:
+    assert fresh_model(preset, masks=masks)["start"] == start
+
+
+def test_masks_reach_the_model() -> None:
+    assert ASAM.from_preset(backbone="nano", image_size=SIDE, masks="single").config.start == "single"
+    with pytest.raises(ValueError, match=r"masks: expected one of \['multi', 'single'\], got 'three'"):
+        ASAM.from_preset(backbone="nano", masks="three")
 
 
 @pytest.mark.parametrize("preset", ["paper", "a2sam"])

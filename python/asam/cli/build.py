@@ -33,6 +33,9 @@ class Args:
     pixels: Literal["sam", "unit"] | None = None
     """For a plain SAM: how pixels are scaled: sam (the default), by SAM's mean and deviation, or unit, to [0, 1], as
     for MedSAM's weights."""
+    masks: Literal["multi", "single"] | None = None
+    """For a plain SAM: which of its masks are hypotheses: multi (the default), its three, or single, the one that it
+    gives where one is asked for, as for MedSAM's weights."""
     strip_weights: bool = False
     """For tensorrt: leave the encoder's weights out of its plan and put them back when it is loaded."""
     force: bool = False
@@ -52,6 +55,7 @@ def run(args: Args) -> int:
         jitter=args.jitter,
         image_size=args.image_size,
         pixels=args.pixels,
+        masks=args.masks,
         strip_weights=args.strip_weights,
     )
     print(path)

@@ -56,6 +56,7 @@ _MODEL = (
     "draws_prompts",
 )  # those that are fields of the model's configuration
 _PIXELS = "pixels"  # which sets two of its fields
+_MASKS = "masks"  # which sets its start
 _ASAM = "asam"  # the method; others are peers
 _DEFAULTS = {"length": 100_000, "method": _ASAM, "preset": "asam", "backbone": "nano", "image_size": 128}
 
@@ -124,6 +125,11 @@ class Args:
     """True or False: give the network its prompts as a drawn mask too, which helps one that starts from nothing."""
     pixels: Annotated[Literal["sam", "unit"] | None, _shown("the preset's")] = None
     """How pixels are scaled: sam, by SAM's mean and deviation, or unit, to [0, 1], as for MedSAM's weights."""
+    masks: Annotated[
+        Literal["multi", "single"] | None, _shown("multi, but with the preset a2sam new ones")
+    ] = None
+    """With --sam-checkpoint: which of SAM's masks the network's begin as: multi, its three in turn, or single, the one
+    that it gives where one is asked for, as for MedSAM's weights."""
     sam_checkpoint: Path | None = None
     """Official sam_vit_*.pth, or MobileSAM's mobile_sam.pt (vit_t), to start from."""
     start: Path | None = None
@@ -276,6 +282,8 @@ def _resolve(args: Args) -> _Plan:
             f"method: expected {method!r}, as in {file}, got {given['method']!r}; leave --method out, or that file"
         )
     started = None if _has_state(args) else _started(file, saved, given)
+    if _MASKS in given and _has_state(args):
+        _check_masks(given[_MASKS], saved["model"].get("start", "repeat"), args.output)
     name = given.get("preset") or chosen or (started or _DEFAULTS)["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {name!r}")
@@ -285,7 +293,7 @@ def _resolve(args: Args) -> _Plan:
         choices["draws_prompts"] = False
     choices.update(saved["model"])
     own = {k: given[k] for k in _MODEL if k in given}
-    model = fresh_model(name, pixels=given.get(_PIXELS), **{**choices, **own})
+    model = fresh_model(name, pixels=given.get(_PIXELS), masks=given.get(_MASKS), **{**choices, **own})
 
     source: dict[str, Any] = {
         "data": None,
@@ -327,6 +335,8 @@ def _without_effect(args: Args, plan: _Plan) -> list[str]:
 
     source = plan.source
     lines = []
+    if args.masks is not None and source["sam_checkpoint"] is None:
+        lines.append("--masks has no effect: it is of the masks in a --sam-checkpoint, and there is none")
     if args.length is not None and not source["data"].startswith("synthetic"):
         lines.append(f"--length has no effect: it is of synthetic data, and {source['data']} is of files")
     division = divided_by(source["data"], source["root"], source["split_scheme"], plan.manifest)
@@ -445,7 +455,7 @@ def _peer_sizes(
 
     if source["method"] not in (known := [_ASAM, *BASELINES, SAM]):
         raise ValueError(f"method: expected one of {known}, got {source['method']!r}")
-    own = [name for name in (*_MODEL, _PIXELS, "sam_checkpoint", "start") if name != "image_size"]
+    own = [name for name in (*_MODEL, _PIXELS, _MASKS, "sam_checkpoint", "start") if name != "image_size"]
     if wrong := [name for name in own if name in given]:
         raise ValueError(f"method {source['method']}: expected none of A-SAM's own options, got {wrong}")
     return {"image_size": model["image_size"]}
@@ -475,12 +485,25 @@ def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, An
     if _PIXELS in given and any(model[k] != v for k, v in pixel_fields(given[_PIXELS]).items()):
         scale = f"mean {model['pixel_mean']} and deviation {model['pixel_std']}"
         raise ValueError(f"pixels: expected those of {start} ({scale}), got {given[_PIXELS]!r}; leave it out")
+    if _MASKS in given:
+        _check_masks(given[_MASKS], model["start"], start)
     preset = saved["model"].get("preset", model["preset"])
     if preset != model["preset"]:
         raise ValueError(
             f"preset: expected {model['preset']!r}, as in {start}, got {preset!r} in {file}; leave out one of the two"
         )
     return model
+
+
+def _check_masks(masks: str, began: str, where: Any) -> None:
+    """Raise ValueError where a network's `ModelConfig.start` is not that of ``masks``."""
+    from asam.model.config import MASKS, start_of
+
+    if start_of(masks) != began:
+        known = next((name for name, start in MASKS.items() if start == began), "new ones")
+        raise ValueError(
+            f"masks: expected those that {where} began with ({known}), got {masks!r}; leave it out"
+        )
 
 
 def _read(file: Path) -> dict[str, Any]:

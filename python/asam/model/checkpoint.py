@@ -124,7 +124,7 @@ class SamReport(NamedTuple):
     """What :func:`load_sam` did with the tensors; prints as a few lines.
 
     resized: position tables fitted to the model's grid. repeated: mask tokens that began as copies of others.
-    fresh: tensors of the model that the file does not have. unused: tensors of the file that the model has not.
+    fresh: tensors of the model that are not of the file. unused: tensors of the file that the model has not taken.
     """
 
     resized: tuple[str, ...]
@@ -148,8 +148,9 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
 
     Absolute position tables and the relative ones of global blocks are resized to the model's grid; windowed ones fit
     as they are. Mask tokens, hyper-networks and quality outputs beyond SAM's repeat its multimask ones in turn,
-    so that the ensemble begins as an average of masks that SAM knows, not as a sum with untrained ones; where the
-    model's configuration says ``start="fresh"`` all of these stay as they are.
+    so that the ensemble begins as an average of masks that SAM knows, not as a sum with untrained ones. Where the
+    model's configuration says ``start="single"`` they are those of SAM's single mask and copies of them; with
+    ``start="fresh"`` all of these stay as they are.
 
     What MobileSAM's file has of its training alone, a classifier and counts of batches, is left out.
 
@@ -176,8 +177,10 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
 
     given: dict[str, torch.Tensor] = found
     repeated: tuple[int, ...] = ()
-    if model.config.start == "repeat":
-        given, repeated = _for_mask_tokens(file, found, model.config.mask_tokens)
+    left: frozenset[str] = frozenset()
+    if model.config.start != "fresh":
+        single = model.config.start == "single"
+        given, repeated, left = _for_mask_tokens(file, found, model.config.mask_tokens, single=single)
     loaded: dict[str, torch.Tensor] = {}
     for key in (k for k in own if _is_given(k, model.config)):
         if key not in given:
@@ -188,17 +191,14 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
                 f"{file}: expected {key} {tuple(own[key].shape)} for backbone {model.config.backbone}, "
                 f"got {tuple(given[key].shape)}; choose the backbone that the file was trained with"
             )
-        if not torch.isfinite(fitted).all():
-            raise CheckpointError(f"{file}: expected finite numbers in {key}, got NaN or infinity")
-        if key.endswith(".running_var") and (fitted < 0).any():
-            raise CheckpointError(f"{file}: expected variances in {key}, got less than 0")
+        _check_numbers(file, key, fitted)
         loaded[key] = fitted
     model.load_state_dict({**own, **loaded})
     report = SamReport(
         resized=tuple(k for k, v in loaded.items() if v.shape != given[k].shape),
         repeated=repeated,
         fresh=tuple(k for k in own if k not in loaded),
-        unused=tuple(k for k in found if k not in loaded),
+        unused=tuple(k for k in found if k not in loaded or k in left),
     )
     _log.info("%s:\n%s", file, report)
     return report
@@ -211,28 +211,42 @@ def _is_given(key: str, config: ModelConfig) -> bool:
 
 
 def _for_mask_tokens(
-    file: Path, found: dict[str, torch.Tensor], mask_tokens: int
-) -> tuple[dict[str, torch.Tensor], tuple[int, ...]]:
-    """SAM's tensors with the single-mask token and ``mask_tokens`` others, and which of those are copies."""
+    file: Path, found: dict[str, torch.Tensor], mask_tokens: int, *, single: bool
+) -> tuple[dict[str, torch.Tensor], tuple[int, ...], frozenset[str]]:
+    """SAM's tensors with a mask token in place 0, which forms no mask, and ``mask_tokens`` others.
+
+    Args:
+        single: whether these are SAM's single-mask token and copies of it, not the multimask ones in turn.
+
+    Returns:
+        The tensors, which of the tokens are copies, and the file's hyper-networks that none of them has.
+    """
     table = found.get(TOKENS)
     if table is None or table.ndim != 2 or len(table) < 2:
         got = "no such tensor" if table is None else tuple(table.shape)
         raise CheckpointError(f"{file}: expected {TOKENS} of two or more rows, got {got}")
     have = len(table) - 1
-    source = [0] + [(k - 1) % have + 1 for k in range(1, mask_tokens + 1)]
+    if single:
+        # Tokens attend to each other, and SAM's single-mask one to the multimask ones: one of these in place 0, which
+        # forms no mask, leaves the start nearer to SAM's answer than another copy there would.
+        source, own = [1] + [0] * mask_tokens, 2
+    else:
+        source, own = [0] + [(k - 1) % have + 1 for k in range(1, mask_tokens + 1)], have + 1
 
     given = dict(found)
     rows = table[source].float()
     # Equal tokens would get equal gradients and stay equal for good: set the copies a little apart.
-    apart = torch.randn(rows[have + 1 :].shape, generator=torch.Generator().manual_seed(0))
-    rows[have + 1 :] += _APART * table.float().std() * apart
+    apart = torch.randn(rows[own:].shape, generator=torch.Generator().manual_seed(0))
+    rows[own:] += _APART * table.float().std() * apart
     given[TOKENS] = rows
     for key in (k for k in found if k.startswith(_QUALITY) and found[k].shape[:1] == (have + 1,)):
         given[key] = found[key][source]
     for k, origin in enumerate(source):
         for key in (name for name in found if name.startswith(f"{_HYPER}{origin}.")):
             given[f"{_HYPER}{k}.{key.removeprefix(f'{_HYPER}{origin}.')}"] = found[key]
-    return given, tuple(range(have + 1, mask_tokens + 1))
+    taken = tuple(f"{_HYPER}{origin}." for origin in source)
+    left = frozenset(key for key in found if key.startswith(_HYPER) and not key.startswith(taken))
+    return given, tuple(range(own, mask_tokens + 1)), left
 
 
 def _existing(path: str | PathLike[str]) -> Path:
@@ -288,10 +302,16 @@ def check_tensors(
         if same_dtype and value.dtype != like.dtype:
             raise CheckpointError(f"{file}: expected {key} of {like.dtype}, got {value.dtype}")
         check_dense(file, key, value)
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"{file}: expected finite numbers in {key}, got NaN or infinity")
+        _check_numbers(file, key, value)
     if extra := sorted(set(found) - set(expected)):
         raise CheckpointError(f"{file}: expected only the model's own tensors, got also {extra[:5]}")
+
+
+def _check_numbers(file: Path, key: str, value: torch.Tensor) -> None:
+    if not torch.isfinite(value).all():
+        raise CheckpointError(f"{file}: expected finite numbers in {key}, got NaN or infinity")
+    if key.endswith(".running_var") and (value < 0).any():
+        raise CheckpointError(f"{file}: expected variances in {key}, got less than 0")
 
 
 def _fit(key: str, value: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:

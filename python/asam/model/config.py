@@ -20,6 +20,10 @@ PIXELS: dict[str, dict[str, tuple[float, float, float]]] = {
 }
 """How pixels are scaled: as Segment Anything has it, or to [0, 1] as MedSAM and the published A-SAM have it."""
 
+MASKS = {"multi": "repeat", "single": "single"}
+"""Which of SAM's masks are used -> `ModelConfig.start` of a model that begins with them: its multimask ones, or the
+single one that it gives where several are not asked for, which alone MedSAM was trained for."""
+
 ADAPTATIONS = ("full", "lora", "frozen")
 LATENTS = ("prompt", "image")
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -30,7 +34,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "posterior_prompt": ("mask", "box"),
     "prompt_latent_on": ("dense", "tokens and dense"),
     "pooling": ("strided", "average"),
-    "start": ("repeat", "fresh"),
+    "start": ("repeat", "single", "fresh"),
 }
 
 
@@ -154,8 +158,8 @@ class ModelConfig:
             by the same combiner.
         posterior_prompt: what the prompt latent's posterior sees: the rater's "mask", or only its "box".
         pooling: how the latent networks halve their maps: by "strided" convolutions, or by "average" pooling.
-        start: mask tokens, hyper-networks and quality head after reading a SAM checkpoint: "repeat" SAM's own, or
-            "fresh".
+        start: mask tokens, hyper-networks and quality head after reading a SAM checkpoint: "repeat" those of SAM's
+            multimask masks, copies of those of its "single" mask, or "fresh".
         pixel_mean, pixel_std: normalisation of 0..255 RGB values.
         adaptation: what trains, see :func:`asam.model.adapt`: "full", "lora" or "frozen".
         lora_rank: rank of the adapters.
@@ -294,6 +298,17 @@ def pixel_fields(pixels: str) -> dict[str, Any]:
     if pixels not in PIXELS:
         raise ValueError(f"pixels: expected one of {list(PIXELS)}, got {pixels!r}")
     return dict(PIXELS[pixels])
+
+
+def start_of(masks: str) -> str:
+    """`ModelConfig.start` of a key of :data:`MASKS`.
+
+    Raises:
+        ValueError: no such key.
+    """
+    if masks not in MASKS:
+        raise ValueError(f"masks: expected one of {list(MASKS)}, got {masks!r}")
+    return MASKS[masks]
 
 
 def checked_fields(values: Mapping[str, Any], defaults: Any, *, title: str) -> dict[str, Any]:

@@ -110,6 +110,7 @@ class ASAM(nn.Module):
         image_size: int | None = None,
         adaptation: str | None = None,
         pixels: str | None = None,
+        masks: str | None = None,
         sam_checkpoint: str | PathLike[str] | None = None,
     ) -> ASAM:
         """A fresh model, its SAM part read from ``sam_checkpoint`` where one is given.
@@ -120,19 +121,21 @@ class ASAM(nn.Module):
             image_size: S in pixels, a multiple of 16; None keeps the preset's.
             adaptation: "full", "lora" or "frozen", see :func:`asam.model.adapt`; None keeps the preset's.
             pixels: how they are scaled, "sam" or "unit" (to [0, 1], for MedSAM's weights); None keeps the preset's.
+            masks: which of SAM's its mask tokens begin with, "multi" or "single" (for MedSAM's weights); None keeps the
+                preset's start.
             sam_checkpoint: an official ``sam_vit_*.pth`` or MobileSAM's ``mobile_sam.pt``, read as weights only.
                 Position tables are resized to S. :func:`asam.model.load_sam` does the same and says what it found;
                 here that goes to the log "asam".
 
         Raises:
-            ValueError: unknown preset, backbone, adaptation or pixels, an image size that is no multiple of 16, or a
-                checkpoint that is missing, damaged or of another backbone.
+            ValueError: unknown preset, backbone, adaptation, pixels or masks, an image size that is no multiple of 16,
+                or a checkpoint that is missing, damaged or of another backbone.
         """
         if preset not in PRESETS:
             raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {preset!r}")
         changes = {"backbone": backbone, "image_size": image_size, "adaptation": adaptation}
         given: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
-        model = cls(ModelConfig.from_dict(fresh_model(preset, pixels=pixels, **given)))
+        model = cls(ModelConfig.from_dict(fresh_model(preset, pixels=pixels, masks=masks, **given)))
         if sam_checkpoint is not None:
             checkpoint.load_sam(model, sam_checkpoint)
         return model

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from asam.model.config import BACKBONES, ModelConfig, pixel_fields
+from asam.model.config import BACKBONES, ModelConfig, pixel_fields, start_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,9 @@ PRESETS: dict[str, Preset] = {
 the code that was published with it does, quirks included (100 epochs on Sim10k)."""
 
 
-def fresh_model(preset: str, /, *, pixels: str | None = None, **given: Any) -> dict[str, Any]:
+def fresh_model(
+    preset: str, /, *, pixels: str | None = None, masks: str | None = None, **given: Any
+) -> dict[str, Any]:
     """Fields of :class:`ModelConfig` for a model that is not trained yet.
 
     The preset's, then what is given. The preset ``asam`` draws its prompts where the backbone has no SAM weights, which
@@ -125,12 +127,15 @@ def fresh_model(preset: str, /, *, pixels: str | None = None, **given: Any) -> d
     Args:
         preset: key of :data:`PRESETS`.
         pixels: key of :data:`asam.model.config.PIXELS`, which sets ``pixel_mean`` and ``pixel_std``; None leaves them.
+        masks: key of :data:`asam.model.config.MASKS`, which sets ``start``; None leaves it.
         given: fields that differ.
 
     Raises:
-        ValueError: no such pixels.
+        ValueError: no such pixels or masks.
     """
     model = {**PRESETS[preset].model.to_dict(), **given, **({} if pixels is None else pixel_fields(pixels))}
+    if masks is not None:
+        model["start"] = start_of(masks)
     sizes = BACKBONES.get(model["backbone"])
     if preset == "asam" and "draws_prompts" not in given and sizes is not None:
         model["draws_prompts"] = not sizes.pretrained
