@@ -195,6 +195,7 @@ def _read(file: Path, image_size: int | None, pixels: str | None, masks: str | N
     if is_sam(file):
         chosen = {name: value for name, value in (("pixels", pixels), ("masks", masks)) if value is not None}
         return PlainSam.read(file, image_size=image_size, **chosen)
+    model = load_checkpoint(file)  # says first what is wrong with a file that is of no kind
     if image_size is not None:
         raise ValueError(f"expected image_size for a plain SAM alone, came {image_size} with {file}")
     if pixels is not None:
@@ -205,7 +206,7 @@ def _read(file: Path, image_size: int | None, pixels: str | None, masks: str | N
         raise ValueError(
             f"expected masks={masks!r} for a plain SAM alone, came {file}, which has a mask of its own; leave it out"
         )
-    return load_checkpoint(file)
+    return model
 
 
 def _write_parts(model: ASAM | PlainSam, folder: Path, step: _Step, jitter: str | None) -> dict[str, Any]:

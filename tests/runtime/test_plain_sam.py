@@ -374,6 +374,8 @@ def test_foreign_files_and_options_are_refused(
     assert not is_sam(tmp_path / "cut.pth")
     with pytest.raises(CheckpointError, match=r"cut\.pth"):
         asam_trt.build_engine(tmp_path / "cut.pth", progress=False)
+    with pytest.raises(CheckpointError, match=r"cut\.pth"):
+        asam_trt.build_engine(tmp_path / "cut.pth", masks="single", progress=False)
     with pytest.raises(CheckpointError, match="expected a SAM state dict"):
         PlainSam.read(tmp_path / "cut.pth")
     with pytest.raises(ValueError, match="jitter for a model without latents alone"):
