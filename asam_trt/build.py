@@ -144,6 +144,7 @@ def build_engine(
             if chosen == "tensorrt":
                 _build_plans(folder, precision, strip_weights, step)
         step(f"hypotheses: {source['readings']}")
+        step(f"pixels: {_scale(settings['preprocessing'])}")
         step(f"built {target}, logits within {parity['max_logit_difference']:.1e} of PyTorch")
     return target
 
@@ -232,6 +233,18 @@ def _write_parts(model: ASAM | PlainSam, folder: Path, step: _Step, jitter: str 
     step("folding the sampler")
     (folder / bundle.SAMPLER).write_bytes(save(fold(parts.state, sampler)))
     return {"sampler": sampler, "preprocessing": preprocessing}
+
+
+def _scale(preprocessing: dict[str, Any]) -> str:
+    """How pixels come to the network, in words."""
+    from asam.model.config import PIXELS
+
+    mean, std = tuple(preprocessing["mean"]), tuple(preprocessing["std"])
+    words = {"sam": "scaled by SAM's mean and standard deviation", "unit": "scaled to [0, 1]"}
+    for name, known in PIXELS.items():
+        if (known["pixel_mean"], known["pixel_std"]) == (mean, std):
+            return words[name]
+    return f"less {mean}, divided by {std}"
 
 
 def _as_json(jitter: Jitter) -> dict[str, Any]:

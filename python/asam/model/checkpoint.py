@@ -45,6 +45,8 @@ _QUALITY = "mask_decoder.iou_prediction_head.layers."
 _HYPER = "mask_decoder.output_hypernetworks_mlps."
 _APART = 0.1  # distance of a copied mask token from its original, in standard deviations of SAM's tokens
 
+_NAMED = 3  # tensors that are told by name
+
 _log = logging.getLogger("asam")
 
 
@@ -139,7 +141,10 @@ class SamReport(NamedTuple):
         if self.repeated:
             lines.append(f"mask tokens that begin as copies: {', '.join(map(str, self.repeated))}")
         if self.unused:
-            lines.append(f"unused: {', '.join(self.unused)}")
+            others = len(self.unused) - _NAMED
+            lines.append(
+                f"unused: {', '.join(self.unused[:_NAMED])}{f' and {others} more' if others > 0 else ''}"
+            )
         return "\n".join(lines)
 
 
@@ -172,7 +177,7 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
     if backbone not in (None, model.config.backbone):
         raise CheckpointError(
             f"{file}: expected weights of backbone {model.config.backbone}, got those of {backbone}; choose the "
-            "backbone that the file was trained with"
+            f"backbone that the file was trained with, {backbone}"
         )
 
     given: dict[str, torch.Tensor] = found

@@ -132,5 +132,5 @@ def described(found: dict[Any, Any]) -> str:
         return f"SAM's state dict with {other[0]!r} in it, which is no tensor; save the tensors alone"
     return (
         "SAM's state dict, which has no latents; official SAM weights go to asam build, "
-        "or to ASAM.from_preset(sam_checkpoint=...) for training"
+        "or to asam train --sam-checkpoint"
     )
