@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
 from asam.export_encoder import encoder_config, encoder_tensors
+from asam_trt import _runtime
 from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmarks"))  # for plain_encoder.py
@@ -25,6 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmar
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads() -> Iterator[None]:
+    before = _runtime.get_num_threads()
+    yield
+    _runtime.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,6 @@ from .conftest import CASES, error_in_8_bits, make_case, rms, small_encoder
 ISAS = _ops.supported_isas()
 # A share of the error that PyTorch makes in a type of its own.
 MOST = {"float32": (2, torch.float32), "int16": (0.5, torch.bfloat16)}
-
-
-@pytest.fixture(autouse=True)
-def _restore_threads() -> Iterator[None]:
-    before = _runtime.get_num_threads()
-    yield
-    _runtime.set_num_threads(before)
 
 
 def native(case: Any, **options: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +20,6 @@ from asam_trt.prior_spec import PriorConfig
 
 ISAS = _ops.supported_isas()
 CHANNELS, LATENT = 24, 10
-
-
-@pytest.fixture(autouse=True)
-def _restore_threads() -> Iterator[None]:
-    before = _runtime.get_num_threads()
-    yield
-    _runtime.set_num_threads(before)
 
 
 class Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -52,13 +52,6 @@ def make_case(side: int, sizes: TinyViTSizes, channels: int) -> Case:
 def case_of() -> Callable[[str], Case]:
     """Cases by name."""
     return cache(lambda name: make_case(*CASES[name]))
-
-
-@pytest.fixture(autouse=True)
-def _restore_threads() -> Iterator[None]:
-    before = _runtime.get_num_threads()
-    yield
-    _runtime.set_num_threads(before)
 
 
 def native(case: Case, **options: Any) -> Any:
