@@ -13,6 +13,7 @@ from asam.export_encoder import encoder_config, encoder_tensors
 from asam.model.backbone import image_encoder
 from asam.model.config import ModelConfig
 from asam.model.grid_encoder import GridEncoder
+from asam_trt.encoder_spec import encoder_from_json
 from asam_trt.torch_parts.windows import Stripe, stripes
 
 from .conftest import CASES, embed, make_case, small_encoder
@@ -87,7 +88,7 @@ def test_sizes_and_names() -> None:
         "channels": 24,
         "windows": [3, 0, 3],
     }
-    assert type(config).from_json(config.to_json()) == config
+    assert encoder_from_json(config.to_json()) == config
     weights = encoder_tensors(encoder)
     assert weights["blocks.0.relative_h"].shape == (5, 16)
     assert weights["blocks.1.relative_w"].shape == (9, 16)
