@@ -193,19 +193,15 @@ def _read(file: Path, image_size: int | None, pixels: str | None, masks: str | N
     from asam import load_checkpoint
     from asam.plain_sam import PlainSam, is_sam
 
+    options: dict[str, Any] = {"image_size": image_size, "pixels": pixels, "masks": masks}
+    chosen = {name: value for name, value in options.items() if value is not None}
     if is_sam(file):
-        chosen = {name: value for name, value in (("pixels", pixels), ("masks", masks)) if value is not None}
-        return PlainSam.read(file, image_size=image_size, **chosen)
+        return PlainSam.read(file, **chosen)
     model = load_checkpoint(file)  # says first what is wrong with a file that is of no kind
-    if image_size is not None:
-        raise ValueError(f"expected image_size for a plain SAM alone, came {image_size} with {file}")
-    if pixels is not None:
+    if chosen:
+        name, value = next(iter(chosen.items()))
         raise ValueError(
-            f"expected pixels={pixels!r} for a plain SAM alone, came {file}, which has a scale of its own; leave it out"
-        )
-    if masks is not None:
-        raise ValueError(
-            f"expected masks={masks!r} for a plain SAM alone, came {file}, which has a mask of its own; leave it out"
+            f"expected {name}={value!r} for a plain SAM alone, came {file}, which has its own; leave it out"
         )
     return model
 

@@ -84,6 +84,25 @@ def error_in_8_bits(case: Case) -> np.ndarray:
     return np.asarray(found.numpy() - case.exact)
 
 
+def expect_near(case: Case, encoder: Any, share: float, dtype: torch.dtype) -> None:
+    """That a native encoder errs by at most a share of what PyTorch does in a type, and in float32 by little."""
+    found = encoder.encode(case.image)
+    assert found.dtype == np.float32
+    assert found.shape == case.exact.shape
+    assert rms(found - case.exact) <= share * rms(case.torch_error(dtype))
+    if encoder.precision == "float32":
+        assert np.abs(found - case.exact).max() <= 1e-4 * np.abs(case.exact).max()
+
+
+def expect_the_same_bits(encoder: Any, image: np.ndarray) -> None:
+    """From every number of threads."""
+    _runtime.set_num_threads(1)
+    alone = encoder.encode(image)
+    for threads in (2, 3, 7):
+        _runtime.set_num_threads(threads)
+        np.testing.assert_array_equal(encoder.encode(image), alone)
+
+
 def make_case(encoder: ImageEncoderViT) -> Case:
     """Biases, norms and positions away from their neutral starts, so that none of them can be left out."""
     encoder = encoder.eval()

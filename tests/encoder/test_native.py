@@ -15,10 +15,19 @@ from asam.model.backbone import image_encoder
 from asam.model.config import ModelConfig
 from asam_trt import _ops, _runtime
 
-from .conftest import CASES, error_in_8_bits, make_case, rms, small_encoder
+from .conftest import (
+    CASES,
+    error_in_8_bits,
+    expect_near,
+    expect_the_same_bits,
+    make_case,
+    rms,
+    small_encoder,
+)
 
 ISAS = _ops.supported_isas()
-# A share of the error that PyTorch makes in a type of its own.
+# A share of the error that PyTorch makes in a type of its own; of float32 2: a large map sums more terms than one
+# number has digits.
 MOST = {"float32": (2, torch.float32), "int16": (0.5, torch.bfloat16)}
 
 
@@ -35,13 +44,7 @@ def test_native_equals_segment_anything(
     case = case_of(name)
     encoder = native(case, isa=isa, precision=precision)
     assert (encoder.isa, encoder.precision) == (isa, precision)
-    found = encoder.encode(case.image)
-    assert found.dtype == np.float32
-    assert found.shape == case.exact.shape
-    share, dtype = MOST[precision]  # of float32 2: a large map sums more terms than one number has digits
-    assert rms(found - case.exact) <= share * rms(case.torch_error(dtype))
-    if precision == "float32":
-        assert np.abs(found - case.exact).max() <= 1e-4 * np.abs(case.exact).max()
+    expect_near(case, encoder, *MOST[precision])
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -62,11 +65,7 @@ def test_same_bits_for_every_number_of_threads(
 ) -> None:
     case = case_of(name)
     encoder = native(case, isa=isa, precision=precision)
-    _runtime.set_num_threads(1)
-    alone = encoder.encode(case.image)
-    for threads in (2, 3, 7):
-        _runtime.set_num_threads(threads)
-        np.testing.assert_array_equal(encoder.encode(case.image), alone)
+    expect_the_same_bits(encoder, case.image)
 
 
 def test_one_encoder_from_several_threads(case_of: Callable[[str], Any]) -> None:

@@ -16,7 +16,7 @@ from asam.model.tiny_vit import TinyViT
 from asam_trt import _ops, _runtime
 from asam_trt.encoder_spec import TinyEncoderConfig, encoder_from_json
 
-from .conftest import Case, embed, error_in_8_bits, rms
+from .conftest import Case, embed, error_in_8_bits, expect_near, expect_the_same_bits, rms
 
 ISAS = _ops.supported_isas()
 # A share of the error that PyTorch makes in a type of its own.
@@ -65,13 +65,7 @@ def test_native_equals_pytorch(case_of: Callable[[str], Case], name: str, isa: s
     case = case_of(name)
     encoder = native(case, isa=isa, precision=precision)
     assert (encoder.isa, encoder.precision) == (isa, precision)
-    found = encoder.encode(case.image)
-    assert found.dtype == np.float32
-    assert found.shape == case.exact.shape
-    share, dtype = MOST[precision]
-    assert rms(found - case.exact) <= share * rms(case.torch_error(dtype))
-    if precision == "float32":
-        assert np.abs(found - case.exact).max() <= 1e-4 * np.abs(case.exact).max()
+    expect_near(case, encoder, *MOST[precision])
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -96,11 +90,7 @@ def test_same_bits_for_every_number_of_threads(
 ) -> None:
     case = case_of(name)
     encoder = native(case, isa=isa, precision=precision)
-    _runtime.set_num_threads(1)
-    alone = encoder.encode(case.image)
-    for threads in (2, 3, 7):
-        _runtime.set_num_threads(threads)
-        np.testing.assert_array_equal(encoder.encode(case.image), alone)
+    expect_the_same_bits(encoder, case.image)
 
 
 def test_scores_far_apart_between_real_and_padded_keys() -> None:

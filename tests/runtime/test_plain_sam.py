@@ -380,7 +380,7 @@ def test_foreign_files_and_options_are_refused(
         PlainSam.read(tmp_path / "cut.pth")
     with pytest.raises(ValueError, match="jitter for a model without latents alone"):
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", jitter="shift", progress=False)
-    with pytest.raises(ValueError, match="image_size for a plain SAM alone"):
+    with pytest.raises(ValueError, match=r"image_size=64 for a plain SAM alone, came .*leave it out"):
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", image_size=64, progress=False)
     with pytest.raises(ValueError, match=r"pixels='unit' for a plain SAM alone, came .*leave it out"):
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", pixels="unit", progress=False)

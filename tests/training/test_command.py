@@ -9,10 +9,11 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import torch
+from commands import SMALL, dry, error
 from safetensors.torch import load_file
 from tiny_runs import TINY
 
@@ -21,24 +22,7 @@ from asam.assets import NANO
 from asam.data import Manifest, make_split, open_dataset
 from asam.division import of_checkpoint
 from asam.evaluate.provenance import of_training
-from asam.model import ASAM, PRESETS, ModelConfig, load_checkpoint
-
-SMALL = ["--data", "synthetic:pair", "--image-size", "32", "--length", "6", "--config.eval-images", "2"]
-SMALL += ["--config.batch-size", "2", "--config.workers", "0", "--config.warmup", "2"]
-
-
-def dry(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str, Any], str]:
-    """Resolved settings and the rest of what a dry run prints."""
-    assert cli.main(["train", "--dry-run", *words]) == 0
-    text = capsys.readouterr().out
-    settings, end = json.JSONDecoder().raw_decode(text)
-    return settings, text[end:]
-
-
-def error(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert cli.main(["train", *words]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+from asam.model import ASAM, PRESETS
 
 
 def test_dry_run_prints_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,22 +62,6 @@ def test_resume_takes_the_runs_own_file(tmp_path: Path, capsys: pytest.CaptureFi
     states = sorted(path.name for path in (tmp_path / "states").iterdir())
     assert states == ["step-00000002", "step-00000004"]
     assert json.loads((tmp_path / "config.json").read_text())["training"]["batch_size"] == 2
-
-
-def test_resume_does_not_need_what_the_run_started_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second, start = tmp_path / "first", tmp_path / "second", tmp_path / "start.safetensors"
-    assert cli.main(["train", *SMALL, "--output", str(first), "--config.steps", "2"]) == 0
-    (first / "last.safetensors").rename(start)
-    words = [*SMALL[:2], *SMALL[4:], "--output", str(second), "--config.steps"]
-    assert cli.main(["train", *words, "2", "--start", str(start)]) == 0
-    capsys.readouterr()
-    line = error(capsys, *words, "4", "--resume", "--start", str(first / "best.safetensors"))
-    assert f"start '{first / 'best.safetensors'}' in place of '{start}'" in line
-    start.unlink()
-    assert cli.main(["train", "--output", str(second), "--resume", "--config.steps", "4"]) == 0
-    assert (second / "states" / "step-00000004").is_dir()
 
 
 def test_a_file_of_another_method_is_not_overruled(
@@ -154,24 +122,6 @@ def test_prompts_are_drawn_where_nothing_else_is_said(
     words += ["--config-file", str(file)]
     assert not dry(capsys, *words)[0]["model"]["draws_prompts"]
     assert dry(capsys, *words, "--draws-prompts", "True")[0]["model"]["draws_prompts"]
-
-
-def test_pixels_win_over_the_preset_and_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*SMALL, "--output", str(tmp_path)]
-
-    def scale(*more: str) -> list[float]:
-        settings, _ = dry(capsys, *words, *more)
-        (tmp_path / "part.json").write_text(json.dumps({"model": settings["model"]}))
-        return [*settings["model"]["pixel_mean"], *settings["model"]["pixel_std"]]
-
-    unit, sam = [0.0] * 3 + [255.0] * 3, [123.675, 116.28, 103.53, 58.395, 57.12, 57.375]
-    assert scale() == sam
-    assert scale("--pixels", "unit") == unit
-    file = ["--config-file", str(tmp_path / "part.json")]
-    assert scale(*file) == unit
-    assert scale(*file, "--pixels", "sam") == sam
-    assert scale("--preset", "paper") == unit
-    assert scale("--preset", "paper", "--pixels", "sam") == sam
 
 
 def test_a_warmup_beyond_the_run_is_told_in_a_line(
@@ -374,81 +324,6 @@ def test_a_wrong_file_is_named(
     assert message in error(capsys, *words)
 
 
-def test_a_sam_checkpoint_of_junk_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "sam.safetensors"
-    file.write_bytes(b"junk")
-    words = ["--output", str(tmp_path / "run"), "--sam-checkpoint", str(file)]
-    assert "sam.safetensors: expected a file of tensors only" in error(capsys, *SMALL, *words)
-
-
-@pytest.fixture
-def sam_file(tmp_path: Path) -> Path:
-    """SAM's names in nano's sizes."""
-    state = ASAM(ModelConfig(backbone="nano", image_size=32, mask_tokens=3)).state_dict()
-    parts = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
-    torch.save({k: v for k, v in state.items() if k.startswith(parts)}, tmp_path / "sam.pth")
-    return tmp_path / "sam.pth"
-
-
-def test_masks_choose_what_a_run_begins_with(
-    sam_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    run = tmp_path / "run"
-    words = [*SMALL, "--sam-checkpoint", str(sam_file), "--config.steps"]
-    assert cli.main(["train", *words, "1", "--output", str(run), "--masks", "single"]) == 0
-    assert "mask tokens that begin as copies: 2, 3, 4, 5, 6, 7, 8\n" in capsys.readouterr().out
-    assert json.loads((run / "config.json").read_text())["model"]["start"] == "single"
-    for masks in ([], ["--masks", "multi"]):
-        assert cli.main(["train", *words, "1", "--output", str(tmp_path), "--dry-run", *masks]) == 0
-        assert "mask tokens that begin as copies: 4, 5, 6, 7, 8\n" in capsys.readouterr().out
-
-    # Over the file of a run; those of a run that goes on, and of a checkpoint, are theirs.
-    file = ["--config-file", str(run / "config.json"), "--output", str(tmp_path)]
-    assert cli.main(["train", *file, "--dry-run"]) == 0
-    assert "copies: 2, 3" in capsys.readouterr().out
-    assert cli.main(["train", *file, "--dry-run", "--masks", "multi"]) == 0
-    assert "copies: 4, 5" in capsys.readouterr().out
-    assert not [record for record in caplog.records if "effect" in record.message]
-    began = "--masks: expected those that {} began with (single), got 'multi'; leave it out"
-    resumed = ["--output", str(run), "--resume", "--config.steps", "2", "--masks"]
-    assert began.format(run) in error(capsys, *resumed, "multi")
-    assert cli.main(["train", *resumed, "single"]) == 0
-    capsys.readouterr()
-    start = run / "last.safetensors"
-    rest = [word for word in SMALL if word not in ("--image-size", "32")]
-    line = error(capsys, *rest, "--start", str(start), "--output", str(run), "--masks", "multi", "--dry-run")
-    assert began.format(start) in line
-
-
-@pytest.mark.parametrize(
-    ("words", "start"),
-    [
-        ([], "repeat"),
-        (["--preset", "a2sam"], "fresh"),
-        (["--preset", "a2sam", "--masks", "multi"], "repeat"),
-        (["--preset", "a2sam", "--masks", "single"], "single"),
-        (["--masks", "single"], "single"),
-    ],
-)
-def test_masks_without_a_sam_are_told(
-    words: list[str],
-    start: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    settings, _ = dry(capsys, *SMALL, "--output", str(tmp_path), *words)
-    assert settings["model"]["start"] == start
-    told = [record.message for record in caplog.records if "effect" in record.message]
-    line = "--masks has no effect: it is of the masks in a --sam-checkpoint, and there is none"
-    assert told == ([line] if "--masks" in words else [])
-
-
-def test_a_peer_has_no_masks_to_choose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--output", str(tmp_path), "--method", "ssn", "--masks", "single", "--dry-run"]
-    assert "none of A-SAM's own options, got ['masks']" in error(capsys, *SMALL, *words)
-
-
 def test_too_many_samples_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--output", str(tmp_path), "--data", "synthetic:mix", "--length", str(2**70)]
     assert "--length: expected 1 to 10,000,000" in error(capsys, *words)
@@ -460,72 +335,6 @@ def test_a_loss_that_is_no_number_is_told_in_a_line(
     words = ["--output", str(tmp_path), "--config.learning-rate", "1e30", "--config.clip", "1e30"]
     assert cli.main(["train", *SMALL, *words, "--config.steps", "9"]) == 1
     assert "try a lower learning rate" in capsys.readouterr().err
-
-
-def test_start_from_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    assert cli.main(["train", *SMALL, "--output", str(first), "--config.steps", "2"]) == 0
-    start = ["--start", str(first / "last.safetensors")]
-    rest = [word for word in SMALL if word not in ("--image-size", "32")]
-    assert cli.main(["train", *rest, *start, "--output", str(second), "--config.steps", "1"]) == 0
-    capsys.readouterr()
-    settings = json.loads((second / "config.json").read_text())
-    assert settings["model"]["image_size"] == 32
-    moved = load_file(second / "last.safetensors")
-    distance = max(
-        float((value - moved[name]).abs().max())
-        for name, value in load_file(first / "last.safetensors").items()
-    )
-    assert 0 < distance < 0.01, "one step away from where it started"
-    conflict = error(capsys, *rest, *start, "--image-size", "64", "--output", str(tmp_path / "third"))
-    assert "--image-size: expected 32" in conflict
-
-
-def test_nano_names_the_network_that_ships(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    rest = [word for word in SMALL if word not in ("--image-size", "32")]
-    words = [*rest, "--start", "nano", "--config.steps", "1", "--config.workers", "0"]
-    assert cli.main(["train", *words, "--output", "run"]) == 0
-    settings = json.loads(Path("run/config.json").read_text())
-    assert settings["source"]["start"] == "nano", "which another installation knows too"
-    assert settings["model"]["image_size"] == load_checkpoint(NANO).config.image_size
-    shipped, moved = load_file(NANO), load_file(Path("run/last.safetensors"))
-    distance = max(float((moved[k] - value).abs().max()) for k, value in shipped.items())
-    assert 0 < distance < 0.01, "one step away from where it started"
-    assert cli.main(["train", "--output", "run", "--resume", "--config.steps", "2"]) == 0
-
-    capsys.readouterr()
-    line = error(capsys, *words, "--pixels", "unit", "--output", "other")
-    assert "--pixels: expected those of nano (mean (123.675, 116.28, 103.53) and deviation" in line
-    assert "), got 'unit'; leave it out" in line
-    dry(capsys, *words, "--pixels", "sam", "--output", "other")
-
-    Path("nano").write_bytes(b"junk")  # a file of that name is what is meant
-    capsys.readouterr()
-    assert "nano: expected" in error(capsys, *words, "--output", "other")
-
-
-def test_a_start_brings_the_settings_of_its_preset(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    start = tmp_path / "a2sam.safetensors"
-    torch.manual_seed(0)
-    ASAM.from_preset("a2sam", backbone="nano", image_size=32).save(start)
-    words = ["--data", "synthetic:pair", "--length", "20", "--output", str(tmp_path / "run")]
-    settings, _ = dry(capsys, *words, "--start", str(start))
-    named, _ = dry(capsys, *words, "--preset", "a2sam", "--image-size", "32")
-    assert settings["model"]["preset"] == "a2sam"
-    assert settings["training"] == named["training"]
-    assert settings["training"]["objective"] == "published"
-    assert settings["training"]["steps"] == 50 * 20 // 10
-    assert settings["source"]["split_scheme"] == "index-order"
-    file = tmp_path / "config.json"
-    file.write_text('{"model": {"preset": "paper"}}')
-    conflict = error(capsys, *words, "--start", str(start), "--config-file", str(file))
-    assert "preset: expected 'a2sam'" in conflict
-    assert "preset: expected 'a2sam'" in error(capsys, *words, "--start", str(start), "--preset", "paper")
 
 
 @pytest.mark.parametrize("method", ["ssn", "sam"])
