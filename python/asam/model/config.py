@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from asam_trt.encoder_spec import MOST_SIDE
+from asam_trt.encoder_spec import PATCH as PATCH
 
-PATCH = 16  # pixels a side of one grid cell, in every SAM backbone
 SAM_SIDE = 1024  # S of the official checkpoints
 SAM_PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, as segment_anything
 SAM_PIXEL_STD = (58.395, 57.12, 57.375)
