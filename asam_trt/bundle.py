@@ -195,17 +195,9 @@ class EngineBundle:
 
     @property
     def has_torch_parts(self) -> bool:
-        """Whether it was built with weights that `asam_trt.torch_parts` takes: of both latent networks, and of one of
-        SAM's own image encoders.
-
-        Raises:
-            EngineError: the encoder's file does not say its sizes.
-        """
+        """Whether it was built with weights that `asam_trt.torch_parts` takes: of encoder and both latent networks."""
         names = (ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS)
-        if not all((self.path / name).exists() for name in names):
-            return False
-        sizes = _sizes_in_header(self.path / ENCODER_WEIGHTS, "encoder", encoder_from_json)
-        return isinstance(sizes, EncoderConfig)
+        return all((self.path / name).exists() for name in names)
 
     def load_encoder(self) -> tuple[EncoderConfig | TinyEncoderConfig, dict[str, npt.NDArray[np.float32]]]:
         """Sizes and float32 tensors of the native image encoder, whose shapes are the encoder's to check.

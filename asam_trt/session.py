@@ -102,7 +102,7 @@ class Session:
         self.encoder, self.encoder_reason = encoders.choose(
             encoder,
             has_native=self.engine.has_native_encoder,
-            has_torch_parts=self.backend == "cuda" and self.engine.has_torch_parts,
+            has_torch_parts=self.engine.has_torch_parts,
             backend=self.backend,
         )
         weights = self.engine.load_weights()

@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_frames.py --output outputs/gpu
 
-Needs an NVIDIA GPU, PyTorch and NumPy; writes gpu_frames.json and gpu_frames.md. ViT-B with random weights, the same
-for all routes, which take turns: ours, PyTorch eager and torch.compile (max-autotune, which captures CUDA graphs), both
-with the encoder as segment_anything writes it and the plain sampler.
+Needs an NVIDIA GPU, PyTorch and NumPy; writes gpu_frames.json and gpu_frames.md. SAM's ViT-B, then MobileSAM's encoder,
+with random weights, the same for all routes, which take turns: ours, PyTorch eager and torch.compile (max-autotune,
+which captures CUDA graphs), both with the encoder as segment_anything or MobileSAM writes it and the plain sampler.
 
 prepare   uint8 image [S, S, 3] -> float32 model input [3, S, S], both on the host; the same code for all
 encode    model input on the host -> embedding and image latent on the GPU
@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,24 @@ import numpy as np
 import torch
 from gpu import config_of
 from gpu_timing import TYPES, Report, cases, interleaved, parsed, table_line
-from plain_encoder import PlainEncoder, PlainPrior, vit_b
+from plain_encoder import PlainPrior, vit_b
+from plain_encoders import plain_encoder_of
 from plain_engine import random_engine
 from plain_sampler import PlainSampler, RandomInputs
+from plain_tiny_encoder import vit_t
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from asam_trt import bundle
 from asam_trt.ahead import Ahead
 from asam_trt.backends.cuda import CudaBackend, ImageState
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 from asam_trt.geometry import resize_image
 
 _DEVICE = "cuda"
 _FRAMES = 100  # of a run that counts frames a second
 PARTS = (("asam", "eager", "asam-no-cudnn"), ("asam", "compile"))  # what takes turns
+ENCODERS: dict[str, Callable[[int], EncoderConfig | TinyEncoderConfig]] = {"vit_b": vit_b, "vit_t": vit_t}
 _NO_CUDNN = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -92,7 +97,7 @@ class Plain:
         def built(model: torch.nn.Module) -> Any:
             return torch.compile(model, mode="max-autotune", dynamic=False) if compiled else model
 
-        self._encoder = built(PlainEncoder(*engine.load_encoder(), dtype, _DEVICE))
+        self._encoder = built(plain_encoder_of(*engine.load_encoder(), dtype, _DEVICE))
         priors = [
             engine.load_prior(name) for name in (bundle.IMAGE_PRIOR_WEIGHTS, bundle.PROMPT_PRIOR_WEIGHTS)
         ]
@@ -158,13 +163,14 @@ def measured(
 
 NAMES = ("asam", "asam-no-cudnn", "eager", "compile")
 HEAD = (
-    "S", "type", "n", "prepare", *(f"{what}: {name}" for what in ("encode", "frame", "frames/s") for name in NAMES)
+    "encoder", "S", "type", "n", "prepare",
+    *(f"{what}: {name}" for what in ("encode", "frame", "frames/s") for name in NAMES),
 )  # fmt: skip
 
 
 def line(row: dict[str, Any]) -> str:
     """A row of the table."""
-    cells = [str(row["side"]), row["precision"], str(row["n"])]
+    cells = [row["encoder"], str(row["side"]), row["precision"], str(row["n"])]
     if "problem" in row:
         return table_line([*cells, row["problem"]])
     cells.append(f"{row['ms']['prepare']['asam']:.3f}")
@@ -179,16 +185,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
 
         @cache
-        def engine_of(side: int) -> bundle.EngineBundle:
-            return random_engine(Path(folder) / f"{side}.asam", config_of(side), vit_b(side))
+        def engine_of(encoder: str, side: int) -> bundle.EngineBundle:
+            sizes = ENCODERS[encoder](side)
+            return random_engine(Path(folder) / f"{encoder}-{side}.asam", config_of(side), sizes)
 
-        def row_of(side: int, precision: str, n: int, names: Sequence[str]) -> dict[str, Any]:
-            return measured(engine_of(side), precision, n, names, arguments.repeats)
+        def row_of(encoder: str, side: int, precision: str, n: int, names: Sequence[str]) -> dict[str, Any]:
+            return measured(engine_of(encoder, side), precision, n, names, arguments.repeats)
 
-        for names in PARTS[: 1 if arguments.no_compile else 2]:
+        for names, encoder in product(PARTS[: 1 if arguments.no_compile else 2], ENCODERS):
             for side, precision, n in cases(arguments):
-                row = {"side": side, "precision": precision, "n": n}
-                report.add(row, partial(row_of, side, precision, n, names))
+                row = {"encoder": encoder, "side": side, "precision": precision, "n": n}
+                report.add(row, partial(row_of, encoder, side, precision, n, names))
     return 0
 
 

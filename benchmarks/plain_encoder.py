@@ -6,19 +6,15 @@ and what positions add to them are stored, and convolutions are PyTorch's, as in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from plain_module import Draw, PlainModule, Weights
 from torch import Tensor
 from torch.nn import functional as F
 
 from asam_trt.encoder_spec import EncoderConfig
 from asam_trt.prior_spec import PriorConfig
-
-Weights = dict[str, npt.NDArray[np.float32]]
 
 
 def vit_b(side: int) -> EncoderConfig:
@@ -43,7 +39,7 @@ def prior_of(grid: int, *, prompt: bool, channels: int = 256, latent: int = 256)
 
 def random_encoder_weights(config: EncoderConfig, seed: int = 0) -> Weights:
     """Under the names of image_encoder.safetensors; activations keep unit scale."""
-    draw = _Draw(seed)
+    draw = Draw(seed)
     grid, width, channels = config.grid, config.width, config.channels
     out = dict(draw.linear("patch", 768, width))
     out["position"] = draw.normal(grid * grid, width, scale=0.5)
@@ -69,7 +65,7 @@ def random_encoder_weights(config: EncoderConfig, seed: int = 0) -> Weights:
 
 def random_prior_weights(config: PriorConfig, seed: int = 0) -> Weights:
     """Under the names of image_prior.safetensors, or prompt_prior.safetensors where the network sees the prompt."""
-    draw = _Draw(seed)
+    draw = Draw(seed)
     c, inputs = config.channels, config.channels * (2 if config.heads else 1)
     out: Weights = {}
     if config.heads:
@@ -84,46 +80,7 @@ def random_prior_weights(config: PriorConfig, seed: int = 0) -> Weights:
     return out
 
 
-class _Draw:
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-
-    def normal(self, *shape: int, scale: float = 1.0) -> npt.NDArray[np.float32]:
-        return (scale * self._rng.standard_normal(shape)).astype(np.float32)
-
-    def linear(
-        self, name: str, width_in: int, width_out: int, gain: float = 1.0
-    ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        yield f"{name}.weight", self.normal(width_in, width_out, scale=gain * width_in**-0.5)
-        yield f"{name}.bias", self.normal(width_out, scale=0.1)
-
-    def norm(self, name: str, width: int) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        yield f"{name}.weight", 1 + self.normal(width, scale=0.1)
-        yield f"{name}.bias", self.normal(width, scale=0.1)
-
-
-class _Plain(torch.nn.Module):
-    """Weights of one type, by their names in the file."""
-
-    def __init__(self, weights: Weights, dtype: torch.dtype, device: str) -> None:
-        super().__init__()
-        for name, value in weights.items():
-            self.register_buffer(name.replace(".", "_"), torch.as_tensor(value).to(device, dtype))
-
-    def weight(self, name: str) -> Tensor:
-        found = getattr(self, name.replace(".", "_"))
-        assert isinstance(found, Tensor)
-        return found
-
-    def linear(self, name: str, x: Tensor) -> Tensor:
-        return x @ self.weight(f"{name}.weight") + self.weight(f"{name}.bias")
-
-    def kernel(self, name: str) -> Tensor:
-        """Of a 3 x 3 convolution, [out, in, 3, 3]."""
-        return self.weight(f"{name}.weight").unflatten(0, (3, 3, -1)).permute(3, 2, 0, 1).contiguous()
-
-
-class PlainEncoder(_Plain):
+class PlainEncoder(PlainModule):
     """Image [3, S, S] -> embedding [C, e, e], every step in ``dtype``."""
 
     def __init__(
@@ -177,7 +134,7 @@ class PlainEncoder(_Plain):
         return self.linear(f"{name}.out", mixed).unflatten(1, (side, side))
 
 
-class PlainPrior(_Plain):
+class PlainPrior(PlainModule):
     """Embedding [C, e, e], and of a prompt tokens [t, C] and dense [C] -> mean and sigma [L]."""
 
     def __init__(

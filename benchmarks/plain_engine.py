@@ -5,22 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from plain_encoder import prior_of, random_encoder_weights, random_prior_weights
+from plain_encoder import prior_of, random_prior_weights
+from plain_encoders import random_weights_of
 from plain_sampler import Weights, random_weights
 from safetensors.numpy import save_file
 
 from asam_trt import bundle
-from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 from asam_trt.sampler_spec import SamplerConfig
 
 
-def random_engine(folder: Path, sampler: SamplerConfig, encoder: EncoderConfig) -> bundle.EngineBundle:
+def random_engine(
+    folder: Path, sampler: SamplerConfig, encoder: EncoderConfig | TinyEncoderConfig
+) -> bundle.EngineBundle:
     """Write one and open it. It has native weights for everything; its ONNX files are empty."""
     folder.mkdir(parents=True)
     save_file(random_weights(sampler) | _prompt_tables(sampler.channels), folder / bundle.SAMPLER)
-    save_file(
-        random_encoder_weights(encoder), folder / bundle.ENCODER_WEIGHTS, {"encoder": encoder.to_json()}
-    )
+    save_file(random_weights_of(encoder), folder / bundle.ENCODER_WEIGHTS, {"encoder": encoder.to_json()})
     for name, prompt in ((bundle.IMAGE_PRIOR_WEIGHTS, False), (bundle.PROMPT_PRIOR_WEIGHTS, True)):
         prior = prior_of(sampler.grid, prompt=prompt, channels=sampler.channels, latent=sampler.latent)
         save_file(random_prior_weights(prior), folder / name, {"prior": prior.to_json()})

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from asam_trt.encoder_spec import EncoderConfig
-from asam_trt.torch_parts.attention import RelativeAttention
-from asam_trt.torch_parts.neighbours import neighbours
+from asam_trt.torch_parts.attention import Attention
+from asam_trt.torch_parts.layers import product
+from asam_trt.torch_parts.mlp import Mlp
+from asam_trt.torch_parts.neck import Neck
+from asam_trt.torch_parts.relative_mask import RelativeMask
 from asam_trt.torch_parts.tensors import TensorReader
 
-_NORM_EPS = 1e-6  # of every norm in SAM's image encoder
+_NORM_EPS = 1e-6  # of the norms in the blocks
 _PATCH = 16  # pixels a side
 
 
@@ -40,8 +42,8 @@ class Encoder:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self.config, self._dtype = config, dtype
-        grid, width, channels = config.grid, config.width, config.channels
+        self.config = config
+        grid, width = config.grid, config.width
         reader = TensorReader(weights, device)
         self._patch = reader.linear("patch", 3 * _PATCH**2, width, dtype=dtype)
         self._position = reader.take("position", grid * grid, width)
@@ -49,21 +51,16 @@ class Encoder:
             _Block(reader, f"blocks.{i}", config, window or grid, dtype)
             for i, window in enumerate(config.windows)
         ]
-        self._neck0 = reader.take("neck.0.weight", width, channels)
-        self._norm0 = reader.norm("neck.1", channels)
-        self._neck1 = reader.take("neck.2.weight", 9 * channels, channels)
-        self._norm1 = reader.norm("neck.3", channels)
+        self._neck = Neck(reader, grid=grid, width=width, channels=config.channels)
         reader.expect_all_taken()
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         grid = self.config.grid
         patches = image.unflatten(2, (grid, _PATCH)).unflatten(1, (grid, _PATCH)).permute(1, 3, 0, 2, 4)
-        x = self._position + _product(patches.flatten(2).flatten(0, 1).to(self._dtype), self._patch)
+        x = self._position + product(patches.flatten(2).flatten(0, 1), self._patch)
         for block in self._blocks:
             x = block(x)
-        x = _norm(x @ self._neck0, self._norm0)
-        x = neighbours(x.unflatten(0, (grid, grid))) @ self._neck1
-        return _norm(x, self._norm1).permute(2, 0, 1).contiguous()
+        return self._neck(x)
 
 
 class _Block:
@@ -72,29 +69,19 @@ class _Block:
     def __init__(
         self, reader: TensorReader, name: str, config: EncoderConfig, window: int, dtype: torch.dtype
     ) -> None:
-        width, dim = config.width, config.width // config.heads
-        self._dtype, self._shape = dtype, (config.grid, config.grid, 3, config.heads, dim)
-        self._norm1, self._norm2 = (reader.norm(f"{name}.{each}", width) for each in ("norm1", "norm2"))
-        self._qkv = reader.linear(f"{name}.qkv", width, 3 * width, dtype=dtype)
-        self._attention = RelativeAttention(
-            reader, name, grid=config.grid, window=window, heads=config.heads, dim=dim, dtype=dtype
+        grid, width, heads = config.grid, config.width, config.heads
+        dim = width // heads
+        padded = reader.take(f"{name}.qkv.bias", 3 * width, dtype=dtype).view(3, heads, dim)[1:]
+        self._attention = Attention(
+            reader,
+            name,
+            RelativeMask(reader, name, grid=grid, window=window, dim=dim, dtype=dtype),
+            padded,  # after the norm: what is left of it are the biases
+            grid=grid,
+            window=window,
+            eps=_NORM_EPS,
         )
-        self._out = reader.linear(f"{name}.out", width, width, dtype=dtype)
-        self._mlp0 = reader.linear(f"{name}.mlp.0", width, config.mlp_dim, dtype=dtype)
-        self._mlp1 = reader.linear(f"{name}.mlp.1", config.mlp_dim, width, dtype=dtype)
+        self._mlp = Mlp(reader, name, width=width, hidden=config.mlp_dim, eps=_NORM_EPS, dtype=dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        qkv = _product(_norm(x, self._norm1).to(self._dtype), self._qkv)
-        x += _product(self._attention(qkv.view(self._shape)), self._out)
-        hidden = functional.gelu(_product(_norm(x, self._norm2).to(self._dtype), self._mlp0))
-        x += _product(hidden, self._mlp1)
-        return x
-
-
-def _product(x: torch.Tensor, linear: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    weight, bias = linear
-    return torch.addmm(bias, x, weight)
-
-
-def _norm(x: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    return functional.layer_norm(x, x.shape[-1:], *norm, eps=_NORM_EPS)
+        return self._mlp(self._attention(x))

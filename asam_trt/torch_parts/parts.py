@@ -5,17 +5,20 @@ On the CPU these modules equal the native code; the graphs were not run on a GPU
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from asam_trt.backends.device_array import DeviceArray
 from asam_trt.bundle import ENCODER_WEIGHTS, IMAGE_PRIOR_WEIGHTS, PROMPT_PRIOR_WEIGHTS, EngineBundle
-from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 from asam_trt.errors import EngineError
 from asam_trt.torch_parts.encoder import Encoder
 from asam_trt.torch_parts.lanes import EagerLane, Function, GraphLane, Lane
 from asam_trt.torch_parts.prior import LatentPrior
+from asam_trt.torch_parts.tiny_encoder import TinyEncoder
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -75,15 +78,22 @@ def _array(tensor: torch.Tensor) -> DeviceArray:
     return DeviceArray(tensor, tensor.data_ptr(), tuple(tensor.shape))
 
 
-def _encoder(bundle: EngineBundle, dtype: torch.dtype, device: torch.device) -> Encoder:
-    config, weights = bundle.load_encoder()
-    if not isinstance(config, EncoderConfig):
-        raise EngineError(
-            f"{bundle.path / ENCODER_WEIGHTS}: expected one of SAM's own image encoders, came a TinyViT; use "
-            "encoder='auto'"
-        )
+def encoder_of(
+    config: EncoderConfig | TinyEncoderConfig,
+    weights: Mapping[str, Float32Array],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Encoder | TinyEncoder:
+    """The image encoder that has such sizes; see the two."""
+    if isinstance(config, TinyEncoderConfig):
+        return TinyEncoder(config, weights, dtype=dtype, device=device)
+    return Encoder(config, weights, dtype=dtype, device=device)
+
+
+def _encoder(bundle: EngineBundle, dtype: torch.dtype, device: torch.device) -> Encoder | TinyEncoder:
     try:
-        return Encoder(config, weights, dtype=dtype, device=device)
+        return encoder_of(*bundle.load_encoder(), dtype=dtype, device=device)
     except ValueError as error:
         raise EngineError(f"{bundle.path / ENCODER_WEIGHTS}: {error}") from error
 

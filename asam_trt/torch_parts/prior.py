@@ -10,10 +10,9 @@ import torch
 from torch.nn import functional
 
 from asam_trt.prior_spec import PriorConfig
+from asam_trt.torch_parts.layers import Linear
 from asam_trt.torch_parts.neighbours import neighbours
 from asam_trt.torch_parts.tensors import TensorReader
-
-Linear = tuple[torch.Tensor, torch.Tensor]
 
 
 class LatentPrior:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import asam_trt
 from asam_trt import _runtime, backends, encoders
 from asam_trt.backends import cuda
 from asam_trt.backends.onnx_gpu import OnnxParts
+from asam_trt.encoder_spec import TinyEncoderConfig
+from asam_trt.sampler_spec import SamplerConfig
 from asam_trt.torch_parts import availability
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmarks"))
+from plain_engine import random_engine
 
 BOX = (10, 5, 60, 40)
 
@@ -113,6 +119,31 @@ def test_images_are_encoded_on_the_gpu_where_something_has_its_code(
     on_cpu.set_image(image)
     want = on_cpu.sample(box=BOX, n=2)
     np.testing.assert_allclose(got.logits, want.logits, rtol=0, atol=most * float(np.abs(want.logits).max()))
+
+
+def test_pytorch_encodes_by_mobilesams_encoder_too(
+    emulated: Path, tmp_path: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASAM_CUDA_LIBRARY", str(emulated))
+    monkeypatch.setattr(cuda, "_DEVICE", "cpu")
+    monkeypatch.setattr(availability, "problem", lambda: "")
+    sampler = SamplerConfig(side=64, grid=4, channels=32, latent=8, mask_tokens=2, heads=4, mlp_dim=32)
+    encoder = TinyEncoderConfig(
+        side=64,
+        channels=32,
+        widths=(8, 12, 16, 16),
+        depths=(1,) * 4,
+        heads=(1, 1, 2, 2),
+        windows=(7, 7, 3, 2),
+    )
+    engine = random_engine(tmp_path / "tiny.asam", sampler, encoder)
+    found = []
+    for options in ({"backend": "cuda", "encoder": "torch"}, {"backend": "cpu", "encoder": "native"}):
+        with asam_trt.Session(engine.path, precision="float32", **options) as session:
+            assert (session.encoder, session.encoder_reason) == (options["encoder"], "asked for")
+            session.set_image(image)
+            found.append(session.sample(box=BOX, n=2).logits)
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-4 * float(np.abs(found[1]).max()))
 
 
 def test_neither_pytorch_nor_onnx_runtime_for_the_gpu(

@@ -14,7 +14,7 @@ import torch
 from asam.bench import ceiling
 from asam.model.config import ModelConfig
 from asam_trt.backends import cuda
-from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 from asam_trt.sampler_spec import SamplerConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmarks"))
@@ -56,9 +56,15 @@ def on_cpu(emulated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def smaller(side: int) -> EncoderConfig:
         return EncoderConfig(side=side, width=32, heads=2, mlp_dim=64, channels=32, windows=(3, 0))
 
+    def tiny(side: int) -> TinyEncoderConfig:
+        widths = (8, 12, 16, 16)
+        return TinyEncoderConfig(
+            side=side, channels=32, widths=widths, depths=(1,) * 4, heads=(1, 1, 2, 2), windows=(7, 7, 3, 3)
+        )
+
     for module in (gpu, gpu_frames):
         monkeypatch.setattr(module, "config_of", small)
-    monkeypatch.setattr(gpu_frames, "vit_b", smaller)
+    monkeypatch.setattr(gpu_frames, "ENCODERS", {"vit_b": smaller, "vit_t": tiny})
 
 
 def report_of(
@@ -93,9 +99,10 @@ def test_a_row_that_fails_says_why_and_the_others_are_measured(
 @pytest.mark.usefixtures("on_cpu")
 def test_whole_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = report_of(gpu_frames, tmp_path, monkeypatch, "--precisions", "bf16", "--n", "2")
-    assert [list(row["ms"]["frame"]) for row in rows] == [
-        ["asam", "eager", "asam-no-cudnn"],
-        ["asam", "compile"],
+    assert [(row["encoder"], *row["ms"]["frame"]) for row in rows] == [
+        (encoder, *names)
+        for names in (("asam", "eager", "asam-no-cudnn"), ("asam", "compile"))
+        for encoder in ("vit_b", "vit_t")
     ]
     assert all(set(row["ms"]) == {"prepare", "encode", "frame"} for row in rows)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from asam_trt.torch_parts.encoder import Encoder
 from asam_trt.torch_parts.lanes import EagerLane, GraphLane
+from asam_trt.torch_parts.parts import encoder_of
 
 from .fake_graphs import FakeStream, FakeWorld
+from .torch_cases import torch_case
 
 CPU = torch.device("cpu")
 
@@ -42,9 +42,12 @@ def test_a_replay_is_the_function(world: FakeWorld) -> None:
             torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-def test_an_encoder_as_a_graph_sees_each_image(world: FakeWorld, case_of: Callable[[str], Any]) -> None:
-    case = case_of("many windows, one column over")
-    encoder = Encoder(case.config, case.weights, dtype=torch.bfloat16, device=CPU)
+@pytest.mark.parametrize(
+    "name", ["many windows, one column over", "TinyViT: windows that fit and padded ones"]
+)
+def test_an_encoder_as_a_graph_sees_each_image(world: FakeWorld, name: str) -> None:
+    case = torch_case(name)
+    encoder = encoder_of(case.config, case.weights, dtype=torch.bfloat16, device=CPU)
     lane = GraphLane("encoder", lambda x: (encoder(x),), CPU)
     images = [case.image, -case.image, case.image[:, ::-1]]
     found = [lane.run(image)[0] for image in images]

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_encoder import PlainEncoder, random_encoder_weights
+from plain_encoders import plain_encoder_of, random_weights_of
 from plain_engine import random_engine
+from plain_tiny_encoder import vit_t
 
 import asam_trt
 from asam_trt import encoders
 from asam_trt.backends.cpu import CpuBackend
 from asam_trt.backends.cuda import CudaBackend
 from asam_trt.bundle import EngineBundle
-from asam_trt.encoder_spec import EncoderConfig
+from asam_trt.encoder_spec import EncoderConfig, TinyEncoderConfig
 from asam_trt.sampler_spec import SamplerConfig
-from asam_trt.torch_parts.encoder import Encoder
-from asam_trt.torch_parts.parts import DTYPES, TorchParts
+from asam_trt.torch_parts.parts import DTYPES, TorchParts, encoder_of
 
 pytestmark = pytest.mark.gpu
 
@@ -30,6 +30,16 @@ ENCODERS = {
     "a-sam": EncoderConfig(side=128, width=192, heads=3, mlp_dim=768, channels=64, windows=(14, 0, 14)),
     "sam": EncoderConfig(side=1024, width=128, heads=2, mlp_dim=512, channels=64, windows=(14, 0)),
     "ragged": EncoderConfig(side=240, width=64, heads=4, mlp_dim=128, channels=32, windows=(4, 7, 0)),
+    "small mobile sam": TinyEncoderConfig(
+        side=128,
+        channels=64,
+        widths=(32, 64, 96, 128),
+        depths=(1, 1, 2, 1),
+        heads=(1, 2, 3, 4),
+        windows=(7, 7, 14, 7),
+    ),
+    "mobile sam, ragged": vit_t(208),
+    "mobile sam": vit_t(1024),
 }
 
 
@@ -53,10 +63,10 @@ def _captures_succeed() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> EngineBundle:
+@pytest.fixture(scope="module", params=["a-sam", "small mobile sam"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> EngineBundle:
     sampler = SamplerConfig(side=128, grid=8, channels=64, latent=32, mask_tokens=2, heads=4, mlp_dim=128)
-    return random_engine(tmp_path_factory.mktemp("engine") / "random.asam", sampler, ENCODERS["a-sam"])
+    return random_engine(tmp_path_factory.mktemp("engine") / "random.asam", sampler, ENCODERS[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +79,13 @@ def backend(engine: EngineBundle) -> CudaBackend:
 def test_as_near_to_float64_as_plain_pytorch(name: str, precision: str) -> None:
     config, dtype = ENCODERS[name], DTYPES[precision]
     weights, image = (
-        random_encoder_weights(config),
+        random_weights_of(config),
         torch.as_tensor(draw(0, 3, config.side, config.side)).cuda(),
     )
-    found = Encoder(config, weights, dtype=dtype, device=torch.device("cuda"))(image).cpu().numpy()
+    found = encoder_of(config, weights, dtype=dtype, device=torch.device("cuda"))(image).cpu().numpy()
     with torch.no_grad():
-        exact = PlainEncoder(config, weights, torch.float64, "cuda")(image.double()).cpu().numpy()
-        plain = PlainEncoder(config, weights, dtype, "cuda")(image.to(dtype)).double().cpu().numpy()
+        exact = plain_encoder_of(config, weights, torch.float64, "cuda")(image.double()).cpu().numpy()
+        plain = plain_encoder_of(config, weights, dtype, "cuda")(image.to(dtype)).double().cpu().numpy()
     assert rms(found - exact) <= 2 * rms(plain - exact) + 4 * torch.finfo(torch.float32).eps * rms(exact)
 
 
@@ -83,7 +93,7 @@ def test_as_near_to_float64_as_plain_pytorch(name: str, precision: str) -> None:
 def test_replays_equal_the_eager_encoder(engine: EngineBundle, precision: str) -> None:
     parts = TorchParts(engine, precision, "cuda")
     config, weights = engine.load_encoder()
-    eager = Encoder(config, weights, dtype=DTYPES[precision], device=torch.device("cuda"))
+    eager = encoder_of(config, weights, dtype=DTYPES[precision], device=torch.device("cuda"))
     images = [draw(i, 3, 128, 128) for i in range(5)]
     found = [parts.encode(image) for image in images]  # all alive at once
     unit = torch.finfo(DTYPES[precision]).eps

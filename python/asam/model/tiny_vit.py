@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from asam.model.config import TinyViTSizes
+from asam_trt.torch_parts.distance_mask import distance_scores
 from asam_trt.torch_parts.windows import Stripe, cut, put_back, stripes
 
 NORM_EPS = 1e-5  # of batch norms
@@ -133,20 +134,9 @@ class WindowAttention(nn.Module):
         return by_head
 
     def biases(self, high: int, wide: int) -> torch.Tensor:
-        """What is added to the scores of a window of high x wide real cells, [heads, query, key].
-
-        The last key is that of all padded cells, where there are any.
-        """
-        cells = torch.arange(self.window, device=self.attention_biases.device)
-        apart = (cells[:, None] - cells).abs()
+        """What is added to the scores of a window of high x wide real cells, see :func:`distance_scores`."""
         table: torch.Tensor = self.attention_biases.unflatten(1, (self.window, self.window))
-        full = table[:, apart[:high, None, :, None], apart[None, :wide, None, :]]  # [heads, y, x, y', x']
-        real = full[..., :high, :wide].flatten(3).flatten(1, 2)
-        right, below = full[..., :high, wide:].flatten(3), full[..., high:, :].flatten(3)
-        padded = torch.cat([right, below], dim=3).flatten(1, 2)
-        if not padded.shape[2]:
-            return real
-        return torch.cat([real, padded.logsumexp(-1, keepdim=True)], dim=2)
+        return distance_scores(table, high, wide)
 
     def _windows(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, down: Stripe, right: Stripe
