@@ -1,9 +1,13 @@
 // The float32 operations one by one, for tests and measurements.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "bindings/array.h"
 #include "bindings/attention_shape.h"
@@ -102,6 +106,29 @@ auto attend(Input<2> q, Input<2> k, Input<2> v, int64_t heads, std::optional<Inp
   return out;
 }
 
+auto attend_parts(Input<2> q, Input<2> k, Input<2> v, int64_t heads, const std::vector<int64_t>& parts,
+                  const std::string& version) {
+  const int64_t queries = tensor_of<2>(q).extent(0), width = tensor_of<2>(q).extent(1),
+                keys = tensor_of<2>(k).extent(0);
+  AttentionShape shape = attention_shape(queries, keys, width, heads);
+  tensor_of<2>(k).expect_shape("k", {keys, width});
+  tensor_of<2>(v).expect_shape("v", {keys, width});
+  require(std::all_of(parts.begin(), parts.end(), [](int64_t part) { return part >= 1; }) &&
+              std::accumulate(parts.begin(), parts.end(), int64_t{0}) == keys,
+          "parts: expected counts of at least one key that sum to ", keys);
+  Buffer scratch(attention_scratch(shape)), sums(attention_sums(shape));
+  auto out = new_array<float, 2>({queries, width});
+  int64_t first = 0;
+  for (const int64_t part : parts) {
+    shape.keys = part;
+    kernels_of(version).attend_part(shape, q.data(), k.data() + first * width, v.data() + first * width,
+                                    {.first = first == 0, .last = first + part == keys}, sums.data(),
+                                    out.data(), scratch.data());
+    first += part;
+  }
+  return out;
+}
+
 }  // namespace
 
 void bind_kernels(nb::module_& module) {
@@ -126,6 +153,9 @@ void bind_kernels(nb::module_& module) {
       "Multi-head attention of projected q [a, D] over k, v [b, D] -> [a, D]; bias [heads, b, a] raises "
       "the\n"
       "scores.");
+  module.def("attend_parts", &attend_parts, arg("q").noconvert(), arg("k").noconvert(), arg("v").noconvert(),
+             arg("heads"), arg("parts"), arg("version") = best,
+             "The same without biases, keys in parts of the given counts, one after the other.");
   module.def(
       "depthwise", &depthwise, arg("x").noconvert(), arg("weight").noconvert(), arg("bias").noconvert(),
       arg("stride"), arg("version") = best,

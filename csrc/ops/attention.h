@@ -33,14 +33,28 @@ struct AttentionBias {
 using AttendFn = void (*)(const AttentionShape& shape, const float* q, const float* k, const float* v,
                           const AttentionBias& bias, float* out, float* scratch);
 
-// Floats of scratch that every version can work with.
+// The same, without biases, over keys that come some at a time, in calls with the same queries: shape.keys,
+// k and v are those of one call. What the queries saw in earlier calls waits in `sums`, attention_sums(shape)
+// floats that no other call touches; `first` starts it anew, and `last` writes out.
+struct AttentionPart {
+  bool first, last;
+};
+using AttendPartFn = void (*)(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                              AttentionPart part, float* sums, float* out, float* scratch);
+
+// Floats that every version can work with.
 int64_t attention_scratch(const AttentionShape& shape);
+int64_t attention_sums(const AttentionShape& shape);
 
 void attend_ref(const AttentionShape& shape, const float* q, const float* k, const float* v,
                 const AttentionBias& bias, float* out, float* scratch);
 
+void attend_part_ref(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                     AttentionPart part, float* sums, float* out, float* scratch);
+
 // The version for an instruction set, or the best below it. A query's result has the same bits wherever it
-// stands among the queries.
+// stands among the queries, but not however its keys are divided into parts.
 AttendFn attend_for(Isa isa);
+AttendPartFn attend_part_for(Isa isa);
 
 }  // namespace asam

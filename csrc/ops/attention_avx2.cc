@@ -6,7 +6,12 @@ namespace asam {
 
 void attend_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v,
                  const AttentionBias& bias, float* out, float* scratch) {
-  simd::attend_kernel<8, 6>(shape, q, k, v, bias, out, scratch);
+  simd::attend_kernel<8, 6>(shape, q, k, v, bias, {true, true}, scratch, out, scratch);
+}
+
+void attend_part_avx2(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                      AttentionPart part, float* sums, float* out, float* scratch) {
+  simd::attend_kernel<8, 6>(shape, q, k, v, {}, part, sums, out, scratch);
 }
 
 }  // namespace asam

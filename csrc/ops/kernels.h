@@ -21,6 +21,7 @@ struct Kernels {
   LayerNormFn layer_norm;
   GeluFn gelu;
   AttendFn attend;
+  AttendPartFn attend_part;
   DotRowsFn dot_rows;
   DepthwiseFn depthwise;
   MatmulInt8Fn matmul_int8;
@@ -35,6 +36,7 @@ struct Kernels {
             .layer_norm = layer_norm_for(isa),
             .gelu = gelu_for(isa),
             .attend = attend_for(isa),
+            .attend_part = attend_part_for(isa),
             .dot_rows = dot_rows_for(isa),
             .depthwise = depthwise_for(isa),
             .matmul_int8 = matmul_int8_for(isa),
@@ -50,6 +52,7 @@ struct Kernels {
             .layer_norm = layer_norm_ref,
             .gelu = gelu_ref,
             .attend = attend_ref,
+            .attend_part = attend_part_ref,
             .dot_rows = dot_rows_ref,
             .depthwise = depthwise_ref,
             .matmul_int8 = matmul_int8_ref,

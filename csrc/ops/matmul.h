@@ -75,12 +75,19 @@ class PackedMatrix {
 };
 
 struct Epilogue {
-  const float* bias = nullptr;  // [bias_rows, out], or null
+  const float* bias = nullptr;  // [bias_rows, bias_columns], or null
   int64_t bias_rows = 1;
+  int64_t bias_columns = 0;         // 0: out; else the first ones have a bias, the others none
   const float* residual = nullptr;  // [rows, out] with c's stride, may be c itself, or null
   bool relu = false;                // at most one of the two
   bool gelu = false;                // exact, as in ops/gelu.h
 };
+
+// Columns of a result [.., out] that have a bias.
+[[gnu::always_inline]] inline int64_t bias_columns(const Epilogue& epilogue, int64_t out) {
+  if (!epilogue.bias) return 0;
+  return epilogue.bias_columns > 0 ? epilogue.bias_columns : out;
+}
 
 // The row of the bias that row `row` takes, mostly without a division.
 [[gnu::always_inline]] inline int64_t bias_row(const Epilogue& epilogue, int64_t row) {

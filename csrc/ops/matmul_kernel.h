@@ -105,24 +105,27 @@ ASAM_INLINE void finish_tile(const typename Numbers::Vector* sums, int64_t heigh
                              const Product<Numbers>& product, int64_t row, int64_t column) {
   constexpr int kLanes = Numbers::kLanes;
   const Epilogue& epilogue = product.epilogue;
-  const int64_t out = product.w.out();
+  const int64_t out = product.w.out(), biased = bias_columns(epilogue, out);
   for (int64_t r = row; r < row + height; ++r, sums += Vecs) {
-    const float* bias = epilogue.bias ? epilogue.bias + bias_row(epilogue, r) * out : nullptr;
+    const float* bias = epilogue.bias + bias_row(epilogue, r) * biased;
     const float* residual = epilogue.residual ? epilogue.residual + r * product.c_stride : nullptr;
     float* c = product.c + r * product.c_stride;
     for (int v = 0; v < Vecs; ++v) {
       const int64_t j = column + v * kLanes;
       if (j >= out) continue;
       Float<kLanes> x = product.numbers.value(sums[v], r, j);
+      if (j + kLanes <= biased) {
+        x += load<kLanes>(bias + j);
+      } else if (j < biased) {
+        x += load_part<kLanes>(bias + j, biased - j);
+      }
       if (j + kLanes <= out) {
-        if (bias) x += load<kLanes>(bias + j);
         if (residual) x += load<kLanes>(residual + j);
         if (epilogue.relu) x = max<kLanes>(Float<kLanes>{}, x);
         if (epilogue.gelu) x = gelu<kLanes>(x);
         store<kLanes>(c + j, x);
       } else {
         const int64_t count = out - j;
-        if (bias) x += load_part<kLanes>(bias + j, count);
         if (residual) x += load_part<kLanes>(residual + j, count);
         if (epilogue.relu) x = max<kLanes>(Float<kLanes>{}, x);
         if (epilogue.gelu) x = gelu<kLanes>(x);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/fetch.h"
 #include "ops/upscale.h"
 #include "sampler/prefix.h"
 
@@ -40,10 +41,9 @@ class Pass {
     }
     wait();
     for (int64_t s = 0; s < count_; ++s) {
-      update_cells([&](int64_t start, int64_t rows) { combine(image, s, start, rows); },
-                   w_.layers[0].image_kv, s);
-      look_at_image(
-          s, prompt_.sampled > 0 ? ws_.image_q.data() + s * tokens_ * half_ : prompt_.image_queries.data());
+      look_at_image([&](int64_t start, int64_t rows) { combine(image, s, start, rows); },
+                    w_.layers[0].image_kv, s,
+                    prompt_.sampled > 0 ? token_queries(s) : prompt_.image_queries.data());
     }
     for (size_t i = 0; i < w_.layers.size(); ++i) {
       const TwoWayLayer& layer = w_.layers[i];
@@ -51,8 +51,8 @@ class Pass {
       update_tokens(layer, last ? nullptr : &w_.layers[i + 1]);
       const CellLinear& next = last ? w_.final_kv : w_.layers[i + 1].image_kv;
       for (int64_t s = 0; s < count_; ++s) {
-        update_cells([&](int64_t start, int64_t rows) { look_at_tokens(layer, s, start, rows); }, next, s);
-        look_at_image(s, ws_.image_q.data() + s * tokens_ * half_);
+        look_at_image([&](int64_t start, int64_t rows) { look_at_tokens(layer, s, start, rows); }, next, s,
+                      token_queries(s));
       }
     }
     share_rows(rows_, [&](int64_t row, int64_t rows) {
@@ -73,21 +73,26 @@ class Pass {
 
  private:
   float* src(int64_t s) { return ws_.src.data() + s * cells_ * c_; }
+  const float* token_queries(int64_t s) const { return ws_.image_q.data() + s * tokens_ * half_; }
 
   void wait() const {
     if (team_.size > 1) team_.wait();
   }
 
-  // Calls body(first, rows) for this member's rows of n, kChunk at most and nearly equal ones at a time.
+  // Calls body(first, rows) for rows begin .. end - 1, kChunk at most and nearly equal ones at a time.
+  template <class Body>
+  static void in_chunks(int64_t begin, int64_t end, const Body& body) {
+    const int64_t chunks = (end - begin + Workspace::kChunk - 1) / Workspace::kChunk;
+    for (int64_t i = 0; i < chunks; ++i) {
+      const int64_t first = begin + (end - begin) * i / chunks;
+      body(first, begin + (end - begin) * (i + 1) / chunks - first);
+    }
+  }
+
+  // The same for this member's rows of n.
   template <class Body>
   void share_rows(int64_t n, const Body& body) const {
-    team_.share(n, [&](int64_t begin, int64_t end) {
-      const int64_t chunks = (end - begin + ws_.kChunk - 1) / ws_.kChunk;
-      for (int64_t i = 0; i < chunks; ++i) {
-        const int64_t first = begin + (end - begin) * i / chunks;
-        body(first, begin + (end - begin) * (i + 1) / chunks - first);
-      }
-    });
+    team_.share(n, [&](int64_t begin, int64_t end) { in_chunks(begin, end, body); });
   }
 
   // to[row ..] = from W + b, for rows of the tokens.
@@ -188,6 +193,7 @@ class Pass {
   void combine(const ImageState& image, int64_t s, int64_t start, int64_t rows) {
     const bool map = prompt_.combined_rows != 1;
     float* out = src(s) + start * c_;
+    fetch(out, rows * c_);
     if (!w_.config.combines()) {
       const float* dense = map ? prompt_.combined.data() + start * c_ : ws_.dense.data() + s * c_;
       ops_.add_rows(image.combined.data() + start * c_, rows, c_, dense, map ? rows : 1, false, out);
@@ -208,35 +214,50 @@ class Pass {
               w_.combiner_prompt.layers.back().onto(out), out);
   }
 
-  // Changes one hypothesis' cells, some at a time, and makes the keys and values that its tokens look at
-  // next.
+  // Changes one hypothesis' cells, some at a time, makes keys and values of them, and lets its tokens look at
+  // these: queries q [T, C/2] -> token_mixed, rows [T, C/2]. One thread alone keeps the keys and values of a
+  // chunk; a team shares first the cells and then the heads, over the same chunks in the same order.
   template <class Change>
-  void update_cells(const Change& change, const CellLinear& keys_values, int64_t s) {
-    share_rows(cells_, [&](int64_t start, int64_t rows) {
+  void look_at_image(const Change& change, const CellLinear& keys_values, int64_t s, const float* q) {
+    const auto update = [&](int64_t start, int64_t rows, float* to) {
       change(start, rows);
-      ops_.matmul(src(s) + start * c_, c_, rows, keys_values.weight, keys_values.epilogue(start, rows),
-                  ws_.cell_kv.data() + start * c_, c_);
+      fetch(keys_values.bias_of(start), rows * keys_values.biased);
+      ops_.matmul(src(s) + start * c_, c_, rows, keys_values.weight, keys_values.epilogue(start, rows), to,
+                  c_);
+    };
+    float* kv = ws_.cell_kv.data();
+    if (team_.size == 1) {
+      in_chunks(0, cells_, [&](int64_t start, int64_t rows) {
+        update(start, rows, kv);
+        look_at_cells(kv, start, rows, 0, w_.config.heads, s, q);
+      });
+      return;
+    }
+    share_rows(cells_, [&](int64_t start, int64_t rows) { update(start, rows, kv + start * c_); });
+    wait();
+    team_.share(w_.config.heads, [&](int64_t begin, int64_t end) {
+      in_chunks(0, cells_, [&](int64_t start, int64_t rows) {
+        look_at_cells(kv + start * c_, start, rows, begin, end, s, q);
+      });
     });
     wait();
   }
 
-  // Token queries [T, C/2] against one hypothesis' cells -> token_mixed, rows [T, C/2].
-  void look_at_image(int64_t s, const float* q) {
+  // Heads begin .. end - 1 of a look at a chunk, kv its keys and values.
+  void look_at_cells(const float* kv, int64_t start, int64_t rows, int64_t begin, int64_t end, int64_t s,
+                     const float* q) {
     const int64_t dim = half_ / w_.config.heads;
-    team_.share(w_.config.heads, [&](int64_t begin, int64_t end) {
-      const AttentionShape shape{.queries = tokens_,
-                                 .keys = cells_,
-                                 .heads = end - begin,
-                                 .dim = dim,
-                                 .q_stride = half_,
-                                 .k_stride = c_,
-                                 .v_stride = c_,
-                                 .out_stride = half_};
-      const float* keys = ws_.cell_kv.data() + begin * dim;
-      kernels_.attend(shape, q + begin * dim, keys, keys + half_, {},
-                      ws_.token_mixed.data() + s * tokens_ * half_ + begin * dim, own_.attention.data());
-    });
-    wait();
+    const AttentionShape shape{.queries = tokens_,
+                               .keys = rows,
+                               .heads = end - begin,
+                               .dim = dim,
+                               .q_stride = half_,
+                               .k_stride = c_,
+                               .v_stride = c_,
+                               .out_stride = half_};
+    kernels_.attend_part(shape, q + begin * dim, kv + begin * dim, kv + half_ + begin * dim,
+                         {.first = start == 0, .last = start + rows == cells_}, own_.attention_sums.data(),
+                         ws_.token_mixed.data() + s * tokens_ * half_ + begin * dim, own_.attention.data());
   }
 
   // The tokens of all hypotheses from this layer's look at the image to the next one's queries for it.
@@ -302,6 +323,7 @@ class Pass {
                                .v_stride = half_,
                                .out_stride = half_};
     float* cells = src(s) + start * c_;
+    fetch(layer.image_q.bias_of(start), rows * half_);
     ops_.matmul(cells, c_, rows, layer.image_q.weight, layer.image_q.epilogue(start, rows),
                 own_.cell_q.data(), half_);
     kernels_.attend(shape, own_.cell_q.data(), ws_.token_k.data() + s * tokens_ * half_,

@@ -60,18 +60,27 @@ class Reader : public TensorReader {
     return out;
   }
 
-  // Two products over the same cells side by side: keys (with position) and values.
+  // Two products over the same cells side by side: keys (with position) and values, without their bias.
   CellLinear keys_values(const std::string& name) {
-    const int64_t c = config_.channels, half = c / 2, cells = config_.cells();
+    const int64_t c = config_.channels, half = c / 2;
     const float* keys = read(name + ".k.weight", {c, half}).data;
     const float* values = read(name + ".v.weight", {c, half}).data;
     read(name + ".k.bias", {half});  // part of k.pe
-    const float* position = read(name + ".k.pe", {cells, half}).data;
+    return {Weight(c, {{keys, half}, {values, half}}, coarse_), half,
+            buffer(name + ".k.pe", {config_.cells(), half})};
+  }
+
+  // What follows an attention over such values: shares sum to 1, so every mixture has their bias b_v, and
+  // (x + b_v) W + b = x W + (b_v W + b).
+  Linear after_values(const std::string& name) {
+    const int64_t c = config_.channels, half = c / 2;
+    Linear out = linear(name + ".out", half, c);
+    const float* weight = read(name + ".out.weight", {half, c}).data;
     const float* bias = read(name + ".v.bias", {half}).data;
-    CellLinear out{Weight(c, {{keys, half}, {values, half}}, coarse_), Buffer(cells * c)};
-    for (int64_t cell = 0; cell < cells; ++cell) {
-      std::copy_n(position + cell * half, half, out.bias.data() + cell * c);
-      std::copy_n(bias, half, out.bias.data() + cell * c + half);
+    for (int64_t j = 0; j < c; ++j) {
+      double sum = out.bias.data()[j];
+      for (int64_t i = 0; i < half; ++i) sum += static_cast<double>(bias[i]) * weight[i * c + j];
+      out.bias.data()[j] = static_cast<float>(sum);
     }
     return out;
   }
@@ -79,7 +88,7 @@ class Reader : public TensorReader {
   CellLinear cell_queries(const std::string& name) {
     const int64_t c = config_.channels, half = c / 2;
     read(name + ".bias", {half});  // part of .pe
-    return {matrix(name + ".weight", c, half), buffer(name + ".pe", {config_.cells(), half})};
+    return {matrix(name + ".weight", c, half), half, buffer(name + ".pe", {config_.cells(), half})};
   }
 
   Linear queries_keys(const std::string& name, Packing packing) {
@@ -108,7 +117,7 @@ class Reader : public TensorReader {
     out.norm4 = norm(name + ".norm4", c);
     out.token_q = linear(name + ".token_to_image.q", c, half, prefix);
     out.image_kv = keys_values(name + ".token_to_image");
-    out.token_out = linear(name + ".token_to_image.out", half, c);
+    out.token_out = after_values(name + ".token_to_image");
     out.mlp0 = linear(name + ".mlp.0", c, config_.mlp_dim, coarse_);
     out.mlp1 = linear(name + ".mlp.1", config_.mlp_dim, c, coarse_);
     out.image_q = cell_queries(name + ".image_to_token.q");
@@ -176,7 +185,7 @@ SamplerWeights SamplerWeights::load(const SamplerConfig& config, const TensorMap
   for (int64_t i = 0; i < config.depth; ++i) out.layers.push_back(reader.layer(i));
   out.final_q = reader.linear("final.q", c, half);
   out.final_kv = reader.keys_values("final");
-  out.final_out = reader.linear("final.out", half, c);
+  out.final_out = reader.after_values("final");
   out.final_norm = reader.norm("final.norm", c);
   out.upscale = reader.upscale();
   for (int64_t k = 0; k < config.mask_tokens; ++k)

@@ -24,14 +24,18 @@ struct Linear {
   Epilogue onto(const float* residual) const { return {.bias = bias.data(), .residual = residual}; }
 };
 
-// A product over cells whose position terms are folded into a bias a cell (identity 5).
+// A product over cells whose position terms are folded into a bias a cell (identity 5), of the first columns
+// where only these have one: values do not, their bias is in what comes after the attention.
 struct CellLinear {
   Weight weight;
-  Buffer bias;  // [P, out]
+  int64_t biased = 0;  // columns
+  Buffer bias;         // [P, biased]
+
+  const float* bias_of(int64_t start) const { return bias.data() + start * biased; }
 
   // For cells that begin with `start`.
   Epilogue epilogue(int64_t start, int64_t cells) const {
-    return {.bias = bias.data() + start * weight.out(), .bias_rows = cells};
+    return {.bias = bias_of(start), .bias_rows = cells, .bias_columns = biased};
   }
 };
 

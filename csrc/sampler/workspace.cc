@@ -7,12 +7,19 @@
 namespace asam {
 namespace {
 
-int64_t attention_room(const SamplerConfig& config, int64_t tokens, int64_t chunk) {
-  const int64_t c = config.channels, heads = config.heads, cells = config.cells();
+constexpr int64_t kChunk = Workspace::kChunk;
+
+int64_t attention_room(const SamplerConfig& config, int64_t tokens) {
+  const int64_t c = config.channels, heads = config.heads;
   const auto room = [&](int64_t queries, int64_t keys, int64_t width) {
     return attention_scratch({.queries = queries, .keys = keys, .heads = heads, .dim = width / heads});
   };
-  return std::max({room(tokens, tokens, c), room(tokens, cells, c / 2), room(chunk, tokens, c / 2)});
+  return std::max({room(tokens, tokens, c), room(tokens, kChunk, c / 2), room(kChunk, tokens, c / 2)});
+}
+
+int64_t sums_room(const SamplerConfig& config, int64_t tokens) {
+  const int64_t heads = config.heads;
+  return attention_sums({.queries = tokens, .heads = heads, .dim = config.channels / 2 / heads});
 }
 
 }  // namespace
@@ -30,7 +37,7 @@ Workspace::Workspace(const SamplerWeights& weights, int64_t block_size, int64_t 
   dense_a = Buffer(block * c);
   dense_b = Buffer(block * c);
   src = Buffer(block * cells * c);
-  cell_kv = Buffer(cells * c);
+  cell_kv = Buffer((member_count > 1 ? cells : std::min(cells, kChunk)) * c);
   queries = Buffer(rows * c);
   with_point = Buffer(rows * c);
   self_qk = Buffer(rows * 2 * c);
@@ -57,8 +64,9 @@ Workspace::Workspace(const SamplerWeights& weights, int64_t block_size, int64_t 
          Buffer(kChunk * half),
          Buffer(kChunk * half),
          Buffer(kChunk * config.mlp_dim),
-         Buffer(attention_room(config, tokens, kChunk)),
+         Buffer(attention_room(config, tokens)),
          Buffer(upscale_scratch(c)),
+         Buffer(sums_room(config, tokens)),
          {words ? Int16Rows(most, widest) : Int16Rows(), bytes ? Int8Rows(most, widest) : Int8Rows()}});
   }
 }

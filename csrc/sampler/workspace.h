@@ -22,7 +22,7 @@ struct Workspace {
   Buffer dense;                        // [B, C], combined prompt where it is one vector, and the last bias
   Buffer dense_a, dense_b;             // [B, C], between its layers
   Buffer src;                          // [B * P, C]
-  Buffer cell_kv;                      // [P, C]
+  Buffer cell_kv;                      // [P, C], or [kChunk, C] of a team of one
   Buffer queries;                      // [B * T, C]
   Buffer with_point;                   // [B * T, C], queries + point
   Buffer self_qk;                      // [B * T, 2C]
@@ -43,6 +43,7 @@ struct Workspace {
     Buffer cell_q, cell_mixed;  // [kChunk, C/2]
     Buffer hidden;              // [kChunk, M]
     Buffer attention, upscale;  // scratch of the operations
+    Buffer attention_sums;      // between the chunks that tokens look at
     IntegerRoom integers;       // for kChunk or B rows, where products take them
   };
   std::vector<Member> members;

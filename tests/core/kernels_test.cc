@@ -112,6 +112,20 @@ void attention_on_every_isa() {
           return out;
         });
       }
+      for (const std::int64_t part : {std::int64_t{1}, std::int64_t{5}, keys}) {
+        expect_near("attention in parts", 5e-6f, [&](const Kernels& kernels) {
+          Floats out = room(queries * kWidth), scratch = room(asam::attention_scratch(shape)),
+                 sums = room(asam::attention_sums(shape));
+          asam::AttentionShape some = shape;
+          for (std::int64_t first = 0; first < keys; first += part) {
+            some.keys = std::min(part, keys - first);
+            kernels.attend_part(some, q.data(), k.data() + first * kWidth, v.data() + first * kWidth,
+                                {.first = first == 0, .last = first + some.keys == keys}, sums.data(),
+                                out.data(), scratch.data());
+          }
+          return out;
+        });
+      }
     }
   }
 }

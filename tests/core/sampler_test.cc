@@ -17,8 +17,8 @@ using harness::count_of;
 using harness::expect;
 using harness::Weights;
 
-const asam::SamplerConfig kConfig{.side = 128,
-                                  .grid = 8,
+const asam::SamplerConfig kConfig{.side = 160,
+                                  .grid = 10,
                                   .channels = 32,
                                   .latent = 8,
                                   .mask_tokens = 3,

@@ -41,6 +41,14 @@ def test_matmul(version: str, n: int, k: int, panel: int) -> None:
         assert (np.abs(got - want) <= bound).all(), (rows, k, n)
 
 
+@pytest.mark.parametrize("columns", [1, 7, 16, 20, 33])
+def test_matmul_with_a_bias_of_the_first_columns(version: str, columns: int) -> None:
+    a, w, bias = draw(13, 8), draw(8, 33), draw(3, columns)
+    want = np.matmul(*wide(a, w))
+    want[:, :columns] += bias[np.arange(13) % 3]
+    np.testing.assert_allclose(_ops.matmul(a, w, bias=bias, version=version), want, atol=1e-5)
+
+
 def test_matmul_without_epilogue(version: str) -> None:
     a, w = draw(17, 40), draw(40, 33)
     np.testing.assert_allclose(_ops.matmul(a, w, version=version), np.matmul(*wide(a, w)), atol=1e-4)
@@ -145,6 +153,24 @@ def test_attention_with_biases(version: str, queries: int) -> None:
             np.testing.assert_allclose(got[:, one], want, rtol=0, atol=5e-6)
 
 
+@pytest.mark.parametrize("queries", [1, 12, 16, 17, 33, 70])
+@pytest.mark.parametrize("parts", [[1], [72], [1, 1, 5], [40, 41, 40], [72, 3]])
+@pytest.mark.parametrize("rising", [False, True])
+def test_attention_in_parts(version: str, queries: int, parts: list[int], rising: bool) -> None:
+    heads, dim, keys = 2, 5, sum(parts)
+    q, k, v = draw(queries, heads * dim), draw(keys, heads * dim, seed=1), draw(keys, heads * dim, seed=2)
+    if rising:  # every part has larger scores than those before
+        k *= np.linspace(0, 9, keys, dtype=np.float32)[:, None]
+    got = _ops.attend_parts(q, k, v, heads, parts, version=version)
+    np.testing.assert_allclose(got, attention(q, k, v, heads), rtol=0, atol=1e-5)
+    # A team shares the heads; other queries do not matter either.
+    one = slice(dim, 2 * dim)
+    alone = _ops.attend_parts(
+        *(np.ascontiguousarray(x[:, one]) for x in (q[-1:], k, v)), 1, parts, version=version
+    )
+    np.testing.assert_array_equal(alone, got[-1:, one])
+
+
 @pytest.mark.parametrize("channels", EDGES)
 def test_depthwise(version: str, channels: int) -> None:
     for high, wide_ in ((1, 1), (1, 4), (2, 1), (5, 6)):
@@ -199,6 +225,9 @@ def test_attention_to_what_is_not_finite(version: str, value: float, where: int)
             (q, k, v)[where][key, 3] = value
             got, want = (_ops.attend(q, k, v, 2, version=one) for one in (version, "reference"))
             assert_same_are_finite(got, want)
+            # A part of which every score is -inf makes NaN where others would have made it nothing.
+            in_parts = _ops.attend_parts(q, k, v, 2, [1, keys - 1] if keys > 1 else [1], version=version)
+            assert not np.isfinite(in_parts[~np.isfinite(want)]).any()
 
 
 def test_no_rows(version: str) -> None:
@@ -214,11 +243,15 @@ def test_wrong_arguments(version: str) -> None:
         _ops.depthwise(draw(3, 3, 4), draw(9, 4), draw(4), 3, version=version)
     with pytest.raises(ValueError, match=r"weight: expected shape \[3, \*\], got \[4, 2\]"):
         _ops.matmul(draw(2, 3), draw(4, 2), version=version)
+    with pytest.raises(ValueError, match="at least one and at most 2 columns, got 3"):
+        _ops.matmul(draw(2, 3), draw(3, 2), bias=draw(1, 3), version=version)
     with pytest.raises(ValueError, match="at least one row"):
         _ops.matmul(draw(2, 3), draw(3, 2), bias=draw(0, 2), version=version)
     with pytest.raises(ValueError, match="heads"):
         _ops.attend(draw(2, 8), draw(3, 8), draw(3, 8), 3, version=version)
     with pytest.raises(ValueError, match="at least one key"):
         _ops.attend(draw(2, 8), draw(0, 8), draw(0, 8), 2, version=version)
+    with pytest.raises(ValueError, match="parts: expected counts of at least one key that sum to 3"):
+        _ops.attend_parts(draw(2, 8), draw(3, 8), draw(3, 8), 2, [1, 1], version=version)
     with pytest.raises(TypeError):
         _ops.gelu(np.zeros(3), version=version)

@@ -228,6 +228,7 @@ _CONFIGS = {
     ),
     "tiny": _config(channels=32, grid=4, mask_tokens=3, heads=2, mlp_dim=64, latent=16),
     "odd": _config(channels=24, grid=5, mask_tokens=1, heads=3, mlp_dim=37, latent=12),
+    "chunks": _config(channels=32, grid=13, mask_tokens=2, heads=2, mlp_dim=24, latent=4),
     "small": _config(channels=64, grid=8, mask_tokens=8, heads=4, mlp_dim=128, latent=32),
     "full": _config(channels=256, grid=8, mask_tokens=6, heads=8, mlp_dim=2048, latent=256),
 }
@@ -235,8 +236,9 @@ _CONFIGS = {
 
 @pytest.fixture(scope="session")
 def case_of() -> Callable[[str], Case]:
-    """Cases by name: tiny, odd (an odd grid, sizes beside lane edges), small, full (A-SAM's own sizes), sampled,
-    whose prompt tokens are mixed with the prompt latent, and sam: no combiners, a mask a token."""
+    """Cases by name: tiny, odd (an odd grid, sizes beside lane edges), chunks (more cells than pass together), small,
+    full (A-SAM's own sizes), sampled, whose prompt tokens are mixed with the prompt latent, and sam: no combiners, a
+    mask a token."""
     return cache(lambda name: Case(_CONFIGS[name]))
 
 

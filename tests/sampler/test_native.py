@@ -43,7 +43,7 @@ def rms(error: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled", "sam"])
+@pytest.mark.parametrize("name", ["tiny", "odd", "chunks", "small", "full", "sampled", "sam"])
 @pytest.mark.parametrize("kind", ["box", "points1", "points5", "points200", "none", "mask", "mixed"])
 def test_native_equals_the_literal_equations(
     case_of: Callable[[str], Any], name: str, kind: str, isa: str
@@ -68,7 +68,7 @@ def test_native_equals_the_literal_equations(
         assert np.abs(got - want).max() <= 2e-5
 
 
-@pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled", "sam"])
+@pytest.mark.parametrize("name", ["tiny", "odd", "chunks", "small", "full", "sampled", "sam"])
 @pytest.mark.parametrize("kind", ["box", "points5", "points200", "none", "mixed"])
 @pytest.mark.parametrize(("precision", "share"), [("int16", 0.3), ("int8", 3)])
 def test_integers_beside_pytorch_in_bf16(
@@ -102,7 +102,7 @@ def test_native_equals_reference(case_of: Callable[[str], Any]) -> None:
 
 @mode
 @pytest.mark.parametrize("kind", ["points1", "mixed"])
-@pytest.mark.parametrize("name", ["odd", "small", "sampled", "sam"])
+@pytest.mark.parametrize("name", ["odd", "chunks", "small", "sampled", "sam"])
 def test_same_bits_for_threads_blocks_and_batches(
     case_of: Callable[[str], Any], name: str, kind: str, isa: str, precision: str
 ) -> None:

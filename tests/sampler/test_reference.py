@@ -13,7 +13,7 @@ from asam_trt import philox
 from asam_trt.reference import ReferenceSampler
 
 
-@pytest.mark.parametrize("name", ["tiny", "odd", "small", "full", "sampled", "sam"])
+@pytest.mark.parametrize("name", ["tiny", "odd", "chunks", "small", "full", "sampled", "sam"])
 @pytest.mark.parametrize("kind", ["box", "points1", "points5", "none", "mask", "mixed"])
 def test_reference_equals_the_literal_equations(case_of: Callable[[str], Any], name: str, kind: str) -> None:
     case = case_of(name)
