@@ -50,7 +50,7 @@ asam::ImageEncoder make_encoder(asam::Isa isa, Precision precision) {
 
 // Windows that fit, that are padded on one side and on both; channels and heads beside lane edges.
 const asam::TinyConfig kTiny{
-    .side = 112, .channels = 20, .stages = {{{6, 2, 1, 1}, {14, 1, 2, 3}, {18, 2, 3, 7}, {33, 1, 3, 4}}}};
+    .side = 48, .channels = 20, .stages = {{{6, 2, 1, 1}, {14, 1, 2, 4}, {18, 2, 3, 3}, {33, 1, 3, 2}}}};
 
 asam::TinyImageEncoder make_tiny(asam::Isa isa, Precision precision) {
   constexpr std::int64_t kExpansion = asam::TinyConfig::kExpansion;

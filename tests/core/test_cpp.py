@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-# The thread sanitizer cannot follow a fork of a process with threads.
-SANITIZERS = {"": None, "address,undefined": None, "thread": "^fork_"}
+# The thread sanitizer cannot follow a fork of a process with threads, and allocations are no matter of threads.
+SANITIZERS = {"": None, "address,undefined": None, "thread": "^fork_|scratch_is_allocated_once$"}
 
 
 @pytest.mark.slow
