@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -84,8 +84,8 @@ def build_engine(
             the files' size.
 
     Raises:
-        ValueError: no such backend, precision, jitter, pixels or masks, a checkpoint that cannot be read, or an option
-            that is not for its kind of model.
+        ValueError: no such backend, precision, jitter, image size, pixels or masks, a checkpoint that cannot be read,
+            or an option that is not for its kind of model.
         BackendUnavailable: the backend or the precision cannot run here, or a package that building needs is
             not installed.
         EngineError: ``output`` is something else than an engine, or the engine differs from PyTorch.
@@ -105,6 +105,7 @@ def build_engine(
         )
     if jitter is not None and jitter not in JITTERS:
         raise ValueError(f"expected jitter to be one of {', '.join(JITTERS)}, came {jitter!r}")
+    _check_options(image_size, pixels, masks)
     source_file = as_path(checkpoint, "checkpoint")
     if not source_file.is_file():
         came = "a folder" if source_file.is_dir() else "no such file"
@@ -133,7 +134,7 @@ def build_engine(
         _check_replaceable(target)
 
         model = _read(source_file, image_size, pixels, masks)
-        with staged_folder(target) as folder:
+        with staged_folder(target) as folder, _blaming(source_file, folder):
             settings = {**_write_parts(model, folder, step, jitter), "precision": precision}
             known.save(folder)
             bundle.write_manifest(folder, source=source, built_by=built_by, parity={}, **settings)
@@ -177,7 +178,7 @@ def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
     tolerance = _PARITY_TOLERANCE * max(1.0, largest)
     if not difference <= tolerance:
         raise EngineError(
-            f"{engine.name}: expected logits within {tolerance:.1e} of PyTorch's, came {difference:.1e} "
+            f"{engine}: expected logits within {tolerance:.1e} of PyTorch's, came {difference:.1e} "
             "apart; the engine was not kept: please report it with the checkpoint's configuration"
         )
     return {
@@ -187,6 +188,18 @@ def compare(model: ASAM | PlainSam, engine: Path) -> dict[str, Any]:
         "tolerance": tolerance,
         "hypotheses": n,
     }
+
+
+def _check_options(image_size: int | None, pixels: str | None, masks: str | None) -> None:
+    """Refuse what no plain SAM takes, before PyTorch is loaded and the checkpoint is read."""
+    from asam.model.config import check_image_size, pixel_fields, start_of
+
+    if image_size is not None:
+        check_image_size(image_size)
+    if pixels is not None:
+        pixel_fields(pixels)
+    if masks is not None:
+        start_of(masks)
 
 
 def _read(file: Path, image_size: int | None, pixels: str | None, masks: str | None) -> ASAM | PlainSam:
@@ -227,8 +240,20 @@ def _write_parts(model: ASAM | PlainSam, folder: Path, step: _Step, jitter: str 
     for graph in folder.glob("*.onnx"):
         strip_traces(graph)
     step("folding the sampler")
-    (folder / bundle.SAMPLER).write_bytes(save(fold(parts.state, sampler)))
+    with np.errstate(over="ignore"):  # what is not finite is refused by name when the engine is opened
+        folded = fold(parts.state, sampler)
+    (folder / bundle.SAMPLER).write_bytes(save(folded))
     return {"sampler": sampler, "preprocessing": preprocessing}
+
+
+@contextmanager
+def _blaming(checkpoint: Path, folder: Path) -> Iterator[None]:
+    """What is wrong with an engine under construction is told of its checkpoint: the folder will be gone."""
+    try:
+        yield
+    except EngineError as error:
+        problem = str(error).removeprefix(f"{folder}/").removeprefix(f"{folder}: ")
+        raise EngineError(f"{checkpoint}: no engine can be made of it: {problem}") from error
 
 
 def _scale(preprocessing: dict[str, Any]) -> str:
@@ -260,9 +285,22 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
         found = bundle.EngineBundle.open(target)
     except EngineError:
         return False
-    kept = ("sha256", "jitter", "image_size", "pixels", "masks", "division", "starts")
-    same_source = all(found.source.get(name) == source[name] for name in kept)
-    return same_source and found.built_by == built_by and found.precision == precision
+    same_source = all(found.source.get(name) == source[name] for name in ("sha256", "division", "starts"))
+    same_options = _spelled_out(found.source, found) == _spelled_out(source, found)
+    return same_source and same_options and found.built_by == built_by and found.precision == precision
+
+
+def _spelled_out(source: Mapping[str, Any], engine: bundle.EngineBundle) -> dict[str, Any]:
+    """The options in ``source``, for those left out the defaults of an engine's kind of model."""
+    defaults: dict[str, Any] = {}
+    if engine.preprocessing.jitter is not None:
+        defaults["jitter"] = DEFAULT
+    if engine.sampler.plain_sam:
+        defaults |= {"pixels": "sam", "masks": "multi"}
+        if engine.source.get("image_size") is None:  # else the checkpoint's own is not known
+            defaults["image_size"] = engine.sampler.side
+    names = ("jitter", "image_size", "pixels", "masks")
+    return {name: defaults.get(name) if source.get(name) is None else source[name] for name in names}
 
 
 def _check_replaceable(target: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -117,6 +118,31 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert not {"torch", "numpy", "tyro", "onnxruntime"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["train", "--data", "synthetic:mix", "--output", "r", "--image-size", "100"],
+            "multiple of 16 pixels",
+        ),
+        (
+            ["train", "--data", "synthetic:mix", "--output", "r", "--backbone", "vit_x"],
+            "--backbone: expected",
+        ),
+        (["build", "nano", "--image-size", "100"], "multiple of 16 pixels"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_pytorch_is_loaded(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    code = f"import sys; from asam.cli import main; print(main({words!r}), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert said in done.stderr
+    assert done.stdout == "2 False\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])

@@ -17,10 +17,10 @@ from asam.model import ASAM, CheckpointError, ModelConfig
 from asam.model.backbone import decode
 from asam.model.checkpoint import load_sam
 from asam.model.config import PATCH, SAM_SIDE, pixel_fields, start_of
-from asam.model.published_file import is_torch_file
-from asam.model.sam_file import TINY_VIT, VITS, backbone_of, vit_sizes
+from asam.model.sam_file import TINY_VIT, known_backbone, read_sam
 from asam.model.sampling import model_input, model_space
-from asam.model.torch_file import PATCHES, POSITION, TOKENS, named_tensors, read_torch_file
+from asam.model.torch_file import PATCHES, POSITION, TOKENS, read_torch_file
+from asam.model.torch_zip import is_torch_file
 from asam_trt import Hypotheses
 from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.noise import latent_noise
@@ -70,22 +70,12 @@ class PlainSam:
         scale = pixel_fields(pixels)
         start_of(masks)  # refuses what is none
         file = Path(path)
-        state = _tensors(file)
-        if state is None:
-            raise CheckpointError(
-                f"{file}: expected a SAM state dict (with {TOKENS}, and {POSITION} or {PATCHES})"
-            )
-        tokens = named_tensors(file, state)[TOKENS]
-        backbone = backbone_of(file, state)
-        if backbone is None:
-            raise CheckpointError(
-                f"{file}: expected a backbone of (width, blocks) out of {VITS}, or {TINY_VIT}, came "
-                f"{vit_sizes(state)} with position table {tuple(state[POSITION].shape)}"
-            )
-        if tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
-            raise CheckpointError(
-                f"{file}: expected {TOKENS} of 2 to 65 rows, came the shape {tuple(tokens.shape)}"
-            )
+        state = read_sam(file, mapped=True)
+        backbone = known_backbone(file, state)
+        tokens = state.get(TOKENS)
+        if tokens is None or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
+            came = "no such tensor" if tokens is None else f"the shape {tuple(tokens.shape)}"
+            raise CheckpointError(f"{file}: expected {TOKENS} of 2 to 65 rows, came {came}")
         if image_size is None:
             image_size = SAM_SIDE if backbone == TINY_VIT else PATCH * state[POSITION].shape[1]
         config = ModelConfig(
@@ -173,15 +163,12 @@ def _single_first(network: ASAM) -> None:
 
 def is_sam(path: Path) -> bool:
     """Whether a file is a state dict with SAM's tensors: read as weights only, and not into memory."""
-    return is_torch_file(path) and _tensors(path) is not None
-
-
-def _tensors(file: Path) -> dict[str, torch.Tensor] | None:
-    """The tensors of a file that may be SAM's; None of any other."""
+    if not is_torch_file(path):
+        return False
     try:
-        found = read_torch_file(file, mapped=True)
+        found = read_torch_file(path, mapped=True)
     except CheckpointError:
-        return None
+        return False
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        return None
-    return found if TOKENS in found and (POSITION in found or PATCHES in found) else None
+        return False
+    return TOKENS in found and (POSITION in found or PATCHES in found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,9 @@ from segment_anything.modeling.image_encoder import get_rel_pos
 
 from asam.model import ASAM, CheckpointError, ModelConfig, load_checkpoint, load_sam
 from asam.model.backbone import decode
+from asam.model.sam_file import read_sam
 from asam.model.sampling import model_input
+from asam.model.torch_zip import check_records
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +281,58 @@ def test_sam_file_that_does_not_fit(tmp_path: Path, changes: dict[str, torch.Ten
     with pytest.raises(CheckpointError, match=named):
         load_sam(model, tmp_path / "sam.pth")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def flipped(path: Path, record: str) -> None:
+    """Change one bit in the middle of a record of a zip."""
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read(record)
+    data = bytearray(path.read_bytes())
+    data[data.find(content) + len(content) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_flipped_bit_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sam.pth"
+    sam_like(path)
+    whole = path.read_bytes()
+    for record in ("sam/data/3", "sam/data.pkl"):
+        path.write_bytes(whole)
+        flipped(path, record)
+        message = rf"sam\.pth: damaged: expected the record {record} .*; download or copy the file again"
+        for read in (lambda: load_sam(nano(), path), lambda: load_checkpoint(path)):
+            with pytest.raises(CheckpointError, match=message):
+                read()
+        if record == "sam/data.pkl":  # of which names and shapes alone are looked at, too
+            with pytest.raises(CheckpointError, match=message):
+                read_sam(path, mapped=True)
+    path.write_bytes(whole[:-100])
+    with pytest.raises(CheckpointError, match=r"damaged: expected the list of records at its end .*download"):
+        load_sam(nano(), path)
+
+
+def test_a_sam_file_without_checksums_is_read(tmp_path: Path) -> None:
+    """Of PyTorch before 1.6, and of one that was told to leave them out."""
+    sam_like(tmp_path / "sam.pth")
+    state = torch.load(tmp_path / "sam.pth", weights_only=True)
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    load_sam(nano(mask_tokens=3), tmp_path / "old.pth")
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, tmp_path / "quick.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    load_sam(nano(mask_tokens=3), tmp_path / "quick.pth")
+
+
+def test_checksums_are_read_in_blocks(tmp_path: Path) -> None:
+    torch.save({"x": torch.randn(1 << 22)}, tmp_path / "x.pth")  # 16 MB
+    tracemalloc.start()
+    try:
+        check_records(tmp_path / "x.pth", tensors=True)
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
 
 
 HUGE = torch.zeros(1, 1, 1, 64).expand(1, 5000, 5000, 64)

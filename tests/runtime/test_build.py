@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -31,6 +32,10 @@ def quick_export(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return export.Parts(state, parts["sampler"], parts["preprocessing"])
 
     monkeypatch.setattr(export, "export_parts", export_parts)
+
+
+def no_engine_of(checkpoint: Path, problem: str) -> str:
+    return f"^{re.escape(str(checkpoint))}: no engine can be made of it: {problem}"
 
 
 def stamp(engine: Path) -> dict[str, int]:
@@ -236,9 +241,31 @@ def test_an_engine_that_differs_from_pytorch_is_not_kept(
         return weights
 
     monkeypatch.setattr(fold, "fold", wrong)
-    with pytest.raises(EngineError, match="of PyTorch's"):
+    with pytest.raises(EngineError, match=no_engine_of(checkpoint, r"expected logits .* of PyTorch's")):
         asam_trt.build_engine(checkpoint, tmp_path / "a.asam", progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (
+            "mask_decoder.transformer.final_attn_token_to_image.k_proj.weight",
+            "sampler.safetensors: expected finite",
+        ),
+        ("mask_decoder.iou_token.weight", "expected finite logits"),
+    ],
+)
+def test_weights_that_overflow_are_told_of_their_checkpoint(
+    model: asam.ASAM, tmp_path: Path, name: str, problem: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    huge = copy.deepcopy(model)
+    huge.get_parameter(name).data.fill_(1e38)
+    huge.save(tmp_path / "huge.safetensors")
+    with pytest.raises(EngineError, match=no_engine_of(tmp_path / "huge.safetensors", problem)):
+        asam_trt.build_engine(tmp_path / "huge.safetensors", progress=False)
+    assert not [str(warning.message) for warning in recwarn if "overflow" in str(warning.message)]
+    assert [path.name for path in tmp_path.iterdir()] == ["huge.safetensors"]
 
 
 def test_backends_that_cannot_run_say_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:

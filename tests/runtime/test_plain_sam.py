@@ -245,6 +245,41 @@ def test_unit_pixels_reach_the_engine(
     assert (target / "manifest.json").stat().st_mtime_ns == built
 
 
+def test_defaults_that_are_spelled_out_are_the_same_engine(
+    sam_file: Path,
+    sam_engine: Path,
+    engine: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValueError, match="pixels='sam' for a plain SAM alone"):
+        asam_trt.build_engine(checkpoint, shutil.copytree(engine, tmp_path / "nano.asam"), pixels="sam")
+
+    def read(*_: Any) -> None:
+        raise ValueError("it would be built again")
+
+    monkeypatch.setattr("asam_trt.build._read", read)
+    target = Path(shutil.copytree(sam_engine, tmp_path / "sam.asam"))
+    words = ["build", str(sam_file), "--output", str(target)]
+
+    def rewrite(**options: Any) -> None:
+        manifest = bundle.read_manifest(target)
+        manifest["source"] |= options
+        manifest["digest"] = bundle.manifest_digest(manifest)
+        (target / "manifest.json").write_bytes(bundle.manifest_bytes(manifest))
+
+    assert main([*words, "--masks", "multi"]) == 0
+    assert main([*words, "--pixels", "sam", "--jitter", "shift", "--image-size", "64"]) == 0
+    for option in (["--masks", "single"], ["--pixels", "unit"], ["--jitter", "both"], ["--image-size", "48"]):
+        assert main([*words, *option]) == 2
+    rewrite(masks="multi", jitter="shift")
+    assert main(words) == 0
+    rewrite(image_size=64)  # which need not be the checkpoint's own
+    assert main([*words, "--image-size", "64"]) == 0
+    assert main(words) == 2
+
+
 def test_seeds_temperature_and_prefixes(sam_session: asam_trt.Session) -> None:
     sixteen = sam_session.sample(box=BOX, n=16, seed=1)
     np.testing.assert_array_equal(sam_session.sample(box=BOX, n=7, seed=1).logits, sixteen.logits[:7])
@@ -263,6 +298,19 @@ def test_what_cannot_be_moved_has_no_more_readings(sam_session: asam_trt.Session
     assert len(sam_session.sample(n=3)) == 3
     with pytest.raises(ValueError, match="box or points, or n of at most 3"):
         sam_session.sample(n=4)
+
+
+@pytest.mark.parametrize("command", ["sample", "video"])
+def test_a_forgotten_prompt_is_refused_before_it_is_told(
+    command: str, sam_engine: Path, image: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    words = [command, str(tmp_path / "photo.png"), "--engine", str(sam_engine)]
+    words += ["--output", str(tmp_path / "out")]
+    assert main([*words, "--n", "4"]) == 2
+    assert capsys.readouterr().err.startswith(f"asam {command}: error: expected a box or points")
+    assert main([*words, "--n", "3"]) == 0
+    assert "asking about the whole image" in capsys.readouterr().err
 
 
 def test_it_says_what_its_hypotheses_are(sam_engine: Path, sam_session: asam_trt.Session) -> None:
@@ -376,7 +424,7 @@ def test_foreign_files_and_options_are_refused(
         asam_trt.build_engine(tmp_path / "cut.pth", progress=False)
     with pytest.raises(CheckpointError, match=r"cut\.pth"):
         asam_trt.build_engine(tmp_path / "cut.pth", masks="single", progress=False)
-    with pytest.raises(CheckpointError, match="expected a SAM state dict"):
+    with pytest.raises(CheckpointError, match="damaged: expected the list of records at its end"):
         PlainSam.read(tmp_path / "cut.pth")
     with pytest.raises(ValueError, match="jitter for a model without latents alone"):
         asam_trt.build_engine(checkpoint, tmp_path / "x.asam", jitter="shift", progress=False)

@@ -65,6 +65,45 @@ def sam_file(tmp_path: Path) -> Path:
     return tmp_path / "sam.pth"
 
 
+def test_the_backbone_is_that_of_the_sam_checkpoint(
+    mobile_sam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SMALL, "--output", str(tmp_path), "--dry-run"]
+    sam = ["--sam-checkpoint", str(mobile_sam)]
+    assert cli.main(["train", *words, *sam]) == 0
+    out, err = capsys.readouterr()
+    settings, _ = json.JSONDecoder().raw_decode(out[out.index("{") :])
+    assert settings["model"]["backbone"] == "vit_t"
+    assert not settings["model"]["draws_prompts"], "which is for a backbone without SAM's weights"
+    assert err == f"backbone: vit_t, that of {mobile_sam}\n"
+
+    misfit = "expected weights of backbone nano, got those of vit_t"
+    assert misfit in error(capsys, *words, *sam, "--backbone", "nano")
+    file = tmp_path / "part.json"
+    file.write_text(
+        json.dumps({"model": {"backbone": "nano"}, "source": {"sam_checkpoint": str(mobile_sam)}})
+    )
+    assert misfit in error(capsys, *words, "--config-file", str(file))
+    file.write_text(json.dumps({"source": {"sam_checkpoint": str(mobile_sam)}}))
+    assert cli.main(["train", *words, "--config-file", str(file)]) == 0
+    assert capsys.readouterr().err.startswith("backbone: vit_t")
+
+
+def test_a_sam_checkpoint_of_no_backbone_that_is_known(
+    sam_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(sam_file, weights_only=True)
+    words = ["--output", str(tmp_path), "--sam-checkpoint", str(tmp_path / "other.pth")]
+    torch.save({**state, "image_encoder.pos_embed": torch.zeros(1, 2, 2, 80)}, tmp_path / "other.pth")
+    assert "out of {'vit_b': (768, 12)" in (line := error(capsys, *SMALL, *words))
+    assert "came (80, 4) with position table (1, 2, 2, 80)" in line
+    del state["image_encoder.pos_embed"]
+    torch.save(state, tmp_path / "other.pth")
+    assert "expected image_encoder.pos_embed or " in error(capsys, *SMALL, *words)
+    (tmp_path / "other.pth").unlink()
+    assert "other.pth: expected a checkpoint file, got: No such file" in error(capsys, *SMALL, *words)
+
+
 def test_masks_choose_what_a_run_begins_with(
     sam_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

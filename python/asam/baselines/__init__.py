@@ -20,7 +20,7 @@ from asam.model.config import ModelConfig
 from asam.model.errors import CheckpointError
 from asam.model.network import ASAM
 from asam.model.presets import fresh_model
-from asam.model.published_file import is_torch_file
+from asam.model.torch_zip import is_torch_file
 
 BASELINES: dict[str, type[Peer[Any]]] = {kind.kind: kind for kind in (ProbUNet, PHiSeg, SSN, MoSE)}
 """Peers by the name that ``asam train --method`` and checkpoints give them."""

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin
 
 import tyro
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 _BREAK = re.compile(r"(?<!\n)\n(?!\n) *")  # within a paragraph
 _NO_HINT = tyro.conf.arg(help_behavior_hint="")
@@ -37,6 +44,15 @@ def joined(text: str) -> str:
 def _registry() -> ConstructorRegistry:
     registry = ConstructorRegistry()
     asking = False
+
+    @registry.primitive_rule
+    def choices(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        """Choices without the None that is not typed, which tyro would offer in its errors."""
+        kind, *others = get_args(info.type) or (None,)
+        if others != [type(None)] or tyro.conf.DisallowNone not in info.markers:
+            return None
+        found = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
+        return found if isinstance(found, PrimitiveConstructorSpec) and found.choices else None
 
     @registry.struct_rule
     def readable(info: StructTypeInfo) -> StructConstructorSpec | None:

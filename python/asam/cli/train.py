@@ -111,7 +111,7 @@ class Args:
     """What is trained: asam, or a peer: prob_unet, phiseg, ssn, mose, or sam, which is A-SAM's nano without latents."""
     preset: Annotated[str | None, _shown(_DEFAULTS["preset"])] = None
     """Set of modelling choices; beside a configuration file that names another one it is an error."""
-    backbone: Annotated[str | None, _shown(_DEFAULTS["backbone"])] = None
+    backbone: Annotated[str | None, _shown(f"that of --sam-checkpoint, else {_DEFAULTS['backbone']}")] = None
     """vit_b, vit_l, vit_h, vit_t (MobileSAM's) or nano."""
     image_size: Annotated[int | None, _shown(_DEFAULTS["image_size"])] = None
     """Side of the model's input in pixels, a multiple of 16."""
@@ -154,14 +154,17 @@ class _Plan:
 
 def run(args: Args) -> int:
     """Train, and print where the checkpoints are."""
+    from asam.model import ModelConfig
+
+    plan = _resolve(args)
+    # Says what is wrong with it before PyTorch is loaded and the data are opened.
+    ModelConfig.from_dict(plan.model)
+
     from asam.data.registry import held_out, replaced
     from asam.evaluate.provenance import of_training
-    from asam.model import ModelConfig
     from asam.training import Interrupted, LoaderStopped, NonFiniteLoss, train
     from asam.training.schedule import long_warmup, unfinished_warmup
 
-    plan = _resolve(args)
-    ModelConfig.from_dict(plan.model)  # says what is wrong with it before the data are opened
     if not args.dry_run and _nothing_to_do(args, plan):
         return 0
     training = _opened(plan, "train", plan.source["length"])
@@ -288,7 +291,7 @@ def _resolve(args: Args) -> _Plan:
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset: expected one of {sorted(PRESETS)}, got {name!r}")
     preset = PRESETS[name]
-    choices = {k: _DEFAULTS[k] for k in ("backbone", "image_size")}
+    choices = {"backbone": _backbone(saved, given), "image_size": _DEFAULTS["image_size"]}
     if chosen is not None:  # a run before this was a choice named its preset too
         choices["draws_prompts"] = False
     choices.update(saved["model"])
@@ -467,15 +470,16 @@ def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, An
     Raises:
         ValueError: a checkpoint that cannot be read, or an option or a configuration file that contradicts it.
     """
-    from asam.model import load_checkpoint
-    from asam.model.config import pixel_fields
-
     source = {**saved["source"], **given}
     start = source.get("start")
     if start is None or source.get("method", _ASAM) != _ASAM:
         return None
     if source.get("sam_checkpoint") is not None:
         raise ValueError("expected either --start or --sam-checkpoint, got both")
+
+    from asam.model import load_checkpoint
+    from asam.model.config import pixel_fields
+
     model: dict[str, Any] = load_checkpoint(checkpoint_file(Path(start))).config.to_dict()
     for name in _MODEL:
         if name in given and given[name] != model[name]:
@@ -493,6 +497,24 @@ def _started(file: Path | None, saved: Mapping[str, Any], given: Mapping[str, An
             f"preset: expected {model['preset']!r}, as in {start}, got {preset!r} in {file}; leave out one of the two"
         )
     return model
+
+
+def _backbone(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Where none is chosen: that of the SAM checkpoint to start from, which is then told, or the default.
+
+    Raises:
+        ValueError: a SAM checkpoint that cannot be read, or of no backbone that is known.
+    """
+    source = {**saved["source"], **given}
+    file = source.get("sam_checkpoint")
+    if file is None or source.get("method", _ASAM) != _ASAM or "backbone" in {**saved["model"], **given}:
+        return str(_DEFAULTS["backbone"])
+
+    from asam.model.sam_file import known_backbone, read_sam
+
+    found = known_backbone(file, read_sam(Path(file), mapped=True))
+    print(f"backbone: {found}, that of {file}", file=sys.stderr)
+    return found
 
 
 def _check_masks(masks: str, began: str, where: Any) -> None:
@@ -561,9 +583,12 @@ def _config(plan: _Plan, samples: int) -> TrainConfig:
 
 def _has_state(args: Args) -> bool:
     """Whether the weights come from the run's own folder, whatever they started from."""
+    if not args.resume:
+        return False
+
     from asam.training.state import newest_state
 
-    return args.resume and newest_state(args.output / "states") is not None
+    return newest_state(args.output / "states") is not None
 
 
 def _model(plan: _Plan, seed: int, *, started: bool) -> nn.Module:

@@ -185,7 +185,6 @@ def run(args: Args) -> int:
         raise ValueError("expected --box, --boxes or --points with --follow, got none of them")
     asked = _objects(args)
     check_counts(args.n, args.modes)
-    tell_unprompted(args.box, args.points, args.boxes)
     camera = args.source.isdecimal() and args.source.isascii() and not Path(args.source).exists()
     read_manifest(args.engine)  # what is no engine is said as such
     source = open_source(int(args.source) if camera else args.source, window=args.window)
@@ -301,6 +300,7 @@ def _loop(
             for count, (frame, objects) in enumerate(stream, 1):
                 if count == 1:
                     log.first_ms = (time.perf_counter() - start) * 1e3
+                    tell_unprompted(args.box, args.points, args.boxes)  # now that it was not refused
                     tell_outside([args.box, *args.boxes], *frame.image.shape[:2])
                 drawing.put(
                     (frame, objects, {name: found.modes(args.modes) for name, found in objects.items()})

@@ -19,18 +19,10 @@ from asam.model.config import ModelConfig
 from asam.model.errors import CheckpointError
 from asam.model.lora import is_adapter
 from asam.model.parameters import group_of
-from asam.model.published_file import is_torch_file, read_epochs
-from asam.model.sam_file import backbone_of, used
-from asam.model.torch_file import (
-    KINDS,
-    POSITION,
-    TOKENS,
-    check_dense,
-    described,
-    is_pickle,
-    named_tensors,
-    read_torch_file,
-)
+from asam.model.published_file import read_epochs
+from asam.model.sam_file import PARTS, backbone_of, read_sam, used
+from asam.model.torch_file import KINDS, POSITION, TOKENS, check_dense, is_pickle
+from asam.model.torch_zip import is_torch_file
 from asam_trt.files import replacing
 
 if TYPE_CHECKING:
@@ -40,7 +32,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 _HEADER = "asam"  # metadata key of the configuration
 
-_SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 _QUALITY = "mask_decoder.iou_prediction_head.layers."
 _HYPER = "mask_decoder.output_hypernetworks_mlps."
 _APART = 0.1  # distance of a copied mask token from its original, in standard deviations of SAM's tokens
@@ -163,12 +154,7 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
         CheckpointError: the file is missing, damaged, holds anything but tensors, or is of another backbone.
     """
     file = _existing(path)
-    read = read_torch_file(file)
-    if isinstance(read, dict) and not any(str(name).startswith(_SAM_PARTS) for name in read):
-        raise CheckpointError(
-            f"{file}: expected SAM's state dict (sam_vit_*.pth, mobile_sam.pt), got {described(read)}"
-        )
-    found = used(named_tensors(file, read))
+    found = used(read_sam(file))
     own = model.state_dict()
     for name, value in found.items():
         if name in own or name.startswith((_QUALITY, _HYPER)):
@@ -212,7 +198,7 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
 def _is_given(key: str, config: ModelConfig) -> bool:
     """Whether a tensor of the model begins as the file's."""
     new_head = config.start == "fresh" and key.startswith((TOKENS, _HYPER, _QUALITY))
-    return key.startswith(_SAM_PARTS) and not is_adapter(key) and not new_head
+    return key.startswith(PARTS) and not is_adapter(key) and not new_head
 
 
 def _for_mask_tokens(

@@ -193,11 +193,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise ValueError(f"backbone: expected one of {sorted(BACKBONES)}, got {self.backbone!r}")
-        side = self.image_size
-        if not isinstance(side, int) or not PATCH <= side <= MOST_SIDE or side % PATCH:
-            raise ValueError(
-                f"image_size: expected a positive multiple of {PATCH} pixels, {MOST_SIDE} at most, got {side!r}"
-            )
+        check_image_size(self.image_size)
         if not isinstance(self.mask_tokens, int) or not 1 <= self.mask_tokens <= 64:
             raise ValueError(f"mask_tokens: expected 1 to 64, got {self.mask_tokens!r}")
         if self.log_sigma_range is not None and not self.log_sigma_range[0] < self.log_sigma_range[1]:
@@ -287,6 +283,14 @@ class ModelConfig:
             TypeError: a value of another type; names the field.
         """
         return cls(**checked_fields(values, cls(), title="model configuration"))
+
+
+def check_image_size(side: object) -> None:
+    """Raise ValueError where ``side`` is no S of a model."""
+    if not isinstance(side, int) or not PATCH <= side <= MOST_SIDE or side % PATCH:
+        raise ValueError(
+            f"image_size: expected a positive multiple of {PATCH} pixels, {MOST_SIDE} at most, got {side!r}"
+        )
 
 
 def pixel_fields(pixels: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from asam.model.torch_file import KINDS, check_dense, described, named_tensors, 
 if TYPE_CHECKING:
     from asam.model.network import ASAM
 
-_ZIP = b"PK\x03\x04"  # how a file of torch.save begins
 _EPOCH = re.compile(r"epoch_(\d+)")
 _STATE, _WEIGHTS = "model_state_dict", "mask_weights"
 _TWIN = "lora_sam."  # the published network registers its SAM twice
@@ -38,15 +37,6 @@ _ADAPTERS = {"linear_a_q": "down.q", "linear_b_q": "up.q", "linear_a_v": "down.v
 _FULL_LAYERS = 3  # fc1, fc2, fc3
 _UPWARD_LAYERS = 5  # every third module of box_conv: convolution, ReLU, doubling
 _COMBINER_LAYERS = 3  # every second module of layers; then last_layer
-
-
-def is_torch_file(path: Path) -> bool:
-    """Whether ``path`` looks like a file of ``torch.save``, not like safetensors."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_ZIP)) == _ZIP
-    except OSError as error:
-        raise CheckpointError(f"{path}: expected a checkpoint file, got: {error}") from error
 
 
 def read_epochs(path: Path, wanted: tuple[int, ...] | None) -> dict[int, ASAM]:

@@ -9,7 +9,18 @@ import torch
 
 from asam.model.config import BACKBONES, PATCH, ViTSizes
 from asam.model.errors import CheckpointError
-from asam.model.torch_file import PATCHES, POSITION, check_dense, check_position
+from asam.model.torch_file import (
+    PATCHES,
+    POSITION,
+    check_dense,
+    check_position,
+    described,
+    named_tensors,
+    read_torch_file,
+)
+
+PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+"""How the names of SAM's tensors begin."""
 
 _BLOCK = "image_encoder.blocks."
 # TinyViT's: the classifier that it was distilled with, and how many batches its norms have seen.
@@ -24,6 +35,37 @@ VITS: dict[str, tuple[int, int]] = {
 """Width and number of blocks of SAM's own image encoders."""
 TINY_VIT = "vit_t"
 """The backbone that is MobileSAM's."""
+
+
+def read_sam(file: Path, *, mapped: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors of SAM's state dict; ``mapped`` leaves them on the disk.
+
+    Raises:
+        CheckpointError: the file is damaged or holds something else.
+    """
+    found = read_torch_file(file, mapped=mapped)
+    if isinstance(found, dict) and not any(str(name).startswith(PARTS) for name in found):
+        raise CheckpointError(
+            f"{file}: expected SAM's state dict (sam_vit_*.pth, mobile_sam.pt), got {described(found)}"
+        )
+    return named_tensors(file, found)
+
+
+def known_backbone(where: str | Path, state: Mapping[str, torch.Tensor]) -> str:
+    """The backbone that a state dict is of.
+
+    Raises:
+        CheckpointError: it is of none that is known; says of which sizes. And as `backbone_of`.
+    """
+    backbone = backbone_of(where, state)
+    if backbone is not None:
+        return backbone
+    if POSITION not in state:
+        raise CheckpointError(f"{where}: expected {POSITION} or {PATCHES}, got neither")
+    raise CheckpointError(
+        f"{where}: expected a backbone of (width, blocks) out of {VITS}, or {TINY_VIT}, came {vit_sizes(state)} with "
+        f"position table {tuple(state[POSITION].shape)}"
+    )
 
 
 def backbone_of(where: str | Path, state: Mapping[str, torch.Tensor]) -> str | None:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 from asam.model.config import PATCH
 from asam.model.errors import CheckpointError
+from asam.model.torch_zip import check_records
 from asam_trt.encoder_spec import MOST_SIDE
 
 KINDS = (
@@ -39,11 +40,12 @@ _DAMAGE = (
 
 
 def read_torch_file(path: Path, *, mapped: bool = False) -> Any:
-    """What a file holds, on the CPU; ``mapped`` leaves its tensors on the disk.
+    """What a file holds, on the CPU; ``mapped`` leaves its tensors on the disk, and their checksums unread.
 
     Raises:
         CheckpointError: the file is damaged or holds anything but tensors and plain containers.
     """
+    check_records(path, tensors=not mapped)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except _DAMAGE as error:

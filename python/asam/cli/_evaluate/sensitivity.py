@@ -1,7 +1,7 @@
 """Measure how each mask of a network changes when the box moves by 5 px: figure 1 of the paper.
 
 For an A-SAM both latents stay at their means, and its outputs are the ensemble and each mask token's part of it; for an
-official SAM checkpoint they are its single mask and its three of rising granularity.
+official SAM checkpoint, or MobileSAM's, they are its single mask and its three of rising granularity.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Args:
     """Options of ``asam evaluate sensitivity``."""
 
     model: Path
-    """Checkpoint of an A-SAM (.safetensors), or with --sam an official sam_vit_*.pth."""
+    """Checkpoint of an A-SAM (.safetensors), or with --sam an official sam_vit_*.pth or MobileSAM's mobile_sam.pt."""
     data: str
     """Data set by name, such as lidc-crops or synthetic:pair."""
     output: Path
     """Folder of sensitivity.json, sensitivity.md and sensitivity.png."""
-    sam: Literal["vit_b", "vit_l", "vit_h"] | None = None
-    """The model is an official SAM checkpoint of this backbone."""
+    sam: Literal["vit_b", "vit_l", "vit_h", "vit_t"] | None = None
+    """The model is an official SAM checkpoint of this backbone; vit_t is MobileSAM's."""
     root: Path | None = None
     """Folder that holds the data set."""
     split: str = "validate"
@@ -91,19 +91,20 @@ def run(args: Args) -> int:
 
 def _network(args: Args) -> Outputs:
     from asam.model import load_checkpoint
-    from asam.model.torch_file import read_torch_file
     from asam.studies.sensitivity import AsamOutputs, SamOutputs
 
     if args.sam is None:
         return AsamOutputs(load_checkpoint(args.model))
-    from segment_anything import sam_model_registry
+    from segment_anything.modeling import Sam
 
-    sam = sam_model_registry[args.sam]()
-    state = read_torch_file(args.model)
-    try:
-        sam.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
+    from asam.plain_sam import PlainSam
+
+    network = PlainSam.read(args.model).network
+    config = network.config
+    if config.backbone != args.sam:
         raise ValueError(
-            f"{args.model}: expected SAM's own checkpoint of {args.sam}, got another file"
-        ) from error
+            f"{args.model}: expected SAM's checkpoint of {args.sam}, got that of {config.backbone}"
+        )
+    sam = Sam(network.image_encoder, network.prompt_encoder, network.mask_decoder)
+    sam.image_encoder.img_size = config.image_size  # SamPredictor looks for it; MobileSAM's encoder has none
     return SamOutputs(sam.eval())
