@@ -24,15 +24,21 @@ if TYPE_CHECKING:
     from asam_trt.session import Session, load
     from asam_trt.threads import get_num_threads, set_num_threads
     from asam_trt.video import VideoSampler
+    from asam_trt.volume import Volume
+    from asam_trt.volume_files import read_volume
+    from asam_trt.volume_sampler import VolumeSampler
 
 _HOME = {
     "Hypotheses": "asam_trt.hypotheses",
     "Session": "asam_trt.session",
     "VideoSampler": "asam_trt.video",
+    "Volume": "asam_trt.volume",
+    "VolumeSampler": "asam_trt.volume_sampler",
     "build_engine": "asam_trt.build",
     "doctor": "asam_trt._doctor",
     "get_num_threads": "asam_trt.threads",
     "load": "asam_trt.session",
+    "read_volume": "asam_trt.volume_files",
     "set_num_threads": "asam_trt.threads",
     "window": "asam_trt.intensities",
 }
@@ -43,11 +49,14 @@ __all__ = [
     "Hypotheses",
     "Session",
     "VideoSampler",
+    "Volume",
+    "VolumeSampler",
     "__version__",
     "build_engine",
     "doctor",
     "get_num_threads",
     "load",
+    "read_volume",
     "set_num_threads",
     "window",
 ]

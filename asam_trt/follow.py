@@ -11,7 +11,7 @@ from asam_trt.hypotheses import BoolArray, Hypotheses
 
 Box = tuple[float, float, float, float]
 
-_LOST_BELOW = 0.2
+LOST_BELOW = 0.2  # a confidence that is not believed
 _PATIENCE = 5
 _SMOOTHING = 0.35  # of the old box: damps the jitter of the mask's outline
 _MOST_GROWTH = 1.2  # of a side, a frame
@@ -58,7 +58,7 @@ class BoxFollower:
         mask = hypotheses.consensus()
         area = int(np.count_nonzero(mask))
         confidence = self._confidence(image, hypotheses, mask, area) if area else 0.0
-        if confidence < _LOST_BELOW:
+        if confidence < LOST_BELOW:
             self._misses += 1
         else:
             self._misses = 0
@@ -79,7 +79,7 @@ class BoxFollower:
             self._colours = colours
         alike = float(np.sqrt(self._colours * colours).sum())
         confidence = agreement * steady * alike
-        if confidence >= _LOST_BELOW:
+        if confidence >= LOST_BELOW:
             self._colours = (1 - _ADAPTATION) * self._colours + _ADAPTATION * colours
         return confidence
 

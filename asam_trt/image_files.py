@@ -89,8 +89,8 @@ def _header(path: str | os.PathLike[str]) -> _Header:
                 return _Header(pages, _is_transparent(image), max(depth, 16 * deep), depth > 8 and not deep)
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"{path}: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; export a "
-            "slice of a scan as a PNG or TIFF of 16 bits, or give its array to asam_trt.window from Python"
+            f"{path}: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; scans "
+            "(NIfTI, DICOM, .npy) are read by `asam sample --slice`, `asam volume` and asam_trt.read_volume"
         ) from error
     except BROKEN:
         return _Header()  # reading it says what is wrong

@@ -11,7 +11,7 @@ from PIL import Image
 from asam_trt import palette
 from asam_trt.chart_page import ChartPage
 
-_MARGIN = (24, 24, 46, 76)  # top, right, bottom, left
+MARGIN = (24, 24, 46, 76)  # top, right, bottom, left
 
 
 def band(
@@ -40,9 +40,9 @@ def band(
             f"expected equal lengths above 0, came {len(x)}, {len(low)}, {len(middle)}, {len(high)}"
         )
     page = ChartPage(size)
-    top, right, bottom, left = _MARGIN
-    x_ticks = _ticks(min(x), max(x))
-    y_ticks = _ticks(0, max(high))
+    top, right, bottom, left = MARGIN
+    x_ticks = ticks(min(x), max(x))
+    y_ticks = ticks(0, max(high))
     x0, x1 = min(x), max(max(x), min(x) + 1e-9)
     y1 = y_ticks[-1]
 
@@ -87,7 +87,7 @@ def stacked(pages: Sequence[Image.Image]) -> Image.Image:
     return page
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """About five round numbers that cover low..high."""
     span = max(high - low, 1e-9)
     step = 10 ** math.floor(math.log10(span / 4))

@@ -45,6 +45,20 @@ def test_points_and_boxes_that_do_not_come_out_even(capsys: pytest.CaptureFixtur
     assert "expected 4 numbers of each, x0 y0 x1 y1, came 3: 1 2 3" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        (["train", "--output", "r", "--masks"], "('multi', 'single')"),
+        (["build", "sam.pth", "--pixels"], "('sam', 'unit')"),
+        (["train", "--output", "r", "--posterior"], "('True', 'False')"),
+    ],
+)
+def test_the_choices_of_an_option_are_those_that_are_typed(
+    words: list[str], choices: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"Expected one of {choices}." in usage([*words, "sngle"], capsys)
+
+
 def test_names_that_look_like_markup_are_shown_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,11 +156,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (
             ["sample", "empty", "--engine", "e"],
-            "empty: expected a readable image file, came: Is a directory (",
+            "empty: expected a folder with the images of a DICOM series, came none in it (",
         ),
         (
             ["sample", "slice.dcm", "--engine", "e"],
-            "slice.dcm: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; export a ",
+            "slice.dcm: expected a DICOM image, came a file without pixels (",
         ),
         (
             ["demo", "--photo", "scan.png", "--box", "1", "2", "3", "4"],
@@ -222,7 +236,9 @@ def test_a_package_that_is_missing_takes_one_line(
         (case / f"{case.name}_{kind}.nii.gz").touch()
     assert cli.main(["data", "show", str(tmp_path), "--layout", "brats2017"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "needs the package nibabel; install it with: pip install nibabel (--debug shows where)" in line
+    assert (
+        "needs the package nibabel; install it with: pip install nibabel, or all of the extra `data`" in line
+    )
 
 
 def test_a_text_that_is_named_as_a_picture(folder: Path) -> None:

@@ -592,7 +592,7 @@ def test_a_lost_object_ends_the_run_and_is_marked(
     words = [*video_words(still, engine, tmp_path / "out"), "--follow"]
     assert main(words) == 0
     assert "stopped" not in capsys.readouterr().out
-    monkeypatch.setattr(follow, "_LOST_BELOW", 2.0)  # every frame is a miss
+    monkeypatch.setattr(follow, "LOST_BELOW", 2.0)  # every frame is a miss
     monkeypatch.setattr(follow, "_PATIENCE", 2)
     assert main(words) == 0
     with (tmp_path / "out" / "areas.csv").open() as stream:

@@ -146,7 +146,7 @@ def test_transparency_is_told_where_there_is_any(tmp_path: Path, alpha: int, see
 def test_what_is_no_image_says_what_is_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM, say")
     with pytest.raises(
-        ValueError, match=rf"{name}: expected an image file \(PNG, .*export a slice .*asam_trt.w"
+        ValueError, match=rf"{name}: expected an image file \(PNG, .*scans .*asam_trt.read_volume"
     ):
         read_image_file(tmp_path / name)
 

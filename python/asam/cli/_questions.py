@@ -11,7 +11,6 @@ from tyro.conf import arg
 
 from asam.cli._coordinates import Box, Points, numbers
 from asam.cli._wording import counted
-from asam_trt.image_files import ImageFile
 from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
 
@@ -21,6 +20,13 @@ Window = Annotated[
     tuple[float, float] | None,
     numbers("low", "high"),
     arg(help="Values of the file that are seen as black and as white; images of more than 8 bits need it."),
+]
+Crop = Annotated[
+    int | None,
+    arg(
+        help="Side in pixels of the square around the box or the points that is seen of a slice; by default all of it. "
+        "For engines that were trained on crops, and for what is small in a slice."
+    ),
 ]
 ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many as the masks show.")]
 Precision = Annotated[
@@ -92,9 +98,9 @@ def tell_outside(boxes: Iterable[Box], h: int, w: int) -> None:
             )
 
 
-def tell_of_file(path: Path, found: ImageFile) -> None:
-    """Say on standard error what of an image file is not in its pixels."""
-    for remark in found.remarks:
+def tell_of_file(path: Path, remarks: Iterable[str]) -> None:
+    """Say on standard error what is to be known of a file that is read."""
+    for remark in remarks:
         print(f"{path}: {remark}", file=sys.stderr)
 
 

@@ -45,7 +45,7 @@ def run(args: Args) -> int:
         settings = replace(settings, photo=args.photo, box=args.box, window=args.window)
         check_targets(args.output, demo.RESULTS, (args.photo,))
         found = read_image_file(args.photo, args.window)
-        tell_of_file(args.photo, found)
+        tell_of_file(args.photo, found.remarks)
         pixels = found.pixels
         tell_outside([args.box], *pixels.shape[:2])
     demo.run(settings, pixels)

@@ -1,4 +1,4 @@
-"""Draw hypotheses of one prompt on an image: pictures, a page and the masks."""
+"""Draw hypotheses of one prompt on an image or a slice of a scan: pictures, a page and the masks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import asam_trt
 from asam.cli._coordinates import Box, Points
 from asam.cli._outputs import are_there, numbered, tell_replaced
 from asam.cli._questions import (
+    Crop,
     Labels,
     ModeCount,
     Precision,
@@ -29,12 +30,12 @@ from asam.cli._questions import (
     tell_precision,
     tell_unprompted,
 )
+from asam.cli._scans import area_in_mm2, read_seen, stem
 from asam.cli._wording import counted
 from asam.data.files import read_mask
-from asam_trt import render
+from asam_trt import render, slice_masks
 from asam_trt.bundle import read_manifest
 from asam_trt.files import check_targets, replacing
-from asam_trt.image_files import read_image_file
 from asam_trt.modes import Modes
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
@@ -47,7 +48,7 @@ class Args:
 
     image: Positional[Path]
     """An image file: PNG, JPEG, TIFF, BMP, GIF, WebP. Of several pages the first is used; what is transparent is seen
-    as white."""
+    as white. Or a scan: NIfTI, DICOM (a file, or a folder with the slices of a series), .npy."""
     engine: Path
     """An engine folder, made by `asam build`."""
     box: Box = None
@@ -57,7 +58,10 @@ class Args:
     labels: Labels = ()
     mask: Path | None = None
     """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object."""
+    slice: int | None = None
+    """Number of the slice of a scan, from 0, which is the lowest."""
     window: Window = None
+    crop: Crop = None
     n: int = 32
     """Number of hypotheses."""
     seed: int = 0
@@ -78,24 +82,28 @@ def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
     labels = labels_of(args.points, args.labels)
     check_counts(args.n, args.modes)
-    tell_unprompted(args.box, args.points, args.mask)
-    found = read_image_file(args.image, args.window)
+    found = read_seen(args.image, args.slice, args.window, crop=args.crop, box=args.box, points=args.points)
     read_manifest(args.engine)  # what is no engine is said as such
-    out = args.output or numbered(Path("outputs") / "sample" / args.image.stem)
-    check_targets(out, _RESULTS, [args.image, args.engine] + ([] if args.mask is None else [args.mask]))
+    out = args.output or numbered(Path("outputs") / "sample" / stem(args.image))
+    names = (
+        *_RESULTS,
+        *(slice_masks.NAMES if found.volume is not None and found.volume.affine is not None else ()),
+    )
+    check_targets(out, names, [args.image, args.engine] + ([] if args.mask is None else [args.mask]))
     earlier = are_there(out, _RESULTS)
-    tell_of_file(args.image, found)
-    tell_outside([args.box], *found.pixels.shape[:2])
-    mask = None if args.mask is None else read_mask(args.mask, found.pixels.shape)
+    tell_of_file(args.image, found.remarks)
+    tell_outside([args.box], *found.size)
+    box, points = found.inside(args.box), found.inside(args.points)
+    mask = None if args.mask is None else found.part(read_mask(args.mask, found.size))
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         tell_precision(args.precision, session)
         start = time.perf_counter()
         session.set_image(found.pixels)
         encoded = time.perf_counter()
         hypotheses = session.sample(
-            box=args.box,
-            point_coords=args.points or None,
-            point_labels=labels if args.points else None,
+            box=box,
+            point_coords=points or None,
+            point_labels=labels if points else None,
             mask_input=mask,
             n=args.n,
             seed=args.seed,
@@ -103,12 +111,16 @@ def run(args: Args) -> int:
             latents=args.latents,
         )
         sampled = time.perf_counter()
+        tell_unprompted(args.box, args.points, args.mask)  # now that it was not refused
         remark = remark_on_shares(session)
     if remark is not None:
         print(remark)
     print(
         f"{hypotheses!r}\nencode {1e3 * (encoded - start):.1f} ms, sample {1e3 * (sampled - encoded):.1f} ms"
     )
+    measured = None if found.volume is None else area_in_mm2(hypotheses.area(), found.volume)
+    if measured is not None:
+        print(measured)
     small = render.reduced(hypotheses)
     if small is not None:
         (h, w), (high, wide) = hypotheses.frame.original, small.frame.original
@@ -120,9 +132,7 @@ def run(args: Args) -> int:
     print(modes)
     drawn = (
         Image.fromarray(
-            render.overlay(
-                hypotheses, box=args.box, point_coords=args.points, point_labels=labels, modes=modes
-            )
+            render.overlay(hypotheses, box=box, point_coords=points, point_labels=labels, modes=modes)
         ),
         render.sheet(hypotheses, modes=modes),
         render.mode_cards(hypotheses, modes=modes),
@@ -130,24 +140,34 @@ def run(args: Args) -> int:
     )
     # All take their names at the end, so that no results of two runs are mixed.
     with ExitStack() as together:
-        paths = {name: together.enter_context(replacing(out / name)) for name in _RESULTS}
+        paths = {name: together.enter_context(replacing(out / name)) for name in names}
         hypotheses.save(paths["hypotheses.npz"], "npz")
         for name, picture in zip(_PICTURES, drawn, strict=True):
             picture.save(paths[f"{name}.png"], "PNG")
-        page = _page(args, hypotheses, modes, remark)
+        if found.volume is not None:
+            for name, write in slice_masks.writers(
+                found.volume, found.index, hypotheses, found.region
+            ).items():
+                write(paths[name])
+        page = _page(args, hypotheses, modes, remark, measured)
         # Names of files need not be text.
         paths["index.html"].write_text(page, encoding="utf-8", errors="replace")
     if earlier:
+        for name in set(slice_masks.NAMES) - set(names):
+            (out / name).unlink(missing_ok=True)  # of another scan
         tell_replaced(out)
-    for name in _RESULTS:
+    for name in names:
         print(out / name)
     return 0
 
 
-def _page(args: Args, hypotheses: asam_trt.Hypotheses, modes: Modes, remark: str | None) -> str:
+def _page(
+    args: Args, hypotheses: asam_trt.Hypotheses, modes: Modes, remark: str | None, measured: str | None
+) -> str:
     prompt = _describe(args)
     sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in _PICTURES)
     origin = "" if remark is None else f"<br>{html.escape(remark)}"
+    millimetres = "" if measured is None else f"<br>{measured}"
     title = html.escape(f"{args.image.name}: {counted(len(hypotheses), 'hypothesis')}")
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -157,7 +177,7 @@ h2{{font-size:1.1em;font-weight:500}}
 p{{color:#b4b8be}}</style>
 <h1>{title}</h1>
 <p>{html.escape(prompt)}, seed {args.seed}, engine {html.escape(str(args.engine))}<br>
-{html.escape(repr(hypotheses))}<br>
+{html.escape(repr(hypotheses))}{millimetres}<br>
 {html.escape(repr(modes))}</p>
 <p>Entropy says where these readings disagree, not how likely the model is to be wrong.{origin}</p>
 {sections}</html>
@@ -165,7 +185,7 @@ p{{color:#b4b8be}}</style>
 
 
 def _describe(args: Args) -> str:
-    parts = []
+    parts = [] if args.slice is None else [f"slice {args.slice}"]
     if args.box is not None:
         parts.append("box " + " ".join(f"{v:g}" for v in args.box))
     if args.points:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from asam.data.errors import DataError
 from asam.data.files import FileDataset, listing, write_json
-from asam.data.nifti import read_nifti
 from asam.data.sample import Promise, Sample
 from asam_trt.files import replacing
 from asam_trt.intensities import scaled
+from asam_trt.nifti_files import read_nifti
 from asam_trt.numpy_files import map_npy
 
 __all__ = ["MODALITIES", "Brats2017"]
@@ -115,7 +115,8 @@ class Brats2017(FileDataset[_Slice]):
                     return known["depth"], known["marked"], tuple(known["spacing"])
             except (ValueError, KeyError, TypeError):
                 pass  # not ours or half copied: made again below
-        labels, sizes = read_nifti(seg)
+        found = read_nifti(seg)
+        labels, sizes = found.values, found.zooms
         _check_labels(seg, labels)
         marked = np.flatnonzero(labels.any(axis=(0, 1))).tolist()
         spacing = (float(sizes[1]), float(sizes[0]))
@@ -166,12 +167,12 @@ class Brats2017(FileDataset[_Slice]):
 
     def _decode(self, case: Path) -> _Volume:
         seg = _file(case, "seg")
-        labels, _ = read_nifti(seg)
+        labels = read_nifti(seg).values
         _check_labels(seg, labels)
         stack = np.empty((*labels.shape[::-1], 4), dtype=np.uint8)
         for channel, kind in enumerate(self._channels):
             path = _file(case, kind)
-            values, _ = read_nifti(path)
+            values = read_nifti(path).values
             if values.shape != labels.shape:
                 raise DataError(path, f"is {values.shape}, its seg {labels.shape}")
             stack[..., channel] = _to_bytes(values).T

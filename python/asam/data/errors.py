@@ -1,51 +1,5 @@
 """Errors about files of a data set."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from asam_trt.file_errors import DataError, damage_told, missing_package
 
 __all__ = ["DataError", "damage_told", "missing_package"]
-
-
-class DataError(ValueError):
-    """A file of a data set is missing, damaged or not what it should be.
-
-    Attributes:
-        path: the file or folder at fault.
-        problem: what was expected and what came.
-        remedy: what to do, or the empty string.
-    """
-
-    def __init__(self, path: str | Path, problem: str, remedy: str = "") -> None:
-        self.path = Path(path)
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{path}: {problem}" + (f"; {remedy}" if remedy else ""))
-
-    def __reduce__(self) -> tuple[type[DataError], tuple[Path, str, str]]:
-        # Raised in worker processes: the default would call __init__ with the joined message alone.
-        return (type(self), (self.path, self.problem, self.remedy))
-
-
-def missing_package(package: str, purpose: str) -> ImportError:
-    """The error for a library that only the `data` extra installs."""
-    return ImportError(f"{purpose} needs the package {package}; install it with: pip install {package}")
-
-
-@contextmanager
-def damage_told(path: str | Path, problem: str) -> Iterator[None]:
-    """DataError in place of what a library raises for a file: damage brings up errors of every type, also its own.
-
-    Args:
-        path: the file that is read.
-        problem: what is wrong then; the error's words follow in brackets.
-    """
-    try:
-        yield
-    except (DataError, ImportError):
-        raise
-    except Exception as error:
-        said = str(error) or type(error).__name__
-        raise DataError(path, f"{problem} ({said})", "copy the file again") from error

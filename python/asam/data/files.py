@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from asam.data.errors import DataError
 from asam.data.mask_values import mask_values
 from asam.data.sample import Sample
 from asam_trt.counting import counted
+from asam_trt.file_errors import check_regular
 from asam_trt.files import write_text
 from asam_trt.pictures import BROKEN
 
@@ -98,18 +98,6 @@ def listing(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
-
-
-def check_regular(path: Path) -> None:
-    """Raise DataError where there is no file to read: a pipe would be waited for for ever."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError as error:
-        raise DataError(path, "not found") from error
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise DataError(path, "expected a file, got a folder, a pipe or a device", "replace or remove it")
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

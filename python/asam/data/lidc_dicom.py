@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from asam.data.errors import DataError, damage_told, missing_package
+from asam.data.errors import DataError, damage_told
 from asam.data.files import FileDataset, check_regular, listing
 from asam.data.lidc_xml import Annotation, Reading, cluster, fill, read_xml
 from asam.data.sample import Sample
+from asam_trt.dicom_files import load_pydicom
 from asam_trt.intensities import scaled
 
 __all__ = ["LidcDicom"]
@@ -144,14 +145,6 @@ class LidcDicom(FileDataset[_Nodule]):
         return np.stack(np.meshgrid(*axes, indexing="ij")), spacing
 
 
-def _dicom() -> Any:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise missing_package("pydicom", "reading DICOM") from error
-    return pydicom
-
-
 def _readings(root: Path, problems: list[DataError]) -> dict[str, Reading]:
     readings: dict[str, Reading] = {}
     for path in sorted(root.rglob("*.xml")):
@@ -167,7 +160,7 @@ def _readings(root: Path, problems: list[DataError]) -> dict[str, Reading]:
 
 def _series(root: Path, wanted: set[str], problems: list[DataError]) -> dict[str, dict[str, _Slice]]:
     """series uid -> slice uid -> slice, by the headers alone."""
-    pydicom = _dicom()
+    pydicom = load_pydicom()
     found: dict[str, dict[str, _Slice]] = {}
     for path in sorted(root.rglob("*.dcm")):
         try:
@@ -239,7 +232,7 @@ def _nodules(
 
 def _pixels(path: Path) -> NDArray[np.float32]:
     """Hounsfield units [H, W]."""
-    pydicom = _dicom()
+    pydicom = load_pydicom()
     with damage_told(path, "pixels cannot be read"):  # decoders of compressed pixels raise their own types
         header = pydicom.dcmread(path)
         raw = header.pixel_array.astype(np.float32)

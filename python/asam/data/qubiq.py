@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from asam.data.errors import DataError
 from asam.data.files import FileDataset
-from asam.data.nifti import read_nifti
 from asam.data.sample import Sample
 from asam_trt.intensities import scaled
+from asam_trt.nifti_files import read_nifti
 
 __all__ = ["Qubiq"]
 
@@ -86,11 +86,12 @@ class Qubiq(FileDataset[_Task]):
 
     def _load(self, index: int) -> Sample:
         entry = self.entries[index]
-        values, sizes = read_nifti(entry.image)
-        image = _picture(entry.image, values)
+        found = read_nifti(entry.image)
+        sizes = found.zooms
+        image = _picture(entry.image, found.values)
         masks = []
         for path in entry.masks:
-            labels = np.squeeze(read_nifti(path)[0])
+            labels = np.squeeze(read_nifti(path).values)
             if labels.T.shape != image.shape[:2]:
                 raise DataError(path, f"is {labels.shape}, its image {image.shape[1::-1]}")
             masks.append(labels.T > 0)

@@ -1,0 +1,118 @@
+"""Scans from files: NIfTI, DICOM and NumPy arrays as one `Volume`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asam_trt.checks import as_path
+from asam_trt.dicom_files import has_magic, read_dicom
+from asam_trt.file_errors import DataError, check_regular
+from asam_trt.grid import Affine, Grid
+from asam_trt.nifti_files import finite, read_nifti
+from asam_trt.numpy_files import map_npy
+from asam_trt.volume import Volume
+
+_NIFTI = (".nii", ".nii.gz")
+_DICOM = (".dcm", ".ima")
+_LEAST_VOLUME = 1e-6  # of a cell of an affine, against the product of its sides: flatter ones are no grid
+
+
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_volume` is to read a path: by its name, by the bytes that mark DICOM, or as a folder."""
+    found = Path(path)
+    return found.name.lower().endswith((*_NIFTI, *_DICOM, ".npy")) or found.is_dir() or has_magic(found)
+
+
+def read_volume(path: str | os.PathLike[str]) -> Volume:
+    """A scan: NIfTI (.nii, .nii.gz), a DICOM file of one or more frames, a folder that holds a DICOM series, or .npy.
+
+    See `Volume` for the order of its slices, rows and columns. DICOM's slope and intercept are applied, so that CT is
+    in Hounsfield units, and a series is sorted by its positions. NIfTI and DICOM need the extra `data`.
+
+    Args:
+        path: of .npy an array [D, H, W] or [H, W], which stays in its file; nothing in it is unpickled.
+
+    Raises:
+        ValueError: names the file: missing, damaged, of another kind, larger than can be meant, or no scan of grey
+            values; of DICOM also several series, or slices that are missing or of several sizes.
+        ImportError: nibabel or pydicom is not installed.
+    """
+    found = as_path(path, "path")
+    name = found.name.lower()
+    if name.endswith(_NIFTI):
+        return _of_nifti(found)
+    if name.endswith(".npy"):
+        check_regular(found)
+        try:
+            return Volume.of(np.asarray(map_npy(found)), str(found))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        except ValueError as error:
+            text = str(error)
+            raise ValueError(text if text.startswith(str(found)) else f"{found}: {text}") from error
+    if name.endswith(_DICOM) or found.is_dir() or has_magic(found):
+        return _of_dicom(found)
+    check_regular(found)
+    raise DataError(
+        found, "expected a scan (.nii, .nii.gz, .npy, DICOM or a folder of it), came a file of another kind"
+    )
+
+
+def _of_nifti(path: Path) -> Volume:
+    found = read_nifti(path, holes=True)
+    values, remarks = found.values, []
+    if not finite(values):
+        values = _filled(path, values)
+        remarks.append("voxels that are no numbers are seen as the least value")
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if not 2 <= values.ndim <= 3:
+        raise DataError(
+            path,
+            f"expected one volume [I, J, K], came {list(values.shape)}",
+            "save one of its volumes as a file" if values.ndim > 3 else "",
+        )
+    i, j, k = (*values.shape, 1)[:3]
+    affine = found.affine.copy()
+    if k == 1 and not affine[:3, 2].any():  # of a picture
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = normal / max(float(np.linalg.norm(normal)), 1e-30)
+    _check_affine(path, affine)
+    if not found.placed:
+        remarks.append("the file does not say how it lies in space: left and right may be exchanged")
+    grid = Grid.placed((i, j, k), affine, millimetres=found.millimetres, header=found.header)
+    return Volume(grid.seen(values.reshape(i, j, k)), grid, str(path), remarks=tuple(remarks))
+
+
+def _filled(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Programs that resample leave NaN outside of what they saw."""
+    good = np.isfinite(values)
+    if not good.any():
+        raise DataError(path, "expected voxels of finite numbers, came none")
+    return np.where(good, values, values[good].min())
+
+
+def _of_dicom(path: Path) -> Volume:
+    found = read_dicom(path)
+    values, grid = found.values, Grid((len(found.values), *found.values.shape[1:]))
+    if found.affine is not None:
+        _check_affine(path, found.affine)
+        stored = values.transpose(
+            2, 1, 0
+        )  # to columns, rows and slices, as DICOM is usually written to NIfTI
+        i, j, k = stored.shape
+        grid = Grid.placed((i, j, k), found.affine)
+        values = grid.seen(stored)
+    return Volume(values, grid, str(path), found.window, found.white_low, found.spacing, found.remarks)
+
+
+def _check_affine(path: Path, affine: Affine) -> None:
+    sides = affine[:3, :3]
+    room = float(np.prod(np.linalg.norm(sides, axis=0)))
+    if not np.isfinite(affine).all() or not abs(np.linalg.det(sides)) > _LEAST_VOLUME * room:
+        raise DataError(path, f"expected an affine that can be inverted, came {affine[:3].tolist()}")

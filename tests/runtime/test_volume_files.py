@@ -1,0 +1,349 @@
+"""Scans as they are read, and masks that go back to the voxels of their file."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from itertools import permutations, product
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from scans import affine_of, write_dicom, write_series
+
+import asam_trt
+from asam_trt.intensities import OutsideWindow
+from asam_trt.volume import Volume, write_stack
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, data: np.ndarray, affine: Any = None, **header: Any) -> Path:
+    image = nibabel.Nifti1Image(data, np.eye(4) if affine is None else affine)
+    for name, value in header.items():
+        image.header[name] = value
+    nibabel.save(image, path)
+    return path
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(
+    axes=st.sampled_from(list(permutations(range(3)))),
+    signs=st.sampled_from(list(product((1, -1), repeat=3))),
+    sizes=st.tuples(*[st.sampled_from([0.5, 0.8, 2.0, 5.0])] * 3),
+    turn=st.sampled_from([0.0, 0.2, -0.35]),
+    codes=st.sampled_from([(1, 0), (0, 1), (1, 1), (2, 1)]),
+    shape=st.permutations([4, 5, 7]),
+)
+def test_masks_land_on_the_voxels_they_were_drawn_on(
+    tmp_path_factory: pytest.TempPathFactory,
+    axes: tuple[int, ...],
+    signs: tuple[int, ...],
+    sizes: tuple[float, ...],
+    turn: float,
+    codes: tuple[int, int],
+    shape: list[int],
+) -> None:
+    folder = tmp_path_factory.mktemp("grid")
+    data = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    image = nibabel.Nifti1Image(data, affine_of(axes, signs, sizes, turn))
+    image.set_sform(image.affine, codes[0])
+    image.set_qform(image.affine, codes[1])
+    nibabel.save(image, folder / "scan.nii.gz")
+    file = nibabel.load(folder / "scan.nii.gz")
+    volume = asam_trt.read_volume(folder / "scan.nii.gz")
+
+    # Axial as radiologists see it: slices to superior, rows to posterior, columns to the left.
+    assert volume.affine is not None
+    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    assert directions[2, 0] > 0.7
+    assert directions[1, 1] < -0.7
+    assert directions[0, 2] < -0.7
+    # Each value is where it was in the world.
+    at = tuple(RNG.integers(volume.values.shape))
+    there = tuple(int(v) for v in np.argwhere(data == volume.values[at])[0])
+    np.testing.assert_allclose(volume.affine @ (*at, 1), file.affine @ (*there, 1), atol=1e-4)
+
+    mask = RNG.random(volume.values.shape) < 0.3
+    volume.save(folder / "mask.nii.gz", mask)
+    back = nibabel.load(folder / "mask.nii.gz")
+    np.testing.assert_array_equal(back.affine, file.affine)
+    assert back.get_data_dtype() == np.uint8
+    for name in ("sform_code", "qform_code", "pixdim", "srow_x", "quatern_b", "qoffset_z", "xyzt_units"):
+        np.testing.assert_array_equal(back.header[name], file.header[name], err_msg=name)
+    found = np.asarray(back.dataobj)
+    assert set(data[found == 1].tolist()) == set(volume.values[mask].tolist())
+    # The volume in millilitres is voxels by their size.
+    assert volume.voxel_ml == pytest.approx(np.prod(file.header.get_zooms()) / 1000, rel=1e-5)
+
+    index = int(RNG.integers(len(volume)))
+    slab = volume.grid.slab(index)
+    write_stack(folder / "slab.nii.gz", slab, [mask[index : index + 1], mask[index : index + 1]], np.uint8, 2)
+    part = nibabel.load(folder / "slab.nii.gz")
+    assert part.shape == (*slab.shape, 2)
+    np.testing.assert_allclose(part.affine @ (0, 0, 0, 1), file.affine @ (*slab.first, 1), atol=1e-4)
+    one = tuple(slice(f, f + s) for f, s in zip(slab.first, slab.shape, strict=True))
+    for i in range(2):
+        np.testing.assert_array_equal(np.asarray(part.dataobj)[..., i], found[one])
+
+
+def test_nifti_scaled_with_units_and_of_one_slice(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.full((3, 4, 5), 100, np.int16), np.diag([0.001, 0.002, 0.003, 1]))
+    image.header.set_xyzt_units("meter")
+    image.header.set_slope_inter(0.5, -1024)
+    nibabel.save(image, tmp_path / "a.nii")
+    volume = asam_trt.read_volume(tmp_path / "a.nii")
+    assert volume.spacing == pytest.approx((3, 2, 1))
+    assert volume.values.dtype == np.float32
+    np.testing.assert_array_equal(volume.values, -974)
+    sagittal = save(tmp_path / "b.nii.gz", RNG.integers(0, 255, (1, 6, 7)).astype(np.uint8))
+    assert asam_trt.read_volume(sagittal).values.shape == (1, 7, 6)  # rows to inferior, columns to posterior
+    np.testing.assert_array_equal(
+        asam_trt.read_volume(sagittal).values[0], np.asarray(nibabel.load(sagittal).dataobj)[0, ::-1, ::-1].T
+    )
+    flat = asam_trt.read_volume(save(tmp_path / "c.nii.gz", np.zeros((6, 7), np.uint8)))
+    assert flat.values.shape == (1, 7, 6)
+    assert flat.pixel_mm2 == 1
+    holes = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    holes[0, 0] = np.nan
+    seen = asam_trt.read_volume(save(tmp_path / "holes.nii", holes))
+    assert seen.limits == (4, 23)
+    assert "no numbers are seen as the least value" in seen.remarks[0]
+    lost = save(tmp_path / "d.nii", np.zeros((2, 3, 4), np.uint8), None)
+    found = nibabel.load(lost)
+    found.set_sform(None, 0)
+    found.set_qform(None, 0)
+    nibabel.save(found, tmp_path / "e.nii")
+    assert "left and right may be exchanged" in asam_trt.read_volume(tmp_path / "e.nii").remarks[0]
+
+
+def test_nifti_that_is_none(tmp_path: Path) -> None:
+    save(tmp_path / "film.nii.gz", np.zeros((3, 4, 5, 2), np.uint8))
+    save(tmp_path / "nan.nii.gz", np.full((3, 4, 5), np.nan, np.float32))
+    whole = gzip.decompress(save(tmp_path / "good.nii.gz", np.zeros((3, 4, 5), np.int16)).read_bytes())
+    (tmp_path / "cut.nii").write_bytes(whole[:400])
+    (tmp_path / "text.nii.gz").write_text("no scan")
+    absurd = bytearray(whole)
+    absurd[42:50] = np.array([32767] * 4, "<i2").tobytes()
+    (tmp_path / "absurd.nii").write_bytes(absurd)
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(bytes(absurd)))
+    flat = save(tmp_path / "flat.nii", np.zeros((3, 4, 5), np.int16))
+    header = bytearray(flat.read_bytes())
+    header[280:328] = bytes(48)  # srow
+    flat.write_bytes(header)
+    for name, said in (
+        ("film", r"expected one volume \[I, J, K\], came \[3, 4, 5, 2\]; save one"),
+        ("nan", "expected voxels of finite numbers"),
+        ("cut", "truncated, damaged or not NIfTI"),
+        ("text", "truncated, damaged or not NIfTI"),
+        ("absurd", "its header asks for"),
+        ("bomb", "its header asks for"),
+        ("flat", "affine that can be inverted"),
+        ("gone", "not found"),
+    ):
+        path = next(tmp_path.glob(f"{name}.nii*"), tmp_path / f"{name}.nii")
+        with pytest.raises(ValueError, match=rf"{path.name}: .*{said}"):
+            asam_trt.read_volume(path)
+
+
+@pytest.mark.parametrize(("package", "name"), [("nibabel", "a.nii.gz"), ("pydicom", "a.dcm")])
+def test_a_missing_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"needs the package {package}; .* pip install '.\[data\]'"):
+        asam_trt.read_volume(tmp_path / name)
+
+
+def test_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+    volume = asam_trt.read_volume(tmp_path / "a.npy")
+    assert (volume.values.shape, volume.spacing, volume.voxel_ml, volume.suffix) == (
+        (2, 3, 4),
+        None,
+        None,
+        ".npy",
+    )
+    volume.save(tmp_path / "b.npy", volume.values > 5)
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), volume.values > 5)
+    for path, values, error in (
+        ("b.nii.gz", volume.values, r"ends in \.npy, came .*b.nii.gz"),
+        ("b.npy", volume.values[:1], r"expected values \[2, 3, 4\], came \[1, 3, 4\]"),
+        ("b.npy", volume.values.astype(np.float16), "came float16"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=error):
+            volume.save(tmp_path / path, values)
+    np.save(tmp_path / "flat.npy", np.zeros((3, 4), np.float32))
+    assert len(asam_trt.read_volume(tmp_path / "flat.npy")) == 1
+    np.save(tmp_path / "objects.npy", np.array([{}, 1], object), allow_pickle=True)
+    np.save(tmp_path / "complex.npy", np.zeros((2, 2), complex))
+    np.save(tmp_path / "line.npy", np.zeros(3))
+    cut = (tmp_path / "a.npy").read_bytes().replace(b"(2, 3, 4)", b"(9, 9**9)")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:140])
+    (tmp_path / "absurd.npy").write_bytes(cut)
+    for name in ("objects", "complex", "line", "cut", "absurd", "gone"):
+        with pytest.raises(ValueError, match=rf"{name}\.npy: "):
+            asam_trt.read_volume(tmp_path / f"{name}.npy")
+
+
+def test_a_series_is_sorted_scaled_and_placed(tmp_path: Path) -> None:
+    stack = RNG.integers(0, 2000, (6, 5, 4)).astype(np.int16)
+    folder = write_series(
+        tmp_path / "ct",
+        stack,
+        RescaleSlope=2,
+        RescaleIntercept=-1024,
+        WindowCenter=[40, 50],
+        WindowWidth=[400, 60],
+    )
+    (folder / "scan.xml").write_text("<no/>")
+    volume = asam_trt.read_volume(folder)
+    np.testing.assert_array_equal(volume.values, 2 * stack.astype(np.float32) - 1024)
+    assert volume.spacing == pytest.approx((2.5, 0.5, 0.75))
+    assert volume.window == (-160, 240)
+    assert volume.remarks == ("1 file in the folder that hold no DICOM image are left out",)
+    assert volume.affine is not None
+    np.testing.assert_allclose(
+        volume.affine @ (1, 0, 2, 1), (10 - 1.5, 20, 32.5, 1)
+    )  # RAS of (-8.5, -20, 32.5)
+    volume.save(tmp_path / "mask.nii.gz", volume.values > 0)
+    back = nibabel.load(tmp_path / "mask.nii.gz")
+    at = np.argwhere(np.asarray(back.dataobj))
+    expected = np.argwhere(volume.values > 0)
+    world = {tuple(v) for v in np.round(np.c_[at, np.ones(len(at))] @ back.affine.T, 3).tolist()}
+    assert world == {
+        tuple(v) for v in np.round(np.c_[expected, np.ones(len(expected))] @ volume.affine.T, 3).tolist()
+    }
+    assert volume.voxel_ml == pytest.approx(2.5 * 0.5 * 0.75 / 1000)
+
+
+def test_a_coronal_series_is_seen_axially(tmp_path: Path) -> None:
+    stack = RNG.integers(0, 99, (3, 5, 4)).astype(np.int16)
+    for i, pixels in enumerate(stack):  # rows go to inferior, slices to posterior
+        place = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1], "ImagePositionPatient": [0, 2.5 * i, 0]}
+        write_dicom(tmp_path / f"{9 - i}", pixels, **place)
+    volume = asam_trt.read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.values, stack.transpose(1, 0, 2)[::-1])
+    one = asam_trt.read_volume(tmp_path / "9")  # of a single slice its own plane
+    np.testing.assert_array_equal(one.values, stack[:1])
+
+
+def test_frames_of_one_file(tmp_path: Path) -> None:
+    stack = RNG.integers(0, 99, (4, 5, 6)).astype(np.uint8)
+    film = asam_trt.read_volume(write_dicom(tmp_path / "us.dcm", stack, NumberOfFrames=4, PixelSpacing=None))
+    np.testing.assert_array_equal(film.values, stack)
+    assert (film.affine, film.spacing) == (None, None)
+    assert film.picture(1).dtype == np.uint8
+
+    def item(**values: Any) -> Any:
+        made = pydicom.Dataset()
+        for name, value in values.items():
+            setattr(made, name, value)
+        return made
+
+    frames = [
+        item(
+            PlanePositionSequence=[item(ImagePositionPatient=[0, 0, -3.0 * i])],
+            PixelValueTransformationSequence=[item(RescaleSlope=i + 1, RescaleIntercept=-5)],
+        )
+        for i in range(4)
+    ]
+    shared = item(
+        PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+        PixelMeasuresSequence=[item(PixelSpacing=[2, 2], SliceThickness=3)],
+    )
+    groups = {"PerFrameFunctionalGroupsSequence": frames, "SharedFunctionalGroupsSequence": [shared]}
+    bare = dict.fromkeys(
+        ("PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient")
+    )
+    path = write_dicom(tmp_path / "enhanced.dcm", stack, NumberOfFrames=4, **bare, **groups)
+    volume = asam_trt.read_volume(path)
+    assert volume.spacing == pytest.approx((3, 2, 2))
+    scaled = stack * np.arange(1, 5)[:, None, None] - 5.0
+    np.testing.assert_array_equal(volume.values, scaled[::-1])
+
+
+def test_monochrome1_is_turned_round_in_pictures_alone(tmp_path: Path) -> None:
+    pixels = np.array([[0, 1000], [500, 250]], np.uint16)
+    path = write_dicom(
+        tmp_path / "xray.dcm", pixels, PhotometricInterpretation="MONOCHROME1", ImagePositionPatient=None
+    )
+    volume = asam_trt.read_volume(path)
+    np.testing.assert_array_equal(volume.values[0], pixels)
+    np.testing.assert_allclose(volume.picture(0, (0, 1000))[..., 0], [[1, 0], [0.5, 0.75]], atol=1e-6)
+    assert (volume.spacing, volume.affine, volume.pixel_mm2) == ((2.5, 0.5, 0.75), None, 0.375)
+
+
+def test_series_that_are_none(tmp_path: Path) -> None:
+    stack = np.zeros((8, 5, 4), np.int16)
+    write_series(tmp_path / "gap", stack, skip=(3,))
+    write_series(tmp_path / "two", stack[:3])
+    write_dicom(tmp_path / "two" / "other.dcm", stack[0], SeriesInstanceUID="9.9", SeriesDescription="scout")
+    write_series(tmp_path / "sizes", stack[:3])
+    write_dicom(
+        tmp_path / "sizes" / "IM9.dcm", np.zeros((5, 9), np.int16), ImagePositionPatient=[-10, -20, 37.5]
+    )
+    write_series(tmp_path / "twice", stack[:3])
+    write_dicom(tmp_path / "twice" / "IM9.dcm", stack[0], ImagePositionPatient=[-10, -20, 30])
+    write_series(tmp_path / "nowhere", stack[:2])
+    write_dicom(tmp_path / "nowhere" / "IM9.dcm", stack[0], ImagePositionPatient=None)
+    write_series(tmp_path / "cut", stack[:2])
+    (tmp_path / "cut" / "IM9.dcm").write_bytes(b"\0" * 60)
+    (tmp_path / "study" / "series").mkdir(parents=True)
+    for name, said in (
+        ("gap", r"2.5 mm apart, came 5 mm between IM\d+.dcm and IM\d+.dcm: 1 slice missing there; copy"),
+        ("two", r"one DICOM series, came 2: .*scout \(1 file, such as other.dcm\)"),
+        ("sizes", r"one size \(h, w\), came .*5, 9.*IM9.dcm"),
+        ("twice", r"one slice at each position, came .* at 30.00 mm"),
+        ("nowhere", "slices with positions"),
+        ("cut", "IM9.dcm: truncated, damaged or not DICOM"),
+        ("study", r"images of a DICOM series, came none in it; give one of its folders, such as .*series"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            asam_trt.read_volume(tmp_path / name)
+
+
+def test_dicom_that_is_none(tmp_path: Path) -> None:
+    pixels = np.zeros((5, 4), np.int16)
+    for name, said, changes in (
+        (
+            "colour",
+            "expected grey values, came RGB",
+            {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"},
+        ),
+        ("palette", "came PALETTE COLOR", {"PhotometricInterpretation": "PALETTE COLOR"}),
+        ("wide", "pixels cannot be read", {"Rows": 60000}),
+        (
+            "absurd",
+            "more than can be meant",
+            {"Rows": 65535, "Columns": 65535, "NumberOfFrames": 2_000_000_000},
+        ),
+        ("turned", "ImageOrientationPatient of", {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}),
+        ("spacing", "PixelSpacing of", {"PixelSpacing": [0, 1]}),
+    ):
+        path = write_dicom(tmp_path / f"{name}.dcm", pixels, **changes)
+        with pytest.raises(ValueError, match=rf"{name}.dcm: .*{said}"):
+            asam_trt.read_volume(path)
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    with pytest.raises(ValueError, match="expected a scan"):
+        asam_trt.read_volume(tmp_path / "photo.png")
+
+
+def test_pictures_of_slices() -> None:
+    volume = Volume.of(np.stack([np.full((4, 5), -1000, np.int16), np.full((4, 5), 50, np.int16)]), "ct")
+    np.testing.assert_allclose(volume.picture(1, (0, 100)), 0.5)
+    with pytest.raises(
+        ValueError, match=r"ct: .* values of 8 bits, came int16 of -1000 to 50: .*asam_trt.window"
+    ):
+        volume.picture(1)
+    with pytest.raises(OutsideWindow, match="ct, slice 0: expected a window that overlaps") as stop:
+        volume.picture(0, (0, 100))
+    assert not stop.value.shown.any()
+    with pytest.raises(ValueError, match="ct: expected a slice from 0 to 1, came 2"):
+        volume.picture(2, (0, 100))
+    assert Volume.of(np.eye(3)).picture(0).max() == 1
