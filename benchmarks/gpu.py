@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 from gpu_timing import TYPES, Report, cases, interleaved, parsed, table_line
-from plain_sampler import PlainSampler, RandomInputs, Weights, random_weights
+from plain_module import Weights
+from plain_sampler import PlainSampler, RandomInputs, random_weights
 
 from asam_trt import _runtime
 from asam_trt.sampler_spec import SamplerConfig

@@ -89,8 +89,8 @@ class PlainEncoder(PlainModule):
         super().__init__(weights, dtype, device)
         self.config = config
 
-    def norm(self, name: str, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), 1e-6)
+    def norm(self, name: str, x: Tensor, eps: float = 1e-6) -> Tensor:
+        return super().norm(name, x, eps)
 
     def forward(self, image: Tensor) -> Tensor:
         grid = self.config.grid

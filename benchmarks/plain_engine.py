@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from plain_encoder import prior_of, random_prior_weights
 from plain_encoders import random_weights_of
-from plain_sampler import Weights, random_weights
+from plain_module import Weights
+from plain_sampler import random_weights
 from safetensors.numpy import save_file
 
 from asam_trt import bundle

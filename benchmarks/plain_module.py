@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -47,6 +48,9 @@ class PlainModule(torch.nn.Module):
 
     def linear(self, name: str, x: Tensor) -> Tensor:
         return x @ self.weight(f"{name}.weight") + self.weight(f"{name}.bias")
+
+    def norm(self, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), eps)
 
     def kernel(self, name: str) -> Tensor:
         """Of a 3 x 3 convolution, [out, in, 3, 3]."""

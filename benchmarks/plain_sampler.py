@@ -12,29 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from plain_module import Draw, PlainModule, Weights
 from torch import Tensor
 from torch.nn import functional as F
 
 from asam_trt.sampler_spec import SamplerConfig
 
-Weights = dict[str, npt.NDArray[np.float32]]
-
 
 def random_weights(config: SamplerConfig, seed: int = 0) -> Weights:
     """Folded weights under the names of sampler.safetensors; activations keep unit scale."""
-    rng = np.random.default_rng(seed)
+    draw = Draw(seed)
+    normal, linear, norm = draw.normal, draw.linear, draw.norm
     c, half, p = config.channels, config.channels // 2, config.cells
-
-    def normal(*shape: int, scale: float = 1.0) -> npt.NDArray[np.float32]:
-        return (scale * rng.standard_normal(shape)).astype(np.float32)
-
-    def linear(name: str, width_in: int, width_out: int) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        yield f"{name}.weight", normal(width_in, width_out, scale=width_in**-0.5)
-        yield f"{name}.bias", normal(width_out, scale=0.1)
-
-    def norm(name: str, width: int) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        yield f"{name}.weight", 1 + normal(width, scale=0.1)
-        yield f"{name}.bias", normal(width, scale=0.1)
 
     def attention(name: str, width: int) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         for part in ("q", "k", "v"):
@@ -76,7 +65,7 @@ def random_weights(config: SamplerConfig, seed: int = 0) -> Weights:
     return out
 
 
-class PlainSampler(torch.nn.Module):
+class PlainSampler(PlainModule):
     """Noise [n, 2, L] -> logits [n, 4e, 4e] and scores [n], of one image and one prompt.
 
     Args:
@@ -87,24 +76,12 @@ class PlainSampler(torch.nn.Module):
     def __init__(
         self, config: SamplerConfig, weights: Weights, inputs: Any, dtype: torch.dtype, device: str = "cpu"
     ) -> None:
-        super().__init__()
+        # The plain form adds positions before it multiplies.
+        own = {name: value for name, value in weights.items() if not name.endswith(".pe")}
+        super().__init__(own, dtype, device)
         self.config = config
-        for name, value in weights.items():
-            if not name.endswith(".pe"):  # the plain form adds positions before it multiplies
-                self.register_buffer(name.replace(".", "_"), torch.as_tensor(value).to(device, dtype))
         for name in ("embedding", "tokens", "dense", "mu_prompt", "sigma_prompt", "mu_image", "sigma_image"):
             self.register_buffer(f"input_{name}", torch.as_tensor(getattr(inputs, name)).to(device, dtype))
-
-    def weight(self, name: str) -> Tensor:
-        found = getattr(self, name.replace(".", "_"))
-        assert isinstance(found, Tensor)
-        return found
-
-    def linear(self, name: str, x: Tensor) -> Tensor:
-        return x @ self.weight(f"{name}.weight") + self.weight(f"{name}.bias")
-
-    def norm(self, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), eps)
 
     def attention(self, name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         def heads(part: str, x: Tensor) -> Tensor:

@@ -99,9 +99,6 @@ class PlainTinyEncoder(PlainModule):
         x = F.conv2d(x.permute(0, 3, 1, 2), self.kernel("neck.2"), padding=1)
         return self.norm("neck.3", x.permute(0, 2, 3, 1), 1e-6)[0].permute(2, 0, 1)
 
-    def norm(self, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), eps)
-
     def pointwise(self, name: str, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight(f"{name}.weight").T[..., None, None], self.weight(f"{name}.bias"))
 
