@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tracemalloc
 import zipfile
@@ -311,12 +312,39 @@ def test_a_flipped_bit_is_named(tmp_path: Path) -> None:
         load_sam(nano(), path)
 
 
+def test_what_torch_does_not_write_is_refused(tmp_path: Path) -> None:
+    """A record that says it is a folder, whose tensor PyTorch would leave unfilled, and compressed ones."""
+    sam_like(tmp_path / "sam.pth")
+    with zipfile.ZipFile(tmp_path / "sam.pth") as archive:
+        records = {record.filename: archive.read(record) for record in archive.infolist()}
+    for name, folder, compressed in (("folder", True, False), ("small", False, True)):
+        path = tmp_path / f"{name}.pth"
+        with zipfile.ZipFile(
+            path, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        ) as archive:
+            for record, content in records.items():
+                info = zipfile.ZipInfo(record)
+                info.compress_type = archive.compression
+                info.external_attr = 0x10 if folder and record == "sam/data/3" else 0
+                archive.writestr(info, content)
+        for mapped in (False, True):
+            with pytest.raises(CheckpointError, match="a folder or a compressed record; download"):
+                read_sam(path, mapped=mapped)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(CheckpointError, match="expected a checkpoint file, got a folder, a pipe or a device"):
+        read_sam(tmp_path / "pipe.pth")
+
+
 def test_a_sam_file_without_checksums_is_read(tmp_path: Path) -> None:
     """Of PyTorch before 1.6, and of one that was told to leave them out."""
     sam_like(tmp_path / "sam.pth")
     state = torch.load(tmp_path / "sam.pth", weights_only=True)
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     load_sam(nano(mask_tokens=3), tmp_path / "old.pth")
+    assert read_sam(tmp_path / "old.pth", mapped=True).keys() == state.keys()
     torch.serialization.set_crc32_options(False)
     try:
         torch.save(state, tmp_path / "quick.pth")

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from asam.model.config import PATCH
 from asam.model.errors import CheckpointError
-from asam.model.torch_zip import check_records
+from asam.model.torch_zip import check_records, is_torch_file
 from asam_trt.encoder_spec import MOST_SIDE
 
 KINDS = (
@@ -47,7 +47,8 @@ def read_torch_file(path: Path, *, mapped: bool = False) -> Any:
     """
     check_records(path, tensors=not mapped)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        # Files from before the zip cannot be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_torch_file(path))
     except _DAMAGE as error:
         # What PyTorch says of a pickle with other objects advises to load them.
         foreign = isinstance(error, UnpicklingError)

@@ -12,6 +12,7 @@ from asam.model.errors import CheckpointError
 _BEGIN = b"PK\x03\x04"
 _TENSORS = "/data/"  # the folder of their numbers
 _BLOCK = 1 << 20  # bytes that are in memory at a time
+_FOLDER = 0x10  # of a record's attributes: PyTorch would leave its tensor unfilled
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -25,8 +26,14 @@ _DAMAGE = (
 
 
 def is_torch_file(path: Path) -> bool:
-    """Whether ``path`` looks like a file of ``torch.save``, not like safetensors."""
+    """Whether ``path`` looks like a file of ``torch.save``, not like safetensors.
+
+    Raises:
+        CheckpointError: no file that can be read; a pipe would be waited for for ever.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path}: expected a checkpoint file, got a folder, a pipe or a device")
         with path.open("rb") as file:
             return file.read(len(_BEGIN)) == _BEGIN
     except OSError as error:
@@ -41,7 +48,8 @@ def check_records(path: Path, *, tensors: bool) -> None:
         tensors: whether the numbers of tensors are compared too, and not their names and shapes alone.
 
     Raises:
-        CheckpointError: the file is cut off, or a record is another than was written; names it.
+        CheckpointError: the file is cut off, a record is another than was written, or none that ``torch.save`` writes,
+            such as a compressed one, which may be of any size; names it.
     """
     if not is_torch_file(path):
         return
@@ -49,9 +57,11 @@ def check_records(path: Path, *, tensors: bool) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             for record in archive.infolist():
+                part = f"the record {record.filename}"
+                if record.compress_type != zipfile.ZIP_STORED or record.external_attr & _FOLDER:
+                    raise zipfile.BadZipFile("a folder or a compressed record")
                 if record.CRC == 0 or (_TENSORS in record.filename and not tensors):
                     continue  # 0 is what PyTorch writes where it is told to leave checksums out
-                part = f"the record {record.filename}"
                 with archive.open(record) as stream:
                     while stream.read(_BLOCK):
                         pass
