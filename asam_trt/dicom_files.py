@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def _of_folder(folder: Path, pydicom: Any, remarks: list[str]) -> list[_Plane]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_file() or path.name.upper() == "DICOMDIR":
             continue
-        if path.suffix.lower() not in (".dcm", ".ima") and not has_magic(path):
+        if not is_dicom(path):
             others += 1
             continue
         header = _header(path, pydicom)
@@ -149,11 +150,11 @@ def _of_folder(folder: Path, pydicom: Any, remarks: list[str]) -> list[_Plane]:
         else:
             others += 1
     if not series:
-        inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        inner = next((path for path in sorted(folder.iterdir()) if _holds_dicom(path)), None)
         raise DataError(
             folder,
             "expected a folder with the images of a DICOM series, came none in it",
-            f"give one of its folders, such as {inner[0]}" if inner else "",
+            f"give one of its folders, such as {inner}" if inner else "",
         )
     if len(series) > 1:
         raise DataError(
@@ -162,7 +163,7 @@ def _of_folder(folder: Path, pydicom: Any, remarks: list[str]) -> list[_Plane]:
             "copy the files of one of them to a folder of its own",
         )
     if others:
-        remarks.append(f"{counted(others, 'file')} in the folder that hold no DICOM image are left out")
+        remarks.append(f"left out: {counted(others, 'file')} of the folder without a DICOM image")
     ((found),) = series.values()
     return [plane for path, header in found for plane in _planes(path, header)]
 
@@ -177,9 +178,19 @@ def _listed(series: dict[str, list[tuple[Path, Any]]]) -> str:
     return ", ".join(said[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def has_magic(path: Path) -> bool:
-    """Whether a file says that it is DICOM, at byte 128."""
+def _holds_dicom(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.is_dir() and any(is_dicom(path) for path in folder.iterdir() if path.is_file())
+    return False
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is to be read as DICOM: by its name, or by the bytes that mark it, at byte 128."""
+    if path.suffix.lower() in (".dcm", ".ima"):
+        return True
     try:
+        if not path.is_file():
+            return False  # a pipe would be waited for
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:

@@ -32,9 +32,9 @@ def histogram(
     """
     page = ChartPage(size)
     top, right, bottom, left = MARGIN
-    x_ticks = ticks(0, max(float(values.max()), 1e-9))
+    x_ticks = ticks(0, float(values.max()) or 1.0)
     counts, edges = np.histogram(values, _BARS, (0, x_ticks[-1]))
-    y_ticks = [v for v in ticks(0, int(counts.max())) if v == int(v)]
+    y_ticks = ticks(0, int(counts.max()), whole=True)
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (

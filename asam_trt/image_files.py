@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,11 @@ def read_image_file(path: str | os.PathLike[str], window: Window | None = None) 
             that holds none of its values (then `__cause__` is an `OutsideWindow`), or of 16 bits a channel in a way
             that neither Pillow nor FFmpeg knows.
     """
+    place = Path(path)
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise ValueError(
+            f"{path}: expected an image file, came a pipe or a device, which would be waited for"
+        )
     header = _header(path)
     pixels = _deep_colour(path, window) if header.cut else read_picture(path, window)
     narrowed = window is not None and header.depth == 8

@@ -72,8 +72,9 @@ def read_nifti(path: Path, *, holes: bool = False) -> NiftiFile:
             raise ValueError(f"a file of {type(volume).__name__}")
         _check_size(path, volume)
         proxy = volume.dataobj
-        scaled = (proxy.slope, proxy.inter) != (1, 0)
-        data = np.asarray(proxy, dtype=np.float32) if scaled else np.asarray(proxy)
+        data = np.asarray(proxy.get_unscaled())
+        if (proxy.slope, proxy.inter) != (1, 0):
+            data = _scaled(data, proxy.slope, proxy.inter)
         placed = bool(volume.header["sform_code"] or volume.header["qform_code"])
         found = NiftiFile(data, volume.header, np.asarray(volume.affine, np.float64), placed)
         _ = found.zooms, found.millimetres  # a damaged header has none
@@ -147,15 +148,28 @@ def _place_as(new: Any, header: Any, first: tuple[int, int, int]) -> None:
         for name, place in zip(_ROWS, header.get_sform() @ (*first, 1), strict=False):
             new[name][3] = place
     if header["qform_code"]:
-        for name, place in zip(_OFFSETS, header.get_qform() @ (*first, 1), strict=False):
+        try:
+            offset = header.get_qform() @ (*first, 1)
+        except ValueError:  # no rotation; the sform is what counts then
+            new["qform_code"] = 0
+            return
+        for name, place in zip(_OFFSETS, offset, strict=False):
             new[name] = place
+
+
+def _scaled(stored: npt.NDArray[Any], slope: float, intercept: float) -> npt.NDArray[np.float32]:
+    """In float32, a part at a time: nibabel makes float64 of the whole."""
+    out = np.empty(stored.shape, np.float32, order="F")
+    for k in range(stored.shape[-1]):
+        out[..., k] = stored[..., k] * slope + intercept
+    return out
 
 
 def _check_size(path: Path, volume: Any) -> None:
     """Raise ValueError where a header asks for more memory than its file can fill."""
     count = int(np.prod([int(side) for side in volume.shape], dtype=object))
     claimed = count * volume.get_data_dtype().itemsize
-    if claimed > min(MAX_BYTES, _MOST_INFLATED * path.stat().st_size):
+    if claimed > _MOST_INFLATED * path.stat().st_size or max(claimed, 4 * count) > MAX_BYTES:
         raise ValueError(f"its header asks for {claimed:,} bytes, shape {list(volume.shape)}")
 
 

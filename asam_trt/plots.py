@@ -23,6 +23,7 @@ def band(
     title: str,
     x_label: str,
     mark: tuple[float, str] | None = None,
+    whole: bool = False,
     colour: palette.Colour = palette.CATEGORIES[0],
     size: tuple[int, int] = (900, 320),
 ) -> Image.Image:
@@ -32,6 +33,7 @@ def band(
         x: ascending, at least one.
         low, middle, high: as long as ``x``.
         mark: a value of ``x`` from which something else holds, and the word for it.
+        whole: ``x`` are whole numbers, and so are its ticks.
         colour: of the line; the band is darker.
         size: (width, height) in pixels.
     """
@@ -41,9 +43,9 @@ def band(
         )
     page = ChartPage(size)
     top, right, bottom, left = MARGIN
-    x_ticks = ticks(min(x), max(x))
-    y_ticks = ticks(0, max(high))
-    x0, x1 = min(x), max(max(x), min(x) + 1e-9)
+    x_ticks = ticks(min(x), max(x), whole=whole)
+    y_ticks = ticks(0, max(high) or 1)
+    x0, x1 = (min(x), max(x)) if max(x) > min(x) else (x[0] - 0.5, x[0] + 0.5)
     y1 = y_ticks[-1]
 
     def at(px: float, py: float) -> tuple[float, float]:
@@ -67,6 +69,7 @@ def band(
         page.line([at(a, b) for a, b in zip(x, middle, strict=True)], colour)
     else:
         page.line([upper[0], lower[0]], colour)
+        page.disc(at(x[0], middle[0]), 4, colour)
     if mark is not None:
         place = at(mark[0], 0)[0]
         page.line([(place, top), (place, size[1] - bottom)], palette.INK, 1)
@@ -87,11 +90,12 @@ def stacked(pages: Sequence[Image.Image]) -> Image.Image:
     return page
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers that cover low..high."""
-    span = max(high - low, 1e-9)
-    step = 10 ** math.floor(math.log10(span / 4))
-    step *= min((m for m in (1, 2, 2.5, 5, 10) if span / (m * step) <= 5), default=10)
+def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """About five round numbers that cover low..high, whole ones if asked."""
+    span = max(high - low, 1.0 if whole else 1e-9)
+    step = 10.0 ** math.floor(math.log10(span / 4))
+    steps = (step * m for m in (1, 2, 2.5, 5, 10) if not whole or (step * m).is_integer())
+    step = next(s for s in steps if span / s <= 5)
     first = math.floor(low / step + 1e-9) * step
     count = math.ceil((high - first) / step - 1e-9)
     return [float(np.round(first + i * step, 12)) for i in range(max(count, 1) + 1)]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from asam_trt import canvas, contours, legend, palette
+from asam_trt import canvas, contours, legend, marks, palette
 from asam_trt.bundles import bundles
 from asam_trt.canvas import Picture, Region
 from asam_trt.contours import Ring
@@ -108,9 +108,9 @@ def overlay(
     medoids = [drawn.contours(int(i), exact=False) for i in modes.medoids]
     _draw_all(picture, drawn, modes, colours, medoids, line)
     if box is not None:
-        _dashed_box(picture, _scaled(box, hypotheses, drawn), line)
+        marks.dashed_box(picture, _scaled(box, hypotheses, drawn), line)
     for point, label in zip(clicks, point_labels, strict=True):
-        _click(picture, _scaled(point, hypotheses, drawn), line, positive=label == 1)
+        marks.click(picture, _scaled(point, hypotheses, drawn), line, positive=label == 1)
     region = canvas.bounds(drawn.counts)
 
     @lru_cache
@@ -164,7 +164,7 @@ def overlay_objects(
         _draw_all(picture, drawn, alone, [colours[name]], [medoid], line)
         if boxes is not None and name in boxes:
             corners = box_corners(boxes[name]).tolist()
-            _dashed_box(picture, _scaled(corners, hypotheses, drawn), line, colours[name])
+            marks.dashed_box(picture, _scaled(corners, hypotheses, drawn), line, colours[name])
     if picture is None:
         raise ValueError("expected at least one object to draw, came none")
     names, areas = [str(name) for name in objects], [hypotheses.area() for hypotheses in objects.values()]
@@ -396,35 +396,3 @@ def _paint_mask(
     picture.paste(colour, None, alpha)
     zoom = np.array([picture.width / (x1 - x0), picture.height / (y1 - y0)])
     canvas.outline(picture, [(ring - (x0, y0)) * zoom for ring in rings], colour, width=1.8)
-
-
-def _click(picture: Picture, place: Sequence[float], line: float, *, positive: bool) -> None:
-    """A disc with a plus or a minus: told apart by its shape, on any picture."""
-    x, y = place
-    radius, arm, width = 7 * line, 4 * line, max(1, round(1.5 * line))
-    with canvas.drawing(picture, (x - radius, y - radius, x + radius, y + radius)) as (draw, left, top):
-        x, y = x - left, y - top
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), palette.PAPER, palette.INK, width)
-        draw.line((x - arm, y, x + arm, y), palette.INK, width)
-        if positive:
-            draw.line((x, y - arm, x, y + arm), palette.INK, width)
-
-
-def _dashed_box(picture: Picture, box: Sequence[float], line: float, colour: Colour = palette.INK) -> None:
-    x0, y0, x1, y1 = box
-    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-    dash, width = 8 * line, max(1, round(1.5 * line))
-    for (ax, ay), (bx, by) in itertools.pairwise(corners):
-        length = math.hypot(bx - ax, by - ay)
-        # A box far beyond the picture has no more dashes than the picture can show.
-        whole = length > 4 * sum(picture.shape[:2])
-        starts = np.array([0.0]) if whole else np.arange(0, length, 2 * dash)
-        side = min(ax, bx) - width, min(ay, by) - width, max(ax, bx) + width, max(ay, by) + width
-        with canvas.drawing(picture, side) as (draw, left, top):
-            for start in starts:
-                near, far = start / length, 1.0 if whole else min(start + dash, length) / length
-                stroke = (
-                    ax + near * (bx - ax) - left, ay + near * (by - ay) - top,
-                    ax + far * (bx - ax) - left, ay + far * (by - ay) - top,
-                )  # fmt: skip
-                draw.line(stroke, colour, width)

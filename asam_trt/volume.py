@@ -120,6 +120,8 @@ class Volume:
                 raise intensities.OutsideWindow(
                     f"{self.name}, slice {index}: {error}", 1 - error.shown if self.white_low else error.shown
                 ) from error
+            except ValueError as error:
+                raise ValueError(f"{self.name}, slice {index}: {error}") from error
             return as_image(1 - shown if self.white_low else shown)
         if values.dtype == np.uint8:
             return as_image(255 - values if self.white_low else values)
@@ -129,7 +131,7 @@ class Volume:
             return as_image(1 - shown if self.white_low else shown)
         raise ValueError(
             f"{self.name}: expected values of 8 bits, came {values.dtype} of {low:g} to {high:g}: choose the window of "
-            "values to be seen with asam_trt.window(image, low, high)"
+            "values to be seen with window=(low, high)"
         )
 
     def save(self, path: str | os.PathLike[str], values: npt.NDArray[Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.checks import as_path
-from asam_trt.dicom_files import has_magic, read_dicom
+from asam_trt.dicom_files import is_dicom, read_dicom
 from asam_trt.file_errors import DataError, check_regular
 from asam_trt.grid import Affine, Grid
 from asam_trt.nifti_files import finite, read_nifti
@@ -18,14 +18,14 @@ from asam_trt.numpy_files import map_npy
 from asam_trt.volume import Volume
 
 _NIFTI = (".nii", ".nii.gz")
-_DICOM = (".dcm", ".ima")
+_OBLIQUE = 5.0  # degrees
 _LEAST_VOLUME = 1e-6  # of a cell of an affine, against the product of its sides: flatter ones are no grid
 
 
 def is_volume(path: str | os.PathLike[str]) -> bool:
     """Whether `read_volume` is to read a path: by its name, by the bytes that mark DICOM, or as a folder."""
     found = Path(path)
-    return found.name.lower().endswith((*_NIFTI, *_DICOM, ".npy")) or found.is_dir() or has_magic(found)
+    return found.name.lower().endswith((*_NIFTI, ".npy")) or found.is_dir() or is_dicom(found)
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
@@ -55,7 +55,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         except ValueError as error:
             text = str(error)
             raise ValueError(text if text.startswith(str(found)) else f"{found}: {text}") from error
-    if name.endswith(_DICOM) or found.is_dir() or has_magic(found):
+    if found.is_dir() or is_dicom(found):
         return _of_dicom(found)
     check_regular(found)
     raise DataError(
@@ -86,6 +86,7 @@ def _of_nifti(path: Path) -> Volume:
     if not found.placed:
         remarks.append("the file does not say how it lies in space: left and right may be exchanged")
     grid = Grid.placed((i, j, k), affine, millimetres=found.millimetres, header=found.header)
+    remarks += _oblique(grid)
     return Volume(grid.seen(values.reshape(i, j, k)), grid, str(path), remarks=tuple(remarks))
 
 
@@ -108,7 +109,22 @@ def _of_dicom(path: Path) -> Volume:
         i, j, k = stored.shape
         grid = Grid.placed((i, j, k), found.affine)
         values = grid.seen(stored)
-    return Volume(values, grid, str(path), found.window, found.white_low, found.spacing, found.remarks)
+    remarks = (*found.remarks, *_oblique(grid))
+    return Volume(values, grid, str(path), found.window, found.white_low, found.spacing, remarks)
+
+
+def _oblique(grid: Grid) -> list[str]:
+    """How far slices are turned against the axes of the body; one alone is seen in its own plane."""
+    affine = grid.seen_affine()
+    if affine is None or grid.shape[grid.axes[0]] == 1:
+        return []
+    _, rows, columns = (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)).T
+    normal = np.cross(rows, columns)
+    along = min(abs(normal[2]) / np.linalg.norm(normal), abs(rows[1]), abs(columns[0]))
+    degrees = np.degrees(np.arccos(min(along, 1.0)))
+    if degrees <= _OBLIQUE:
+        return []
+    return [f"oblique by {degrees:.0f} degrees: nothing is resampled, slices are those of the nearest axis"]
 
 
 def _check_affine(path: Path, affine: Affine) -> None:

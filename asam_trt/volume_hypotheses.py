@@ -80,6 +80,8 @@ class VolumeHypotheses:
             "lost" (following was no longer believed), "edge" (of the volume) or "limit" (of the slices asked for).
         window: that the slices were seen through.
         region: (x0, y0, x1, y1), the part of the slices that was seen.
+        points: float64 [k, 3], x, y and label of the points that were given, pixels of the prompted slice.
+        remarks: what makes the answer doubtful, in words.
     """
 
     volume: Volume
@@ -88,11 +90,18 @@ class VolumeHypotheses:
     ends: tuple[str, str]
     window: Window | None
     region: Region
+    points: npt.NDArray[np.float64] | None = None
+    remarks: tuple[str, ...] = ()
 
     @kept
     def areas(self) -> npt.NDArray[np.int64]:
         """int64 [n, S], pixels of each hypothesis in each of ``slices``."""
         return np.stack([one.areas for one in self.slices], axis=1)
+
+    @property
+    def box(self) -> Box | None:
+        """That of the prompt."""
+        return next(one.box for one in self.slices if one.index == self.prompted)
 
     @property
     def p_empty(self) -> float:

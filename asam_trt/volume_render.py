@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from asam_trt import canvas, contours, palette, plots
+from asam_trt import canvas, contours, marks, palette, plots
 from asam_trt.canvas import Region
 from asam_trt.counting import counted
+from asam_trt.crops import shifted
 from asam_trt.geometry import as_image
 from asam_trt.histogram import histogram
 from asam_trt.intensities import OutsideWindow
@@ -30,7 +31,8 @@ _OUTLINE, _MAJORITY = palette.CATEGORIES[0], palette.CATEGORIES[1]
 def sheet(found: VolumeHypotheses, *, level: float = 0.9) -> Image.Image:
     """Up to twelve slices, evenly from the first to the last; areas by slice; a histogram of the sizes.
 
-    A slice shows the mean as a tint, the outlines of the hypotheses, and that of the majority thicker.
+    A slice shows the mean as a tint, the outlines of the hypotheses, and that of the majority thicker; the prompted one
+    its box or points too.
     """
     size = found.size(level)
     unit = size.unit
@@ -47,6 +49,7 @@ def sheet(found: VolumeHypotheses, *, level: float = 0.9) -> Image.Image:
             title=f"area in {'pixels' if scale is None else 'mm2'}: median and the interval of {level:.0%} of "
             f"{counted(len(found), 'hypothesis')}",
             x_label="slice",
+            whole=True,
             size=(_WIDTH, 300),
         )
     )
@@ -68,19 +71,26 @@ def _slices(found: VolumeHypotheses, level: float) -> Image.Image:
     held = np.zeros(found.shape, np.bool_)
     for one in found.slices:
         held |= one.masks(found.shape).any(axis=0)
+    for x, y in np.clip(_prompt(found), 0, np.array(found.shape[::-1]) - 1).astype(int).tolist():
+        held[y, x] = True
     region = canvas.bounds(held)
     across = (_WIDTH - GAP) // _COLUMNS
     size = _cell(region, found.volume.spacing, across - GAP)
     down = size[0] + _LINE + GAP
-    top = _LINE + 2 * GAP
+    top = 2 * _LINE + 2 * GAP
     page = Image.new("RGB", (_WIDTH, top + math.ceil(len(chosen) / _COLUMNS) * down), palette.PAPER)
     draw = ImageDraw.Draw(page)
     unit = "pixels" if found.volume.pixel_mm2 is None else "mm2"
-    words = (
-        f"slice, area in {unit} ({level:.0%} within); tint: share of {counted(len(found), 'hypothesis')}, thin: each, "
-        "thick: half of them"
+    shown = counted(len(chosen), "slice")
+    if len(chosen) < len(found.slices):
+        shown = f"{len(chosen)} of {counted(len(found.slices), 'slice')}"
+    lines = (
+        f"{shown}; below each its number, the median area in {unit} and the interval of {level:.0%}",
+        f"orange: each of {counted(len(found), 'hypothesis')}, as a tint their share; blue: what half of them hold; "
+        "white: the prompt",
     )
-    draw.text((GAP, GAP), words, palette.INK, palette.font(_TEXT))
+    for i, words in enumerate(lines):
+        draw.text((GAP, GAP + i * _LINE), words, palette.INK, palette.font(_TEXT))
     for place, one in enumerate(chosen):
         x, y = GAP + place % _COLUMNS * across, top + place // _COLUMNS * down
         page.paste(_picture(found, one, region, size), (x, y))
@@ -131,4 +141,24 @@ def _picture(found: VolumeHypotheses, one: VolumeSlice, region: Region, size: tu
     cover = canvas.coverage(thin, picture.size, width=1).astype(np.float32) * _THIN
     picture.paste(_OUTLINE, None, Image.fromarray(cover.astype(np.uint8)))
     canvas.outline(picture, [ring * zoom for ring in contours.rings(mean, 0.499)], _MAJORITY, width=2.2)
-    return picture
+    return _with_prompt(picture, found, region, zoom) if one.index == found.prompted else picture
+
+
+def _prompt(found: VolumeHypotheses) -> npt.NDArray[np.float64]:
+    """Corners of the box, where there is one, and points: [k, 2], (x, y) in pixels of the region that was seen."""
+    points = [] if found.points is None else found.points[:, :2].tolist()
+    corners = [] if found.box is None else [found.box[:2], found.box[2:]]
+    return np.asarray(shifted(np.reshape([*corners, *points], (-1, 2)), found.region))
+
+
+def _with_prompt(
+    picture: Image.Image, found: VolumeHypotheses, region: Region, zoom: npt.NDArray[np.float64]
+) -> Image.Image:
+    drawn = np.array(picture)
+    places = (shifted(_prompt(found), region) * zoom).tolist()
+    if found.box is not None:
+        marks.dashed_box(drawn, places[0] + places[1], 1)
+    if found.points is not None:
+        for place, label in zip(places[-len(found.points) :], found.points[:, 2], strict=True):
+            marks.click(drawn, place, 1, positive=label == 1)
+    return Image.fromarray(drawn)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.checks import integer
-from asam_trt.crops import region_around, shifted
+from asam_trt.crops import region_around, remarks_on_region, shifted
 from asam_trt.follow import LOST_BELOW, Box, BoxFollower, box_around
 from asam_trt.geometry import as_image, box_corners
 from asam_trt.hypotheses import Hypotheses
@@ -22,6 +22,10 @@ from asam_trt.volume import Volume
 from asam_trt.volume_hypotheses import VolumeHypotheses, VolumeSlice
 
 _NOT_ENDED = 0.5  # share of the readings that saw the object where it was pointed at
+_FILLS = (
+    "the object goes from the first slice of the scan to the last: look at sheet.png; where that is not so, crop= or "
+    "slices= is the remedy"
+)
 
 
 class VolumeSampler:
@@ -82,7 +86,10 @@ class VolumeSampler:
         prompted = integer(slice, "slice")
         first, last = _bounds(volume, slices)
         if not first <= prompted <= last:
-            raise ValueError(f"expected slice from {first} to {last}, came {prompted}")
+            within = "" if slices is None else ", which are the slices asked for"
+            raise ValueError(
+                f"expected the slice of the prompt within {first} to {last}{within}, came {prompted}"
+            )
         if box is None and point_coords is None and mask_input is None:
             raise ValueError("expected a box, points or a mask to follow, came none of them")
         options: dict[str, Any] = {
@@ -124,11 +131,19 @@ class VolumeSampler:
         below, end_below = followed(range(prompted - 1, first - 1, -1), whole=first == 0)
         above, end_above = followed(range(prompted + 1, last + 1), whole=last == len(volume) - 1)
         ends = end_below, end_above
+        points = None
+        if point_coords is not None and point_labels is not None:
+            points = np.column_stack([np.asarray(point_coords), np.asarray(point_labels)]).astype(np.float64)
         placed = tuple(
             replace(one, box=None if one.box is None else _box(shifted(one.box, region, 1)))
             for one in (*below[::-1], start, *above)
         )
-        return VolumeHypotheses(volume, placed, prompted, ends, window, region)
+        remarks = remarks_on_region(
+            volume.size, region, sizes.side, crop=crop, box=box, point_coords=point_coords
+        )
+        if len(volume) > 1 and (placed[0].index, placed[-1].index) == (0, len(volume) - 1):
+            remarks += (_FILLS,)
+        return VolumeHypotheses(volume, placed, prompted, ends, window, region, points, remarks)
 
 
 def _follow(
@@ -167,7 +182,9 @@ def _bounds(volume: Volume, slices: tuple[int, int] | None) -> tuple[int, int]:
         raise TypeError(f"expected slices as (first, last), came {slices!r}")
     first, last = integer(slices[0], "slices"), integer(slices[1], "slices")
     if not 0 <= first <= last < len(volume):
-        raise ValueError(f"expected slices within 0 to {len(volume) - 1}, came {first} to {last}")
+        raise ValueError(
+            f"expected slices FIRST <= LAST within 0 to {len(volume) - 1}, came {first} and {last}"
+        )
     return first, last
 
 

@@ -530,6 +530,17 @@ def test_earlier_results_are_replaced_whole_and_told(
     assert all(after[name] != before[name] for name in after.keys() - same)
 
 
+def test_files_of_somebody_else_are_no_earlier_results(
+    question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("index.html", "areas.csv"):
+        (tmp_path / name).write_text("mine")
+    said = refused([*question, "--n", "2", "--output", str(tmp_path)], capsys)
+    assert "choose another output" in said
+    assert "without index.html" in said or "without areas.csv" in said
+    assert all((tmp_path / name).read_text() == "mine" for name in ("index.html", "areas.csv"))
+
+
 def test_a_sample_that_fails_late_leaves_earlier_results_as_they_are(
     engine: Path,
     photo: Path,

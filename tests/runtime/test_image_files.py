@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -174,3 +175,10 @@ def test_the_first_image_of_a_folder_lies_in_the_window(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"0.tif: .*values, 10 to 10, came 500 to 1500") as stop:
         next(iter(open_source(tmp_path, window=(500, 1500)).frames()))
     assert isinstance(stop.value.__cause__, OutsideWindow)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes among the files here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photo.png")
+    with pytest.raises(ValueError, match=r"photo\.png: expected an image file, came a pipe or a device"):
+        read_image_file(tmp_path / "photo.png")

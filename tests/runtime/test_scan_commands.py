@@ -59,6 +59,9 @@ def test_sample_of_a_slice(
     areas = hypotheses.sum(axis=(0, 1)) * 0.5 * 0.8
     assert f"area in mm2: median {np.median(areas):.4g}, 90% within" in text
     assert "area in mm2" in (out / "index.html").read_text()
+    place = "slice 3, pixels 0 0 30 40 (x0 y0 x1 y1) of 30 x 40 (w x h), window -1000 to 400"
+    assert place in text
+    assert place in (out / "index.html").read_text()
     # Those of a scan do not stay beside those of a photo.
     Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
     assert run(capsys, "sample", tmp_path / "photo.png", *words[2:-3])[0] == 0
@@ -111,10 +114,16 @@ def test_what_sample_says_of_scans(
     assert status == 0
     assert "one.dcm: seen through the file's own window, 100 to 900: --window takes another" in told
     assert "area in mm2" in text
+    words = ["sample", scan, "--engine", engine, "--points", 16, 13, "--slice", 4, "--window", -1000, 400]
+    words += ["--n", 2, "--output", tmp_path / "out"]
+    assert "points do not say how large the object is: --crop shows" in run(capsys, *words)[2]
+    _, _, told = run(capsys, *words, "--crop", 50)
+    assert "--crop 50 is larger than the slice, 30 x 40 (w x h): all of it is seen" in told
     Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "photo.png")
     for words, said in (
         ([scan], "expected --slice from 0 to 8, came none: it has 9 slices"),
         ([scan, "--slice", 9], "expected --slice from 0 to 8, came 9: it has 9 slices"),
+        ([one, "--slice", 2], "it has 1 slice; give its folder to read the whole series"),
         ([scan, "--slice", 1], "choose the window of values to be seen with --window LOW HIGH"),
         (
             [scan, "--slice", 0, "--window", 200, 400],
@@ -147,6 +156,7 @@ def test_volume_writes_masks_in_the_grid_of_the_scan(
     np.testing.assert_allclose(np.asarray(mean.dataobj), masks.mean(axis=-1), atol=1e-6)
     np.testing.assert_array_equal(np.asarray(majority.dataobj), masks.mean(axis=-1) >= 0.5)
     said = json.loads((out / "volume.json").read_text())
+    assert (said["asked"]["slices"], said["remarks"]) == ([2, 6], [])
     voxel = np.prod(file.header.get_zooms()) / 1000
     np.testing.assert_allclose(said["sizes"], masks.sum(axis=(0, 1, 2)) * voxel, rtol=1e-5)
     assert f"volume: median {said['median']:.4g} ml, 90% within" in text
@@ -187,6 +197,11 @@ def test_a_volume_without_millimetres(
     found = np.load(tmp_path / "b" / "hypotheses.npy")
     for i in range(3):
         np.testing.assert_array_equal(found[i], volume.grid.seen(expected[..., i]))
+    # Masks of another run do not stay beside the summary of this one.
+    assert run(capsys, "volume", tmp_path / "scan.npy", *words, "--output", tmp_path / "a")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "majority.npy", "mean.npy", "sheet.png", "slices.csv", "volume.json",
+    ]  # fmt: skip
 
 
 def test_an_interrupt_leaves_earlier_results_as_they_were(
@@ -233,8 +248,12 @@ def test_what_volume_refuses(
         ([scan, *BOX, *window], "expected --slice from 0 to 8, came none: it has 9 slices"),
         ([scan, "--slice", 4, *window], "expected --box or --points, came none of them"),
         ([scan, "--slice", 4, *BOX], "choose the window of values to be seen with --window LOW HIGH"),
-        ([scan, "--slice", 4, *BOX, *window, "--slices", 5, 7], "expected slice from 5 to 7, came 4"),
+        (
+            [scan, "--slice", 4, *BOX, *window, "--slices", 5, 7],
+            "within 5 to 7, which are the slices asked for",
+        ),
         ([scan, "--slice", 4, *BOX, *window, "--slices", 1.5, 7], "expected --slices of two whole numbers"),
+        ([scan, "--slice", 4, *BOX, *window, "--slices", 0, "inf"], "expected --slices of two whole numbers"),
         ([tmp_path / "photo.png", *BOX], "photo.png: expected a scan (.nii, .nii.gz, .npy, DICOM"),
         ([scan, "--slice", 4, *BOX, *window, "--output", scan], "scan.nii.gz is a file"),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import tracemalloc
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,34 @@ def test_nifti_scaled_with_units_and_of_one_slice(tmp_path: Path) -> None:
     assert "left and right may be exchanged" in asam_trt.read_volume(tmp_path / "e.nii").remarks[0]
 
 
+def test_a_scaled_volume_takes_its_own_memory(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.ones((100, 100, 200), np.uint8), np.eye(4))
+    image.header.set_slope_inter(2, 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    tracemalloc.start()
+    try:
+        values = asam_trt.read_volume(tmp_path / "a.nii").values
+        assert tracemalloc.get_traced_memory()[1] < 6 * values.size  # one byte as stored, four as float32
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(values, 3)
+
+
+def test_masks_of_a_file_whose_qform_is_no_rotation(tmp_path: Path) -> None:
+    """Readers take the sform then; the masks have that alone."""
+    image = nibabel.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.diag([2, 3, 4, 1]))
+    image.header["qform_code"] = 1
+    for name in ("quatern_b", "quatern_c", "quatern_d"):
+        image.header[name] = 0.9
+    with gzip.open(tmp_path / "a.nii.gz", "wb") as stream:  # nibabel would mend it
+        stream.write(image.header.binaryblock + bytes(4) + bytes(60))
+    volume = asam_trt.read_volume(tmp_path / "a.nii.gz")
+    volume.save(tmp_path / "mask.nii.gz", np.ones((5, 4, 3), np.bool_))
+    written = nibabel.load(tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(written.affine, np.diag([2, 3, 4, 1]))
+    assert written.header["qform_code"] == 0
+
+
 def test_nifti_that_is_none(tmp_path: Path) -> None:
     save(tmp_path / "film.nii.gz", np.zeros((3, 4, 5, 2), np.uint8))
     save(tmp_path / "nan.nii.gz", np.full((3, 4, 5), np.nan, np.float32))
@@ -158,6 +187,15 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs the package {package}; .* pip install '.\[data\]'"):
         asam_trt.read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize(("turn", "said"), [(0.0, ()), (0.05, ()), (0.2, ("oblique by 16 degrees",))])
+def test_oblique_scans_are_told(tmp_path: Path, turn: float, said: tuple[str, ...]) -> None:
+    affine = affine_of((0, 1, 2), (-1, -1, 1), (1.0, 1.0, 2.0), turn)
+    found = asam_trt.read_volume(save(tmp_path / "a.nii", np.zeros((4, 5, 6), np.int16), affine))
+    assert tuple(remark.partition(":")[0] for remark in found.remarks) == said
+    alone = asam_trt.read_volume(save(tmp_path / "b.nii", np.zeros((4, 5, 1), np.int16), affine))
+    assert alone.remarks == ()
 
 
 def test_arrays(tmp_path: Path) -> None:
@@ -206,7 +244,7 @@ def test_a_series_is_sorted_scaled_and_placed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.values, 2 * stack.astype(np.float32) - 1024)
     assert volume.spacing == pytest.approx((2.5, 0.5, 0.75))
     assert volume.window == (-160, 240)
-    assert volume.remarks == ("1 file in the folder that hold no DICOM image are left out",)
+    assert volume.remarks == ("left out: 1 file of the folder without a DICOM image",)
     assert volume.affine is not None
     np.testing.assert_allclose(
         volume.affine @ (1, 0, 2, 1), (10 - 1.5, 20, 32.5, 1)
@@ -294,7 +332,10 @@ def test_series_that_are_none(tmp_path: Path) -> None:
     write_dicom(tmp_path / "nowhere" / "IM9.dcm", stack[0], ImagePositionPatient=None)
     write_series(tmp_path / "cut", stack[:2])
     (tmp_path / "cut" / "IM9.dcm").write_bytes(b"\0" * 60)
-    (tmp_path / "study" / "series").mkdir(parents=True)
+    (tmp_path / "study" / "ax").mkdir(parents=True)
+    write_series(tmp_path / "study" / "series", stack[:2])
+    (tmp_path / "notes" / "inner").mkdir(parents=True)
+    (tmp_path / "notes" / "inner" / "a.txt").write_text("no image")
     for name, said in (
         ("gap", r"2.5 mm apart, came 5 mm between IM\d+.dcm and IM\d+.dcm: 1 slice missing there; copy"),
         ("two", r"one DICOM series, came 2: .*scout \(1 file, such as other.dcm\)"),
@@ -302,7 +343,8 @@ def test_series_that_are_none(tmp_path: Path) -> None:
         ("twice", r"one slice at each position, came .* at 30.00 mm"),
         ("nowhere", "slices with positions"),
         ("cut", "IM9.dcm: truncated, damaged or not DICOM"),
-        ("study", r"images of a DICOM series, came none in it; give one of its folders, such as .*series"),
+        ("study", r"images of a DICOM series, came none in it; give one of its folders, such as \S*series$"),
+        ("notes", "images of a DICOM series, came none in it$"),
     ):
         with pytest.raises(ValueError, match=said):
             asam_trt.read_volume(tmp_path / name)
@@ -337,8 +379,11 @@ def test_dicom_that_is_none(tmp_path: Path) -> None:
 def test_pictures_of_slices() -> None:
     volume = Volume.of(np.stack([np.full((4, 5), -1000, np.int16), np.full((4, 5), 50, np.int16)]), "ct")
     np.testing.assert_allclose(volume.picture(1, (0, 100)), 0.5)
+    hole = Volume.of(np.full((2, 4, 5), np.nan, np.float32), "ct")
+    with pytest.raises(ValueError, match="ct, slice 1: expected finite image values"):
+        hole.picture(1, (0, 1))
     with pytest.raises(
-        ValueError, match=r"ct: .* values of 8 bits, came int16 of -1000 to 50: .*asam_trt.window"
+        ValueError, match=r"ct: .* values of 8 bits, came int16 of -1000 to 50: .*window=\(low, high\)"
     ):
         volume.picture(1)
     with pytest.raises(OutsideWindow, match="ct, slice 0: expected a window that overlaps") as stop:

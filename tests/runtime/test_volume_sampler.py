@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 import asam_trt
-from asam_trt import volume_render
+from asam_trt import palette, plots, volume_render
 from asam_trt.follow import LOST_BELOW
 from asam_trt.geometry import Frame, as_image
 from asam_trt.grid import Grid
+from asam_trt.histogram import histogram
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.volume import Volume
 from asam_trt.volume_hypotheses import VolumeHypotheses
@@ -161,6 +163,28 @@ def test_a_crop_is_put_back_where_it_was_taken() -> None:
     assert points.size().median == pytest.approx(found.size().median, rel=0.05)
 
 
+def test_what_makes_an_answer_doubtful_is_told() -> None:
+    """Of 256 pixels that the network sees, a box of 12 in 250 is 12.3 of them, and one of 16 is 16.4."""
+    values = np.zeros((3, 250, 200), np.float32)
+    values[1, 100:120, 100:120] = 0.9
+    volume, session = Volume.of(values), Thresholds(0.5)
+    small, fair = (100, 104, 112, 116), (100, 104, 110, 120)
+    point: dict[str, Any] = {"box": None, "point_coords": [(110, 110)], "point_labels": [1]}
+
+    def told(volume: Volume = volume, **more: Any) -> str:
+        return " ".join(run(session, volume, n=1, slice=1, **more).remarks)
+
+    assert told(box=small) == "the network sees the box 12 pixels wide: crop=48 shows it larger"
+    assert told(box=(100, 104, 104, 108)).endswith("crop=32 shows it larger")
+    assert told(box=fair) == told(box=small, crop=48) == told(**point, crop=48) == ""
+    assert told(box=fair, crop=251).startswith("crop=251 is larger than the slice, 200 x 250 (w x h)")
+    assert "the box is larger than crop=16" in told(box=(90, 90, 130, 130), crop=16)
+    assert told(**point).startswith("points do not say how large")
+    through = Volume.of(np.repeat(values[1:2], 3, axis=0))
+    assert told(through, box=fair).startswith("the object goes from the first slice of the scan to the last")
+    assert told(through, box=fair, slices=(0, 1)) == ""
+
+
 def test_the_sheet_shows_the_slice_of_the_prompt(drawn_words: list[Any]) -> None:
     volume = ball(8.0)
     for found in (
@@ -172,6 +196,10 @@ def test_the_sheet_shows_the_slice_of_the_prompt(drawn_words: list[Any]) -> None
         sheet = volume_render.sheet(found)
         captions = [words for _, words, _ in drawn_words if re.match(r"\d+( \(prompt\))?   ", words)]
         assert len(captions) == min(len(found.slices), 12)
+        (shown,) = [words for _, words, _ in drawn_words if "below each its number" in words]
+        assert shown.startswith(
+            f"{len(captions)} of " if len(found.slices) > 12 else f"{len(captions)} slice"
+        )
         assert [words for words in captions if words.startswith(f"{found.prompted} (prompt)")]
         (title,) = [words for _, words, _ in drawn_words if words.startswith("volume in ml")]
         assert f"median {found.size().median:.4g}" in title
@@ -180,12 +208,49 @@ def test_the_sheet_shows_the_slice_of_the_prompt(drawn_words: list[Any]) -> None
             assert x1 <= sheet.width, words
 
 
+def test_the_sheet_shows_the_prompt() -> None:
+    volume = ball(8.0)
+    white = []
+    for prompt in ({"slices": (12, 13)}, {"box": None, "point_coords": [(30, 32)], "point_labels": [1]}):
+        found = run(Thresholds(0.5), volume, n=1, **prompt)
+        without = replace(found, points=None, slices=tuple(replace(one, box=None) for one in found.slices))
+        places = np.argwhere(
+            (np.asarray(volume_render.sheet(found).crop((0, 60, 960, 500))) == palette.INK).all(axis=2)
+        )
+        white.append(len(places))
+        assert len(places) > 20
+        bare = np.asarray(volume_render.sheet(without).crop((0, 60, 960, 200)))
+        assert not (bare == palette.INK).all(axis=2).any()
+    assert white[0] != white[1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 11, 23, 32, 101])
+def test_no_bar_leaves_its_axes(count: int, drawn_words: list[Any]) -> None:
+    """The title lies above them, and the numbers beside them are whole."""
+    page = np.asarray(histogram(np.full(count, 3.0), title="", x_label="ml"))
+    assert (page == palette.CATEGORIES[0]).all(axis=2).any()
+    assert not (page[:22] == palette.CATEGORIES[0]).all(axis=2).any()
+    beside = [float(words) for _, words, (x0, _, _, _) in drawn_words if words and x0 < 70]
+    assert max(beside) >= count
+    assert all(value.is_integer() for value in beside)
+
+
+def test_ticks_of_whole_numbers() -> None:
+    assert plots.ticks(5, 5, whole=True) == [5, 6]
+    for last in range(6, 60):
+        found = plots.ticks(5, last, whole=True)
+        assert found[0] <= 5 < last <= found[-1]
+        assert len(found) <= 7
+        assert all(value.is_integer() for value in found)
+
+
 def test_arguments() -> None:
     volume, session = ball(8.0), Thresholds(0.5)
     for more, said in (
-        ({"slice": 24}, "expected slice from 0 to 23, came 24"),
-        ({"slice": 3, "slices": (5, 9)}, "expected slice from 5 to 9, came 3"),
-        ({"slices": (5, 99)}, "expected slices within 0 to 23, came 5 to 99"),
+        ({"slice": 24}, "expected the slice of the prompt within 0 to 23, came 24"),
+        ({"slice": 3, "slices": (5, 9)}, "within 5 to 9, which are the slices asked for, came 3"),
+        ({"slices": (5, 99)}, "expected slices FIRST <= LAST within 0 to 23, came 5 and 99"),
+        ({"slices": (13, 11)}, "expected slices FIRST <= LAST within 0 to 23, came 13 and 11"),
         ({"box": None}, "expected a box, points or a mask"),
         ({"crop": 3}, "expected crop of at least 16 pixels, came 3"),
         ({"window": (3, 4)}, "expected a window that overlaps"),

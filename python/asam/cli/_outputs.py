@@ -65,9 +65,23 @@ def unused_removed() -> Iterator[None]:
         _made.clear()
 
 
-def are_there(folder: Path, names: Iterable[str]) -> bool:
-    """Whether ``folder`` has results of these names already."""
-    return any((folder / name).exists() for name in names)
+def earlier_run(folder: Path, names: Iterable[str], mark: str) -> bool:
+    """Whether ``folder`` has results of an earlier run, which these replace.
+
+    Args:
+        names: of the results.
+        mark: the one of them that every run writes, and by which an earlier one is known.
+
+    Raises:
+        ValueError: files of these names without the mark: they are somebody's own.
+    """
+    taken = [name for name in names if (folder / name).exists()]
+    if taken and mark not in taken:
+        raise ValueError(
+            f"expected a folder without {', '.join(taken)}, or one with {mark} too, of an earlier run that is "
+            f"replaced; came {folder}: choose another output"
+        )
+    return bool(taken)
 
 
 def tell_replaced(folder: Path) -> None:

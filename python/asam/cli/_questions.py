@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from asam.cli._coordinates import Box, Points, numbers
-from asam.cli._wording import counted
+from asam.cli._wording import as_typed, counted, options_of
 from asam_trt.modes import MAX_GROUPED
 from asam_trt.session import Session
 
@@ -102,6 +102,11 @@ def tell_of_file(path: Path, remarks: Iterable[str]) -> None:
     """Say on standard error what is to be known of a file that is read."""
     for remark in remarks:
         print(f"{path}: {remark}", file=sys.stderr)
+
+
+def typed(remarks: Iterable[str], args: object) -> list[str]:
+    """Remarks of the library in the options of a command."""
+    return [as_typed(remark, options_of(type(args))) for remark in remarks]
 
 
 def tell_precision(asked: str, session: Session) -> None:

@@ -13,6 +13,7 @@ from asam.cli._coordinates import Box, Points
 from asam.cli._wording import counted
 from asam_trt.canvas import Region
 from asam_trt.crops import region_around, shifted
+from asam_trt.dicom_files import is_dicom
 from asam_trt.hypotheses import Area
 from asam_trt.image_files import read_image_file
 from asam_trt.intensities import OutsideWindow
@@ -31,6 +32,7 @@ class Seen:
         volume: the scan that it is a slice of; None of an image file.
         index: of the slice.
         region: (x0, y0, x1, y1) of the slice that ``pixels`` are; None of an image file.
+        window: that it is seen through.
     """
 
     pixels: npt.NDArray[Any]
@@ -38,6 +40,7 @@ class Seen:
     volume: Volume | None = None
     index: int = 0
     region: Region | None = None
+    window: Window | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,6 +50,15 @@ class Seen:
     def inside(self, places: Any) -> Any:
         """A box or points of the image or slice in ``pixels``; what is None or empty stays."""
         return shifted(places, self.region).tolist() if places and self.region is not None else places
+
+    def place(self) -> str | None:
+        """Which part of which slice ``pixels`` are and through which window, in words; None of an image file."""
+        if self.region is None:
+            return None
+        h, w = self.size
+        corners = " ".join(map(str, self.region))
+        window = "" if self.window is None else ", window {:g} to {:g}".format(*self.window)
+        return f"slice {self.index}, pixels {corners} (x0 y0 x1 y1) of {w} x {h} (w x h){window}"
 
     def part(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """A mask [H, W] of the image or slice where ``pixels`` are."""
@@ -77,7 +89,7 @@ def read_seen(
         pixels = volume.picture(index, window)[y0:y1, x0:x1]
     except OutsideWindow as error:
         raise ValueError(str(error)) from error
-    return Seen(pixels, remarks_on(volume, window), volume, index, region)
+    return Seen(pixels, remarks_on(volume, window), volume, index, region, window or volume.window)
 
 
 def checked_slice(volume: Volume, index: int | None) -> int:
@@ -89,9 +101,12 @@ def checked_slice(volume: Volume, index: int | None) -> int:
     if index is None and len(volume) == 1:
         return 0
     if index is None or not 0 <= index < len(volume):
+        path = Path(volume.name)
+        one = len(volume) == 1 and path.is_file() and is_dicom(path)
         raise ValueError(
             f"{volume.name}: expected --slice from 0 to {len(volume) - 1}, came "
             f"{'none' if index is None else index}: it has {counted(len(volume), 'slice')}"
+            + ("; give its folder to read the whole series" if one else "")
         )
     return index
 

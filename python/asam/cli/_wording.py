@@ -14,6 +14,7 @@ __all__ = ["as_typed", "counted", "options_of"]
 _CALLS = {
     "asam_trt.build_engine": "`asam build`",
     "asam_trt.window(image, low, high)": "--window LOW HIGH",
+    "window=(low, high)": "--window LOW HIGH",
 }
 """What a user of Python calls -> what is typed instead."""
 _RESUMED = ("resume=True", "the same command")

@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 import asam_trt
 from asam.cli._coordinates import Box, Points
-from asam.cli._outputs import are_there, numbered, tell_replaced
+from asam.cli._outputs import earlier_run, numbered, tell_replaced
 from asam.cli._questions import (
     Crop,
     Labels,
@@ -29,12 +29,14 @@ from asam.cli._questions import (
     tell_outside,
     tell_precision,
     tell_unprompted,
+    typed,
 )
 from asam.cli._scans import area_in_mm2, read_seen, stem
 from asam.cli._wording import counted
 from asam.data.files import read_mask
 from asam_trt import render, slice_masks
 from asam_trt.bundle import read_manifest
+from asam_trt.crops import remarks_on_region
 from asam_trt.files import check_targets, replacing
 from asam_trt.modes import Modes
 
@@ -90,7 +92,7 @@ def run(args: Args) -> int:
         *(slice_masks.NAMES if found.volume is not None and found.volume.affine is not None else ()),
     )
     check_targets(out, names, [args.image, args.engine] + ([] if args.mask is None else [args.mask]))
-    earlier = are_there(out, _RESULTS)
+    earlier = earlier_run(out, names, _RESULTS[0])
     tell_of_file(args.image, found.remarks)
     tell_outside([args.box], *found.size)
     box, points = found.inside(args.box), found.inside(args.points)
@@ -112,9 +114,22 @@ def run(args: Args) -> int:
         )
         sampled = time.perf_counter()
         tell_unprompted(args.box, args.points, args.mask)  # now that it was not refused
+        if found.region is not None:
+            seen = remarks_on_region(
+                found.size,
+                found.region,
+                session.engine.sampler.side,
+                crop=args.crop,
+                box=args.box,
+                point_coords=args.points or None,
+            )
+            tell_of_file(args.image, typed(seen, args))
         remark = remark_on_shares(session)
     if remark is not None:
         print(remark)
+    place = found.place()
+    if place is not None:
+        print(place)
     print(
         f"{hypotheses!r}\nencode {1e3 * (encoded - start):.1f} ms, sample {1e3 * (sampled - encoded):.1f} ms"
     )
@@ -149,7 +164,7 @@ def run(args: Args) -> int:
                 found.volume, found.index, hypotheses, found.region
             ).items():
                 write(paths[name])
-        page = _page(args, hypotheses, modes, remark, measured)
+        page = _page(args, hypotheses, modes, remark, measured, place)
         # Names of files need not be text.
         paths["index.html"].write_text(page, encoding="utf-8", errors="replace")
     if earlier:
@@ -162,9 +177,14 @@ def run(args: Args) -> int:
 
 
 def _page(
-    args: Args, hypotheses: asam_trt.Hypotheses, modes: Modes, remark: str | None, measured: str | None
+    args: Args,
+    hypotheses: asam_trt.Hypotheses,
+    modes: Modes,
+    remark: str | None,
+    measured: str | None,
+    place: str | None,
 ) -> str:
-    prompt = _describe(args)
+    prompt = _describe(args) if place is None else f"{place}; {_describe(args)}"
     sections = "".join(f'<h2>{name}</h2><img src="{name}.png" alt="{name}">' for name in _PICTURES)
     origin = "" if remark is None else f"<br>{html.escape(remark)}"
     millimetres = "" if measured is None else f"<br>{measured}"
@@ -185,7 +205,7 @@ p{{color:#b4b8be}}</style>
 
 
 def _describe(args: Args) -> str:
-    parts = [] if args.slice is None else [f"slice {args.slice}"]
+    parts = []
     if args.box is not None:
         parts.append("box " + " ".join(f"{v:g}" for v in args.box))
     if args.points:

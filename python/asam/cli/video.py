@@ -22,7 +22,7 @@ from tyro.conf import Positional
 
 import asam_trt
 from asam.cli._coordinates import Box, Boxes, Points
-from asam.cli._outputs import are_there, numbered, tell_replaced
+from asam.cli._outputs import earlier_run, numbered, tell_replaced
 from asam.cli._questions import (
     Labels,
     ModeCount,
@@ -191,9 +191,10 @@ def run(args: Args) -> int:
     name = "camera" + args.source if camera else Path(args.source.rstrip("/")).stem
     out = args.output or numbered(Path("outputs") / "video" / name)
     console = Console(markup=False, emoji=False, highlight=False)  # names of files may look like markup
-    log = _Log(earlier=are_there(out, _RESULTS))
+    log = _Log()
     try:
         check_targets(out, _RESULTS, (args.source, args.engine))
+        log.earlier = earlier_run(out, _RESULTS, _RESULTS[0])
         if (out / _SAVED).exists() and not _is_empty(out / _SAVED):
             raise ValueError(
                 f"expected no {out / _SAVED} yet, which holds the hypotheses of another run's frames; move it away, or "

@@ -15,7 +15,7 @@ from tyro.conf import Positional, arg
 
 import asam_trt
 from asam.cli._coordinates import Box, Points, numbers
-from asam.cli._outputs import are_there, numbered, tell_replaced
+from asam.cli._outputs import earlier_run, numbered, tell_replaced
 from asam.cli._questions import (
     Crop,
     Labels,
@@ -28,6 +28,7 @@ from asam.cli._questions import (
     tell_of_file,
     tell_outside,
     tell_precision,
+    typed,
 )
 from asam.cli._scans import checked_slice, remarks_on, stem
 from asam.progress import bars
@@ -38,6 +39,7 @@ from asam_trt.volume import Volume, write_stack
 from asam_trt.volume_files import read_volume
 from asam_trt.volume_hypotheses import VolumeHypotheses
 
+_MASKS = ("mean", "majority", "hypotheses")
 _MOST_VOXELS = 1 << 28  # of all hypotheses together, beyond which they are only written when asked for
 _ENDS = {
     "empty": "most readings see nothing beyond",
@@ -108,7 +110,7 @@ def run(args: Args) -> int:
     names = [f"mean{volume.suffix}", f"majority{volume.suffix}", "slices.csv", "volume.json", "sheet.png"]
     names += [masks] * (args.hypotheses or voxels <= _MOST_VOXELS)
     check_targets(out, names, [args.scan, args.engine])
-    earlier = are_there(out, names)
+    earlier = earlier_run(out, names, "volume.json")
     tell_of_file(args.scan, remarks_on(volume, args.window))
     tell_outside([args.box], *volume.size)
     print(volume)
@@ -140,6 +142,7 @@ def run(args: Args) -> int:
             on_slice=count,
         )
         remark = remark_on_shares(session)
+    tell_of_file(args.scan, typed(found.remarks, args))
     _tell(found, args, remark)
     writers = _writers(found, args)
     # All take their names at the end, so that no results of two runs are mixed, and none is half written.
@@ -148,8 +151,8 @@ def run(args: Args) -> int:
         for name, path in paths.items():
             writers[name.partition(".")[0]](path)
     if earlier:
-        if masks not in names:
-            (out / masks).unlink(missing_ok=True)  # of another run
+        for name in {f"{kind}{end}" for kind in _MASKS for end in (".nii.gz", ".npy")} - set(names):
+            (out / name).unlink(missing_ok=True)  # of another run
         tell_replaced(out)
     for name in names:
         print(out / name)
@@ -161,7 +164,7 @@ def run(args: Args) -> int:
 def _slices(given: tuple[float, float] | None) -> tuple[int, int] | None:
     if given is None:
         return None
-    if any(value != int(value) for value in given):
+    if not all(value.is_integer() for value in given):
         raise ValueError(f"expected --slices of two whole numbers, came {given[0]:g} {given[1]:g}")
     return int(given[0]), int(given[1])
 
@@ -198,10 +201,9 @@ def _write_summary(path: Path, found: VolumeHypotheses, args: Args) -> None:
     asked = {
         "scan": str(args.scan), "engine": str(args.engine), "slice": found.prompted, "box": args.box,
         "points": args.points, "labels": args.labels, "window": args.window or found.volume.window, "crop": args.crop,
-        "seed": args.seed,
-        "temperature": args.temperature, "latents": args.latents,
+        "slices": args.slices, "seed": args.seed, "temperature": args.temperature, "latents": args.latents,
     }  # fmt: skip
-    content = {**found.summary(args.level), "asked": asked}
+    content = {**found.summary(args.level), "remarks": typed(found.remarks, args), "asked": asked}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
@@ -221,11 +223,11 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
                 [
                     one.index,
                     _z(volume, one.index),
-                    *(f"{value:.2f}" for value in (middle, low, high)),
+                    *(f"{value:.6g}" for value in (middle, low, high)),
                     f"{np.mean(one.areas == 0):.4f}",
                     f"{one.confidence:.4f}",
                     *([""] * 4 if one.box is None else (f"{value:.1f}" for value in one.box)),
-                    *(f"{value:.2f}" for value in areas.tolist()),
+                    *(f"{value:.6g}" for value in areas.tolist()),
                 ]
             )
 
@@ -235,4 +237,4 @@ def _z(volume: Volume, index: int) -> str:
     if volume.affine is None:
         return ""
     h, w = volume.size
-    return f"{(volume.affine @ (index, (h - 1) / 2, (w - 1) / 2, 1))[2]:.3f}"
+    return f"{(volume.affine @ (index, (h - 1) / 2, (w - 1) / 2, 1))[2]:.7g}"
