@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt import _ops
+from asam_trt.central import central
 from asam_trt.checks import as_path, integer, number, unmasked
 from asam_trt.contours import Polygon, Ring, polygons, rings, split, trace
 from asam_trt.geometry import Float32Array, Frame
@@ -187,7 +188,7 @@ class Hypotheses:
         """
         if not 0 < number(level, "level") < 1:
             raise ValueError(f"expected 0 < level < 1, came {level!r}")
-        low, median, high = np.quantile(self.areas, [(1 - level) / 2, 0.5, (1 + level) / 2])
+        low, median, high = central(self.areas, level)
         return Area(self.areas, float(self.areas.mean()), float(median), float(low), float(high), level)
 
     def modes(self, k: int | None = None) -> Modes:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.canvas import Region
+from asam_trt.central import central
 from asam_trt.checks import number
 from asam_trt.follow import Box
 from asam_trt.geometry import Float32Array
@@ -118,7 +119,7 @@ class VolumeHypotheses:
             raise ValueError(f"expected 0 < level < 1, came {level!r}")
         voxel = self.volume.voxel_ml
         values = self.areas.sum(axis=1) * (1.0 if voxel is None else voxel)
-        low, median, high = np.quantile(values, [(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
+        low, median, high = central(values, level).tolist()
         return Size(
             values, "voxels" if voxel is None else "ml", float(values.mean()), median, low, high, level
         )

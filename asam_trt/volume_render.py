@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from asam_trt import canvas, contours, marks, palette, plots
 from asam_trt.canvas import Region
+from asam_trt.central import central
 from asam_trt.counting import counted
 from asam_trt.crops import shifted
 from asam_trt.geometry import as_image
@@ -39,7 +40,7 @@ def sheet(found: VolumeHypotheses, *, level: float = 0.9) -> Image.Image:
     parts = [_slices(found, level)]
     scale = found.volume.pixel_mm2
     areas = found.areas * (1.0 if scale is None else scale)
-    low, middle, high = np.quantile(areas, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0).tolist()
+    low, middle, high = central(areas, level).tolist()
     parts.append(
         plots.band(
             [float(one.index) for one in found.slices],
@@ -95,7 +96,7 @@ def _slices(found: VolumeHypotheses, level: float) -> Image.Image:
         x, y = GAP + place % _COLUMNS * across, top + place // _COLUMNS * down
         page.paste(_picture(found, one, region, size), (x, y))
         scale = found.volume.pixel_mm2 or 1.0
-        low, middle, high = np.quantile(one.areas * scale, [(1 - level) / 2, 0.5, (1 + level) / 2])
+        low, middle, high = central(one.areas * scale, level)
         said = f"{one.index}{' (prompt)' if one.index == found.prompted else ''}"
         said += f"   {middle:.0f} ({low:.0f} to {high:.0f})"
         draw.text((x, y + size[0] + 4), said, palette.FAINT, palette.font(_TEXT))

@@ -21,13 +21,11 @@ from PIL import Image
 import asam_trt
 from asam import cli, starts
 from asam.assets import NANO
-from asam.cli._evaluate import sensitivity
 from asam.data import Manifest, Sample, Synthetic, make_split, open_dataset
 from asam.evaluate import A2SAM, PROTOCOLS, STRICT, Protocol, evaluate
 from asam.evaluate.provenance import of_training
 from asam.methods import Engine, Prior, PromptJitter
 from asam.model import ASAM
-from asam.plain_sam import PlainSam
 from asam.prompts import PERTURBATIONS
 from asam_trt import Hypotheses, _ops
 from asam_trt.geometry import Frame
@@ -329,36 +327,6 @@ def test_the_experiments_write_what_they_say(
         assert document["models"][0]["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         assert name in document
         assert "NaN" not in (tmp_path / expected[0]).read_text()
-
-
-@pytest.mark.slow
-def test_sensitivity_of_mobile_sam(
-    mobile_sam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [
-        "evaluate",
-        "sensitivity",
-        "--model",
-        str(mobile_sam),
-        "--data",
-        "synthetic:pair",
-        "--size",
-        "64",
-    ]
-    words += ["--limit", "1", "--output", str(tmp_path), "--sam"]
-    assert cli.main([*words, "vit_t"]) == 0
-    found = json.loads((tmp_path / "sensitivity.json").read_text())["sensitivity"]
-    assert list(found["raters"]["left"]) == ["single", "granularity 1", "granularity 2", "granularity 3"]
-    capsys.readouterr()
-    assert cli.main([*words, "vit_b"]) == 2
-    assert "mobile_sam.pt: expected SAM's checkpoint of vit_b, got that of vit_t" in capsys.readouterr().err
-
-    sample = Synthetic("pair", size=64, seed=0, length=1)[0]
-    network = sensitivity._network(sensitivity.Args(mobile_sam, "synthetic:pair", tmp_path, sam="vit_t"))
-    masks = network.masks(sample.image, sample.box[None])[:, 0]
-    expected = PlainSam.read(mobile_sam).sample(sample.image, box=sample.box, n=3).masks
-    assert 0 < expected.mean() < 1
-    assert (masks[1:] != expected).mean() < 1e-3
 
 
 @pytest.mark.parametrize("option", ["--output", "--sheet"])

@@ -34,6 +34,7 @@ from asam.cli._scans import checked_slice, remarks_on, stem
 from asam.progress import bars
 from asam_trt import volume_render
 from asam_trt.bundle import read_manifest
+from asam_trt.central import central
 from asam_trt.files import check_targets, replacing
 from asam_trt.volume import Volume, write_stack
 from asam_trt.volume_files import read_volume
@@ -218,7 +219,7 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
         writer.writerow([*columns, "box_x0", "box_y0", "box_x1", "box_y1", *names])
         for one in found.slices:
             areas = one.areas * (1.0 if scale is None else scale)
-            low, middle, high = np.quantile(areas, [(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
+            low, middle, high = central(areas, level).tolist()
             writer.writerow(
                 [
                     one.index,
