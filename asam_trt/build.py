@@ -18,6 +18,7 @@ from asam_trt import backends, bundle
 from asam_trt import precision as precisions
 from asam_trt._version import __version__
 from asam_trt.checks import as_path
+from asam_trt.encoder_spec import PATCH
 from asam_trt.errors import BackendUnavailable, EngineError
 from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.onnx_files import strip_traces
@@ -62,8 +63,8 @@ def build_engine(
 
     Args:
         checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads; or a plain SAM,
-            ``sam_vit_*.pth`` or MobileSAM's ``mobile_sam.pt``, read as weights only. A plain SAM has no latents: its
-            hypotheses are its own three masks of the prompt (or its single one, see ``masks``), then those of jittered
+            ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` or LiteMedSAM's ``lite_medsam.pth``, read as weights only.
+            A plain SAM has no latents: its hypotheses are its own three masks of the prompt (or its single one, see ``masks``), then those of jittered
             prompts, and scores are SAM's own estimates of their IoU.
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
         backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
@@ -74,12 +75,13 @@ def build_engine(
         progress: show the steps on the terminal.
         jitter: of the prompts after the first, for a plain SAM and for a model whose latents are off (which has one
             mask a prompt): a key of `asam_trt.jitter.JITTERS`; None is "shift".
-        image_size: S of a plain SAM, a multiple of 16; None is that of the checkpoint, 1024. SAM was trained at that
-            size alone: a smaller one is faster and worse.
+        image_size: S of a plain SAM, a multiple of 16; None is that of the checkpoint, 1024, or 256 with LiteMedSAM's.
+            It was trained at that size alone: a smaller one is faster and worse.
         pixels: how a plain SAM's are scaled: "sam", by its mean and standard deviation, or "unit", to [0, 1], which
-            is for MedSAM's weights; None is "sam". No file says it.
+            is for MedSAM's weights; None is "sam", or with LiteMedSAM's "unit". No file says it.
         masks: which of a plain SAM's are hypotheses: "multi", the three that it gives with ``multimask_output=True``,
-            or "single", the one that it gives with False, which is for MedSAM's weights; None is "multi".
+            or "single", the one that it gives with False, which is for MedSAM's weights; None is "multi", or with
+            LiteMedSAM's "single".
         strip_weights: leave the encoder's weights out of its TensorRT plan and put them back when it is loaded: half
             the files' size.
 
@@ -296,7 +298,8 @@ def _spelled_out(source: Mapping[str, Any], engine: bundle.EngineBundle) -> dict
     if engine.preprocessing.jitter is not None:
         defaults["jitter"] = DEFAULT
     if engine.sampler.plain_sam:
-        defaults |= {"pixels": "sam", "masks": "multi"}
+        lite = engine.sampler.cell != PATCH  # LiteMedSAM's weights, see asam.model.config.BACKBONES
+        defaults |= {"pixels": "unit" if lite else "sam", "masks": "single" if lite else "multi"}
         if engine.source.get("image_size") is None:  # else the checkpoint's own is not known
             defaults["image_size"] = engine.sampler.side
     names = ("jitter", "image_size", "pixels", "masks")

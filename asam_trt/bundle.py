@@ -261,7 +261,11 @@ class EngineBundle:
         """The prompt encoder in these weights, with its preprocessing."""
         settings = self.preprocessing
         return PromptTables(
-            weights, side=settings.side, box_scale=settings.box_scale, draws=settings.draws_prompts
+            weights,
+            side=settings.side,
+            cell=self.sampler.cell,
+            box_scale=settings.box_scale,
+            draws=settings.draws_prompts,
         )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 MOST_SIDE = 1 << 12
 """S, pixels."""
 
 PATCH = 16
-"""Pixels a side of one cell of the embedding."""
+"""Pixels a side of one cell of SAM's and MobileSAM's embeddings."""
+CELLS = (PATCH, 4)
+"""Those of all image encoders: LiteMedSAM's has cells of 4 pixels."""
+MOST_GRID = MOST_SIDE // PATCH
+"""Cells a side."""
 
 _MOST = {"side": MOST_SIDE, "width": 1 << 13, "heads": 256, "mlp_dim": 1 << 16, "channels": 1 << 12}
 _MOST_BLOCKS = 256
@@ -35,7 +39,8 @@ class _Sizes:
     def of(cls: type[_Kind], config: Mapping[str, Any]) -> _Kind:
         """Check a plain mapping, as read from JSON; raises ValueError or TypeError naming the entry."""
         known = {field.name for field in fields(cls)}
-        if set(config) != known:
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not needed <= set(config) <= known:
             raise ValueError(f"config: expected the entries {sorted(known)}, got {sorted(config)}")
         for name in cls._LISTS:
             if not isinstance(config[name], (list, tuple)):
@@ -53,10 +58,6 @@ class _Sizes:
         """Plain mapping for JSON and for the native encoder."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
-    @property
-    def grid(self) -> int:
-        """e = side / 16, cells a side of the embedding."""
-        return self.side // PATCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,23 +88,30 @@ class EncoderConfig(_Sizes):
                 f"config['windows']: expected 1 to {_MOST_BLOCKS} blocks, got {len(self.windows)}"
             )
         for window in self.windows:
-            _check_int("config['windows']", window, 0, _MOST["side"] // PATCH)
-        _check_side(self.side)
+            _check_int("config['windows']", window, 0, MOST_GRID)
+        _check_side(self.side, PATCH)
         if self.width % self.heads:
             raise ValueError(f"config['heads']: expected a divisor of width {self.width}, got {self.heads}")
+
+    @property
+    def grid(self) -> int:
+        """e = side / 16, cells a side of the embedding."""
+        return self.side // PATCH
 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyEncoderConfig(_Sizes):
-    """Sizes of MobileSAM's image encoder, a TinyViT of four stages, of which the first has convolutions alone.
+    """Sizes of a TinyViT image encoder of four stages, of which the first has convolutions alone.
 
     Attributes:
-        side: S, image side in pixels, a multiple of 16.
+        side: S, image side in pixels, a multiple of 16; with cells of 4 pixels up to 1024.
         channels: C, of the embedding.
         widths: channels of each stage, the first even.
         depths: blocks of each.
         heads: attention heads of each, a divisor of its width.
         windows: cells a side of the windows of each.
+        cell: pixels a side of one cell of the embedding: 16 in MobileSAM's, whose first stage is at every fourth
+            pixel, 4 in LiteMedSAM's, whose is at every pixel.
     """
 
     _LISTS = frozenset(_MOST_OF_STAGES)
@@ -112,6 +120,7 @@ class TinyEncoderConfig(_Sizes):
     depths: tuple[int, ...]
     heads: tuple[int, ...]
     windows: tuple[int, ...]
+    cell: int = PATCH
 
     def __post_init__(self) -> None:
         for name in ("side", "channels"):
@@ -122,7 +131,10 @@ class TinyEncoderConfig(_Sizes):
                 raise ValueError(f"config['{name}']: expected one entry a stage, {_STAGES}, got {len(sizes)}")
             for size in sizes:
                 _check_int(f"config['{name}']", size, 1, most)
-        _check_side(self.side)
+        _check_int("config['cell']", self.cell, 1, PATCH)
+        if self.cell not in CELLS:
+            raise ValueError(f"config['cell']: expected one of {CELLS}, got {self.cell}")
+        _check_side(self.side, self.cell)
         stages = list(zip(self.depths, self.heads, self.windows, strict=True))[1:]
         pairs = sum(depth * heads * window**4 for depth, heads, window in stages)
         if pairs > _MOST_PAIRS:
@@ -136,6 +148,16 @@ class TinyEncoderConfig(_Sizes):
             if width % heads:
                 raise ValueError(f"config['heads']: expected a divisor of width {width}, got {heads}")
 
+    @property
+    def grid(self) -> int:
+        """e = side / cell, cells a side of the embedding."""
+        return self.side // self.cell
+
+    @property
+    def first_cell(self) -> int:
+        """Pixels a side of a cell of the first stage."""
+        return self.cell // 4
+
 
 def encoder_from_json(text: str) -> EncoderConfig | TinyEncoderConfig:
     """Inverse of ``to_json`` of either kind; raises ValueError or TypeError."""
@@ -145,9 +167,13 @@ def encoder_from_json(text: str) -> EncoderConfig | TinyEncoderConfig:
     return (TinyEncoderConfig if "widths" in values else EncoderConfig).of(values)
 
 
-def _check_side(side: int) -> None:
+def _check_side(side: int, cell: int) -> None:
     if side % PATCH:
         raise ValueError(f"config['side']: expected a multiple of {PATCH}, got {side}")
+    if side > MOST_GRID * cell:
+        raise ValueError(
+            f"config['side']: expected at most {MOST_GRID * cell} with cells of {cell} pixels, got {side}"
+        )
 
 
 def _check_int(name: str, value: Any, least: int, most: int) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from asam_trt import _ops
 from asam_trt.checks import as_array
+from asam_trt.encoder_spec import PATCH
 from asam_trt.host_arrays import to_host
 from asam_trt.intensities import is_deep
 
@@ -35,14 +36,16 @@ class Frame:
         original: (height, width) of the user's image.
         input: (height, width) after the longest side was resized to ``side``.
         side: S, the side of model space in pixels.
+        cell: pixels a side of one cell of the embedding there: 16, and 4 with LiteMedSAM's image encoder.
     """
 
     original: tuple[int, int]
     input: tuple[int, int]
     side: int
+    cell: int = PATCH
 
     @classmethod
-    def of(cls, h: int, w: int, side: int) -> Frame:
+    def of(cls, h: int, w: int, side: int, cell: int = PATCH) -> Frame:
         """The frame of an image of ``h x w`` pixels.
 
         Raises:
@@ -59,7 +62,12 @@ class Frame:
                 f"expected an image at most {2 * side} times longer than wide, came {w} x {h} (w x h): its "
                 f"short side vanishes at {side} pixels; crop the image around the object"
             )
-        return cls((h, w), resized, side)
+        return cls((h, w), resized, side, cell)
+
+    @property
+    def logits_side(self) -> int:
+        """4e, the side of masks in model space, where a cell is 4 x 4 of their pixels."""
+        return 4 * self.side // self.cell
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -167,7 +175,12 @@ def _of_pillow(image: Any) -> npt.NDArray[np.uint8]:
 
 
 def resize_image(
-    image: Any, side: int, mean: npt.ArrayLike = (0.0, 0.0, 0.0), std: npt.ArrayLike = (1.0, 1.0, 1.0)
+    image: Any,
+    side: int,
+    mean: npt.ArrayLike = (0.0, 0.0, 0.0),
+    std: npt.ArrayLike = (1.0, 1.0, 1.0),
+    *,
+    cell: int = PATCH,
 ) -> tuple[Float32Array, Frame]:
     """An image (see `as_image`) -> model input float32 [3, S, S] and its `Frame`.
 
@@ -178,9 +191,10 @@ def resize_image(
     Args:
         side: S in pixels.
         mean, std: of the three channels on the 0..255 scale, as in SAM; float images are scaled to it first.
+        cell: of the frame.
     """
     array = as_image(image)
-    frame = Frame.of(array.shape[0], array.shape[1], side)
+    frame = Frame.of(array.shape[0], array.shape[1], side, cell)
     shift = np.asarray(mean, np.float32).reshape(3)
     spread = np.asarray(std, np.float32).reshape(3)
     if array.dtype == np.uint8:

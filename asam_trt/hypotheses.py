@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -93,7 +93,7 @@ class Hypotheses:
             raise TypeError(f"expected image as a NumPy array, came {type(image).__name__}")
         if logits.dtype != np.float32 or scores.dtype != np.float32:
             raise TypeError(f"expected float32 logits and scores, came {logits.dtype} and {scores.dtype}")
-        m = frame.side // 4
+        m = frame.logits_side
         if logits.ndim != 3 or logits.shape[1:] != (m, m) or len(logits) == 0:
             raise ValueError(f"expected logits [n, {m}, {m}] with n >= 1, came {list(logits.shape)}")
         if m < LEAST_LOGITS_SIDE:
@@ -233,7 +233,7 @@ class Hypotheses:
             raise ValueError(
                 f"expected a size of 1 to {MAX_MASK_PIXELS} pixels in all, came {w} x {h} (w x h)"
             )
-        frame = Frame((h, w), self.frame.input, self.frame.side)
+        frame = replace(self.frame, original=(h, w))
         return Hypotheses(self.logits, self.scores, frame)
 
     def resized_logits(self, i: int) -> Float32Array:

@@ -13,8 +13,8 @@ SURE = 10.0  # logit of a pixel that a mask holds; SAM's own masks reach about a
 
 def mask_logits(mask: npt.NDArray[np.bool_], frame: Frame) -> npt.NDArray[np.float32]:
     """bool [H, W] -> float32 [4e, 4e], between -SURE and SURE by the share of each pixel; padding is not the object."""
-    side = frame.side // 4
-    share = in_model_space(mask, frame).reshape(side, 4, side, 4).mean(axis=(1, 3))
+    side, wide = frame.logits_side, frame.side // frame.logits_side
+    share = in_model_space(mask, frame).reshape(side, wide, side, wide).mean(axis=(1, 3))
     return np.asarray(SURE * (2 * share - 1), dtype=np.float32)
 
 

@@ -25,13 +25,13 @@ def hypotheses_of(n: int | None, eps: Any) -> int:
 
 
 def most_prompts(side: int) -> int:
-    """Prompts that one call may ask about at the image side S: those with room for a hypothesis each."""
-    return min(MAX_PROMPTS, MAX_LOGITS_BYTES // ((side // 4) ** 2 * 4))
+    """Prompts that one call may ask about, of logits [side, side]: those with room for a hypothesis each."""
+    return min(MAX_PROMPTS, MAX_LOGITS_BYTES // (side**2 * 4))
 
 
 def most_hypotheses(side: int, prompts: int = 1) -> int:
-    """Hypotheses of each prompt that one call may draw at the image side S, for up to `most_prompts`."""
-    return min(MAX_HYPOTHESES, MAX_LOGITS_BYTES // ((side // 4) ** 2 * 4 * prompts))
+    """Hypotheses of each prompt that one call may draw, of logits [side, side], for up to `most_prompts`."""
+    return min(MAX_HYPOTHESES, MAX_LOGITS_BYTES // (side**2 * 4 * prompts))
 
 
 def latent_noise(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
 
 from asam_trt.checks import as_array
+from asam_trt.encoder_spec import PATCH
 from asam_trt.geometry import Frame, check_box, check_points
 from asam_trt.mask_prompt import mask_logits
 
@@ -98,7 +99,7 @@ def _checked_mask(mask: ArrayLike, frame: Frame) -> NDArray[np.float32]:
                 f"expected a bool mask_input of the image's size, [{h}, {w}], came shape {list(logits.shape)}"
             )
         return mask_logits(logits, frame)
-    side = frame.side // 4
+    side = frame.logits_side
     if logits.shape != (side, side):
         raise ValueError(
             f"expected mask_input [{side}, {side}], logits in model space as in Hypotheses.logits, or a mask of the "
@@ -123,6 +124,7 @@ class PromptTables:
     Args:
         weights: the ``prompt.*`` tensors of the sampler file; others are ignored.
         side: S, image side of the model in pixels.
+        cell: pixels a side of one cell of the embedding.
         box_scale: factor on boxes in model space.
         draws: points and boxes that come without a mask draw one, see :func:`draw_prompt`.
 
@@ -131,12 +133,19 @@ class PromptTables:
     """
 
     def __init__(
-        self, weights: Mapping[str, Array], *, side: int, box_scale: float = 1.0, draws: bool = False
+        self,
+        weights: Mapping[str, Array],
+        *,
+        side: int,
+        cell: int = PATCH,
+        box_scale: float = 1.0,
+        draws: bool = False,
     ) -> None:
         channels = _read(weights, "prompt.no_mask", -1).size
         few = len(_read(weights, "prompt.mask_downscaling.0.bias", -1))
         many = len(_read(weights, "prompt.mask_downscaling.3.bias", -1))
         self._side = side
+        self._cell = cell
         self._box_scale = box_scale
         self._draws = draws
         self._gaussian = _read(weights, "prompt.gaussian", 2, channels // 2)
@@ -195,7 +204,9 @@ class PromptTables:
             corners = self._box_scale * np.reshape(box, (2, 2))
             parts.append(self._position(corners) + self._points[2:4])
         if mask_input is None and self._draws:
-            mask_input = draw_prompt(point_coords, point_labels, box, side=self._side // 4)
+            mask_input = draw_prompt(
+                point_coords, point_labels, box, side=4 * self._side // self._cell, cell=self._cell
+            )
         tokens = np.concatenate(parts) if parts else np.empty((0, self.channels))
         dense = self._no_mask.copy() if mask_input is None else self._embed_mask(mask_input)
         return tokens.astype(np.float32), dense.astype(np.float32)
@@ -230,15 +241,16 @@ class PromptTables:
 
 
 def draw_prompt(
-    point_coords: Array | None, point_labels: Array | None, box: Array | None, *, side: int
+    point_coords: Array | None, point_labels: Array | None, box: Array | None, *, side: int, cell: int = PATCH
 ) -> NDArray[np.float64] | None:
     """What points and a box say, as mask logits [side, side]: one row of :func:`asam.model.prompts.drawn`.
 
     Args:
-        point_coords: [k, 2] in model space, where the mask's pixels are 4 wide; None without points.
+        point_coords: [k, 2] in model space; None without points.
         point_labels: [k], 1 object, 0 background; others are not drawn.
         box: [4], xyxy in model space; None without a box.
         side: 4e.
+        cell: pixels of model space a side of one cell, which is 4 x 4 pixels of the mask.
 
     Returns:
         DRAWN inside the box and -DRAWN outside it, by the share of each pixel that it covers, 0 without a box; then
@@ -249,7 +261,7 @@ def draw_prompt(
         return None
     logits = np.zeros((side, side))
     if box is not None:
-        x0, y0, x1, y1 = np.asarray(box, np.float64) / 4
+        x0, y0, x1, y1 = np.asarray(box, np.float64) * 4 / cell
         edge = np.arange(side)
         across, down = (
             np.clip(np.minimum(edge + 1, high) - np.maximum(edge, low), 0, 1)
@@ -260,7 +272,7 @@ def draw_prompt(
         centres = np.arange(side) + 0.5
         for label, logit in ((1, DRAWN), (0, -DRAWN)):
             strength = np.zeros((side, side))
-            for x, y in np.asarray(point_coords, np.float64)[labels == label] / 4:
+            for x, y in np.asarray(point_coords, np.float64)[labels == label] * 4 / cell:
                 distance = np.hypot(*np.meshgrid(centres - x, centres - y))
                 strength = np.maximum(strength, np.clip(DISC - distance, 0, 1))
             logits += strength * (logit - logits)

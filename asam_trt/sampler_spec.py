@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from asam_trt.encoder_spec import CELLS
+
 _CHOICES = ("sampled_tokens", "separate_masks")
 
 
@@ -15,7 +17,7 @@ class SamplerConfig:
 
     Attributes:
         side: S, image side in pixels, a multiple of 16.
-        grid: e = S / 16, cells along one side of the embedding.
+        grid: e, cells along one side of the embedding: S / 16, or S / 4 with LiteMedSAM's image encoder.
         channels: C, embedding channels; a multiple of 8 and of ``2 * heads``.
         latent: L, length of each of the two latents.
         mask_tokens: K, mask tokens whose masks the ensemble weights sum.
@@ -57,8 +59,10 @@ class SamplerConfig:
                 raise TypeError(
                     f"config['{name}']: expected a bool, got {type(getattr(self, name)).__name__}"
                 )
-        if self.side != 16 * self.grid:
-            raise ValueError(f"config: expected side = 16 * grid, got side {self.side} and grid {self.grid}")
+        if self.side not in [cell * self.grid for cell in CELLS]:
+            raise ValueError(
+                f"config: expected side = 16 * grid or 4 * grid, got side {self.side} and grid {self.grid}"
+            )
         if self.channels % 8 or self.channels % (2 * self.heads):
             raise ValueError(
                 "config['channels']: expected a multiple of 8 and of 2 * heads, "
@@ -89,6 +93,16 @@ class SamplerConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain mapping for JSON and for the native sampler."""
         return asdict(self)
+
+    @property
+    def cell(self) -> int:
+        """Pixels a side of one cell."""
+        return self.side // self.grid
+
+    @property
+    def logits_side(self) -> int:
+        """4e, the side of a mask's logits."""
+        return 4 * self.grid
 
     @property
     def masks(self) -> int:

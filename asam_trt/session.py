@@ -138,7 +138,9 @@ class Session:
         if not array.flags.owndata or array is image:
             array = array.copy()  # the caller may fill it anew
         settings = self.engine.preprocessing
-        pixels, frame = resize_image(array, settings.side, settings.mean, settings.std)
+        pixels, frame = resize_image(
+            array, settings.side, settings.mean, settings.std, cell=self.engine.sampler.cell
+        )
         with self._encode_lock, self._engine_at_fault():
             return EncodedImage(array, frame, self._running().encode(pixels), self)
 
@@ -223,7 +225,7 @@ class Session:
                 raise ValueError(
                     "expected either boxes, or one prompt of box, points and mask_input, came both"
                 )
-            boxes = _several(boxes, most_prompts(self.engine.sampler.side))
+            boxes = _several(boxes, most_prompts(self.engine.sampler.logits_side))
         sizes = self.engine.sampler
         noise = latent_noise(
             n=hypotheses_of(n, eps),
@@ -232,7 +234,7 @@ class Session:
             eps=eps,
             temperature=temperature,
             latents=latents,
-            most=most_hypotheses(sizes.side, 1 if boxes is None else len(boxes)),
+            most=most_hypotheses(sizes.logits_side, 1 if boxes is None else len(boxes)),
         )
         with self._lock:
             encoded = self._encoded(image)
@@ -343,7 +345,7 @@ class Session:
         step = max(1, min(_CALL_HYPOTHESES, _CALL_CELLS // sizes.cells))
         if n <= step:
             return self._running().sample(encoded._state, state, noise)
-        logits, scores = _room(n, sizes.side // 4)
+        logits, scores = _room(n, sizes.logits_side)
         for first in range(0, n, step):
             part = slice(first, first + step)
             logits[part], scores[part] = self._running().sample(encoded._state, state, noise[part])
@@ -354,7 +356,7 @@ class Session:
     ) -> tuple[Float32Array, Float32Array]:
         """Without latents: all masks of the prompt, then of jittered ones, until there are n."""
         sizes = self.engine.sampler
-        logits, scores = _room(len(noise), sizes.side // 4)
+        logits, scores = _room(len(noise), sizes.logits_side)
         means = np.zeros((1, 2, sizes.latent), np.float32)
         first = 0
         for one in jitter.prompts(prompt, noise, encoded.frame, sizes.masks):

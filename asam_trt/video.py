@@ -319,7 +319,7 @@ class VideoSampler:
             "temperature": temperature,
             "latents": latents,
         }
-        drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.side), **options)
+        drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.logits_side), **options)
         one = _prompt(box, point_coords, point_labels, mask_input)
         run = _Run(_asked(one, objects, follow), follow, named=objects is not None)
         sampling = {**options, "seed": int(seed)} if noise == "redrawn" else {"eps": drawn}

@@ -96,7 +96,7 @@ class VolumeSampler:
             "n": hypotheses_of(n, eps), "seed": seed, "temperature": temperature, "latents": latents,
         }  # fmt: skip
         sizes = self._session.engine.sampler
-        noise = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.side), **options)
+        noise = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.logits_side), **options)
         region = region_around(volume.size, crop, box=box, point_coords=point_coords)
         x0, y0, x1, y1 = region
         if mask_input is not None and np.shape(mask_input) == volume.size:

@@ -27,12 +27,11 @@ MOST_SPREAD = {"float32": 0.005, "fp16": 0.02, "bf16": 0.03}
 
 def draw(backend: Backend, bundle: EngineBundle, weights: dict[str, Float32Array]) -> Float32Array:
     """Logits [32, 4e, 4e] of a fixed picture, box and seed."""
-    settings = bundle.preprocessing
+    settings, sizes = bundle.preprocessing, bundle.sampler
     image, box = parity_picture()
-    pixels, frame = resize_image(image, settings.side, settings.mean, settings.std)
+    pixels, frame = resize_image(image, settings.side, settings.mean, settings.std, cell=sizes.cell)
     tables = bundle.prompt_tables(weights)
     prompt = Prompt.checked(box=box, frame=frame, boxes_only=settings.boxes_only)
-    sizes = bundle.sampler
     noise = latent_noise(
         n=HYPOTHESES,
         latent=sizes.latent,
@@ -40,7 +39,7 @@ def draw(backend: Backend, bundle: EngineBundle, weights: dict[str, Float32Array
         eps=None,
         temperature=1.0,
         latents="iid",
-        most=most_hypotheses(sizes.side, 1),
+        most=most_hypotheses(sizes.logits_side, 1),
     )
     state = backend.encode(pixels)
     logits, _ = backend.sample(state, backend.prompt(state, *tables.encode(prompt, frame)), noise)

@@ -1,4 +1,4 @@
-"""MobileSAM's image encoder, a TinyViT, in PyTorch, from the tensors of the native one."""
+"""TinyViT, the image encoder of MobileSAM and LiteMedSAM, in PyTorch, from the tensors of the native one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from asam_trt.torch_parts.tensors import TensorReader
 
 _NORM_EPS = 1e-5  # of the norms in the blocks
 _EXPANSION = 4  # of channels inside a block
-_CELL = 4  # pixels a side in the first stage
 _STRIDES = (1, 2, 2, 1)  # of what leads to a stage
 _COLOURS = 3
 
@@ -51,30 +50,33 @@ class TinyEncoder:
     ) -> None:
         self.config, self._dtype = config, dtype
         reader = TensorReader(weights, device)
-        width = config.widths[0]
-        first, bias = reader.linear("patch.0", 9 * _COLOURS, width // 2, dtype=dtype)
+        width, taps = config.widths[0], 9 if config.first_cell > 1 else 1
+        first, bias = reader.linear("patch.0", taps * _COLOURS, width // 2, dtype=dtype)
         # The file has it by colour, row and column.
-        self._patch0 = first.unflatten(0, (_COLOURS, 9)).transpose(0, 1).flatten(0, 1), bias
-        self._patch1 = reader.linear("patch.1", 9 * width // 2, width, dtype=dtype)
+        self._patch0 = first.unflatten(0, (_COLOURS, taps)).transpose(0, 1).flatten(0, 1), bias
+        self._patch1 = reader.linear("patch.1", taps * width // 2, width, dtype=dtype)
         self._steps = list(_steps(reader, config, dtype))
         self._neck = Neck(reader, grid=config.grid, width=config.widths[-1], channels=config.channels)
         reader.expect_all_taken()
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        half = self.config.side // 2
-        pixels = neighbours(image.permute(1, 2, 0).to(self._dtype), 2).flatten(0, 1)
-        x = functional.gelu(product(pixels, self._patch0))
-        x = product(neighbours(x.unflatten(0, (half, half)), 2).flatten(0, 1), self._patch1).float()
+        pixels = self._patches(image.permute(1, 2, 0).to(self._dtype))
+        x = functional.gelu(product(pixels.flatten(0, 1), self._patch0))
+        x = product(self._patches(x.unflatten(0, pixels.shape[:2])).flatten(0, 1), self._patch1).float()
         for step in self._steps:
             x = step(x)
         return self._neck(x)
+
+    def _patches(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [h, w, C] -> what a patch sees, [h / 2, w / 2, 9 C]; where a cell is a pixel, that pixel."""
+        return neighbours(x, 2) if self.config.first_cell > 1 else x
 
 
 def _steps(
     reader: TensorReader, config: TinyEncoderConfig, dtype: torch.dtype
 ) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
     """From the cells of the patches to those of the neck."""
-    grid = config.side // _CELL
+    grid = config.side // config.first_cell
     for stage, width in enumerate(config.widths):
         name = f"stages.{stage}"
         if stage:

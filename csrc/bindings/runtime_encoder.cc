@@ -49,6 +49,7 @@ void read(const py::dict& entries, EncoderConfig& config) {
 void read(const py::dict& entries, TinyConfig& config) {
   config.side = size_of(entries, "side");
   config.channels = size_of(entries, "channels");
+  config.cell = size_of(entries, "cell");
   const std::pair<const char*, int64_t TinyConfig::Stage::*> parts[] = {
       {"widths", &TinyConfig::Stage::width},
       {"depths", &TinyConfig::Stage::depth},

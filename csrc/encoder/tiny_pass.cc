@@ -20,7 +20,11 @@ class Pass {
         y_(workspace.y.data()) {}
 
   void run(const float* image, float* embedding) {
-    cut_patches(image);
+    if (w_.config.first_cell() > 1) {
+      cut_patches(image);
+    } else {
+      take_pixels(image);
+    }
     m_.wait();
     for (size_t i = 0; i < w_.stages.size(); ++i) {
       const TinyStage& stage = w_.stages[i];
@@ -58,6 +62,25 @@ class Pass {
         gather_patches(row, half, inner);
         own_.neighbours.complete(k_, 0, grid);
         w_.patch1.run_alone(k_, own_.neighbours, 0, grid, {}, x_ + row * grid * w_.patch1.out());
+      }
+    });
+  }
+
+  // Patches of one pixel, whose colours are all that the first product sees.
+  void take_pixels(const float* image) {
+    constexpr int64_t colours = TinyConfig::kColours;
+    const int64_t side = w_.config.side;
+    m_.share(side, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        float* to = own_.pixels.wide();
+        for (int64_t colour = 0; colour < colours; ++colour) {
+          const float* from = image + (colour * side + row) * side;
+          for (int64_t i = 0; i < side; ++i) to[i * colours + colour] = from[i];
+        }
+        own_.pixels.complete(k_, 0, side);
+        w_.patch0.run_alone(k_, own_.pixels, 0, side, {.gelu = true}, own_.neighbours.wide());
+        own_.neighbours.complete(k_, 0, side);
+        w_.patch1.run_alone(k_, own_.neighbours, 0, side, {}, x_ + row * side * w_.patch1.out());
       }
     });
   }

@@ -1,7 +1,8 @@
 // One image's way through a TinyViT encoder, by a team of threads (docs/architecture.md, "The image
 // encoder").
 //
-//   x    = conv3x3(gelu(conv3x3(image)))                                 each of stride 2
+//   x    = conv3x3(gelu(conv3x3(image)))                                 each of stride 2; or, where stage 0
+//          is at every pixel, conv1x1(gelu(conv1x1(image)))
 //   x    = gelu(x + project(gelu(depthwise(gelu(expand(x))))))           each block of stage 0
 //   x    = project(gelu(depthwise(gelu(expand(x)))))                     into another stage
 //   x   += out(attend(qkv(norm1(x))))                                    each block there, in windows

@@ -96,8 +96,9 @@ TinyWeights TinyWeights::load(const TinyConfig& config, const TensorMap& tensors
   out.config = config;
   out.precision = precision;
   const int64_t first = config.stages[0].width;
-  out.patch0 = reader.projection("patch.0", 9 * TinyConfig::kColours, first / 2, kFirstPatch);
-  out.patch1 = reader.projection("patch.1", 9 * first / 2, first, outside_blocks(precision));
+  const int64_t taps = config.patch_taps();
+  out.patch0 = reader.projection("patch.0", taps * TinyConfig::kColours, first / 2, kFirstPatch);
+  out.patch1 = reader.projection("patch.1", taps * first / 2, first, outside_blocks(precision));
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const TinyConfig::Stage& sizes = config.stages[i];
     const std::string name = "stages." + std::to_string(i);

@@ -67,8 +67,8 @@ struct TinyStage {
 struct TinyWeights {
   TinyConfig config;
   Precision precision = Precision::float32;
-  Projection patch0;  // [3 * 9, c / 2]: colour, row, column of the pixel
-  Projection patch1;  // [9 c / 2, c]: row, column, channel
+  Projection patch0;  // [3 t, c / 2], t taps, 9 or 1: colour, row, column of the pixel
+  Projection patch1;  // [t c / 2, c]: row, column, channel
   std::array<TinyStage, TinyConfig::kStages> stages;
   NeckWeights neck;
 

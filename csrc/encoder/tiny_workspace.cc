@@ -29,10 +29,11 @@ BlockScratch::BlockScratch(const TinyConfig::Stage& stage, const std::vector<Win
 TinyScratch::TinyScratch(const TinyWeights& weights) {
   const TinyConfig& config = weights.config;
   const Precision outside = outside_blocks(weights.precision);
-  const int64_t half = config.side / 2, c = config.stages[0].width;
-  pixels = Rows(half, 9 * TinyConfig::kColours, kFirstPatch);
-  patches = Buffer(3 * half * c / 2);
-  neighbours = Rows(config.grid(0), 9 * c / 2, outside);
+  const int64_t wide = config.side / config.patch_stride(), taps = config.patch_taps();
+  const int64_t c = config.stages[0].width;
+  pixels = Rows(wide, taps * TinyConfig::kColours, kFirstPatch);
+  if (taps > 1) patches = Buffer(3 * wide * c / 2);
+  neighbours = Rows(config.grid(0), taps * c / 2, outside);
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const TinyStage& stage = weights.stages[i];
     const int64_t grid = config.grid(i), before = config.grid(i > 0 ? i - 1 : 0);

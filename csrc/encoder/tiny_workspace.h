@@ -36,9 +36,10 @@ struct BlockScratch {
 struct TinyScratch {
   explicit TinyScratch(const TinyWeights& weights);
 
-  Rows pixels;      // [S / 2, 3 * 9]
+  // Of 3 x 3 pixels, or where stage 0 is at every pixel of one, and then there is no ring.
+  Rows pixels;      // [S / 2, 3 * 9] or [S, 3]
   Buffer patches;   // [3, S / 2, c / 2], a ring as above
-  Rows neighbours;  // [S / 4, 9 c / 2]
+  Rows neighbours;  // [S / 4, 9 c / 2] or [S, c / 2]
   // Of each stage: its blocks are of one shape.
   std::array<std::optional<BottleneckScratch>, TinyConfig::kStages> convolutions;
   std::array<std::optional<BlockScratch>, TinyConfig::kStages> blocks;

@@ -1,4 +1,4 @@
-"""MobileSAM's image encoder as the tensors of the native one, `image_encoder.safetensors`."""
+"""A TinyViT image encoder as the tensors of the native one, `image_encoder.safetensors`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def tiny_encoder_config(encoder: TinyViT, *, side: int) -> TinyEncoderConfig:
         depths=sizes.depths,
         heads=sizes.heads,
         windows=sizes.windows,
+        cell=sizes.cell,
     )
 
 

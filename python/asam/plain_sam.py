@@ -16,8 +16,8 @@ import torch
 from asam.model import ASAM, CheckpointError, ModelConfig
 from asam.model.backbone import decode
 from asam.model.checkpoint import load_sam
-from asam.model.config import PATCH, SAM_SIDE, pixel_fields, start_of
-from asam.model.sam_file import TINY_VIT, known_backbone, read_sam
+from asam.model.config import BACKBONES, PATCH, SAM_SIDE, pixel_fields, start_of
+from asam.model.sam_file import known_backbone, read_sam
 from asam.model.sampling import model_input, model_space
 from asam.model.torch_file import PATCHES, POSITION, TOKENS, read_torch_file
 from asam.model.torch_zip import is_torch_file
@@ -46,45 +46,50 @@ class PlainSam:
         path: str | PathLike[str],
         *,
         image_size: int | None = None,
-        pixels: str = "sam",
-        masks: str = "multi",
+        pixels: str | None = None,
+        masks: str | None = None,
     ) -> PlainSam:
-        """Read an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt``, or a state dict of the same tensors.
+        """Read an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt``, LiteMedSAM's ``lite_medsam.pth``, or a
+        state dict of the same tensors.
 
         As weights only.
 
         Args:
             path: the file.
-            image_size: S in pixels, a multiple of 16; None keeps that of the file, and 1024 with MobileSAM's, which
-                does not say it. Position tables are resized.
+            image_size: S in pixels, a multiple of 16; None keeps that of the file, 1024 with MobileSAM's and 256 with
+                LiteMedSAM's, which do not say it. Position tables are resized.
             pixels: how they are scaled, a key of :data:`asam.model.config.PIXELS`, which no file says: "unit" is for
-                MedSAM.
+                MedSAM. None is "sam", and "unit" with LiteMedSAM's.
             masks: "multi" are the three that SAM gives with ``multimask_output=True``, "single" is the one that it
-                gives with False, which alone MedSAM was trained for.
+                gives with False, which alone MedSAM was trained for. None is "multi", and "single" with LiteMedSAM's.
 
         Raises:
             CheckpointError: the file is missing, damaged, or not of a backbone that is known; or it has tensors
                 that SAM has not.
             ValueError: an image size that is no multiple of 16, or no such pixels or masks.
         """
-        scale = pixel_fields(pixels)
-        start_of(masks)  # refuses what is none
+        if pixels is not None:
+            pixel_fields(pixels)  # refuses what is none
+        if masks is not None:
+            start_of(masks)
         file = Path(path)
         state = read_sam(file, mapped=True)
         backbone = known_backbone(file, state)
+        sizes = BACKBONES[backbone]
+        masks = sizes.masks if masks is None else masks
         tokens = state.get(TOKENS)
         if tokens is None or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
             came = "no such tensor" if tokens is None else f"the shape {tuple(tokens.shape)}"
             raise CheckpointError(f"{file}: expected {TOKENS} of 2 to 65 rows, came {came}")
         if image_size is None:
-            image_size = SAM_SIDE if backbone == TINY_VIT else PATCH * state[POSITION].shape[1]
+            image_size = sizes.cell * (state[POSITION].shape[1] if POSITION in state else SAM_SIDE // PATCH)
         config = ModelConfig(
             backbone=backbone,
             image_size=image_size,
             mask_tokens=len(tokens) - 1,
             latents=(),
             posterior=False,
-            **scale,
+            **pixel_fields(sizes.pixels if pixels is None else pixels),
         )
         network = ASAM(config)
         report = load_sam(network, file)

@@ -68,9 +68,14 @@ class PeerConfig:
         return 0
 
     @property
+    def cell(self) -> int:
+        """As of SAM's embedding: logits are at every fourth pixel."""
+        return PATCH
+
+    @property
     def logit_size(self) -> int:
         """m = S / 4, side of the logits."""
-        return self.image_size // 4
+        return 4 * self.image_size // self.cell
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, ready for JSON."""
@@ -152,9 +157,9 @@ class Peer(nn.Module, ABC, Generic[State]):
         """
         count, key = integer(n, "n"), integer(seed, "seed")
         config = self.config
-        if not 1 <= count <= most_hypotheses(config.image_size):
+        if not 1 <= count <= most_hypotheses(config.logit_size):
             raise ValueError(
-                f"expected n from 1 to {most_hypotheses(config.image_size)} hypotheses, came {count}"
+                f"expected n from 1 to {most_hypotheses(config.logit_size)} hypotheses, came {count}"
             )
         if not 0 <= key < 2**64:
             raise ValueError(f"expected a seed from 0 to 2**64 - 1, came {key}")

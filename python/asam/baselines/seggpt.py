@@ -161,7 +161,7 @@ def _blocks(windows: list[Box]) -> Iterator[list[Box]]:
 
 def _placed(logits: torch.Tensor, windows: list[Box], frame: Frame) -> torch.Tensor:
     """Logits of windows [n, T, T] -> [n, S/4, S/4] of the whole image; outside its window nothing is the object."""
-    cells = (np.arange(frame.side // 4) + 0.5) * 4
+    cells = (np.arange(frame.logits_side) + 0.5) * 4
     x, y = (cells / scale for scale in frame.scale)  # pixels of the image
     low, extent = np.stack(windows)[:, :2], np.stack(windows)[:, 2:] - np.stack(windows)[:, :2]
     across = 2 * (x - low[:, :1]) / extent[:, :1] - 1  # grid_sample's: -1 and 1 are the window's edges

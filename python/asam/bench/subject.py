@@ -41,7 +41,9 @@ class Subject:
     def pixels(self) -> tuple[Float32Array, Frame]:
         """Model input [3, S, S] and the picture's place in it."""
         config = self.model.config
-        return resize_image(self.image, config.image_size, config.pixel_mean, config.pixel_std)
+        return resize_image(
+            self.image, config.image_size, config.pixel_mean, config.pixel_std, cell=config.cell
+        )
 
     def noise(self, n: int) -> Float32Array:
         """float32 [n, 2, L], the same for every route."""

@@ -18,7 +18,7 @@ class Args:
     checkpoint: Path | None = None
     """A model saved by asam (.safetensors), or "nano", the small network that ships; by default one with random weights
     is made."""
-    backbone: Literal["vit_b", "vit_l", "vit_h", "vit_t", "nano"] | None = None
+    backbone: Literal["vit_b", "vit_l", "vit_h", "vit_t", "lite_medsam", "nano"] | None = None
     """Of the model with random weights; by default vit_b."""
     image_size: int | None = None
     """Its image side S in pixels; by default 128."""

@@ -112,7 +112,7 @@ class Args:
     preset: Annotated[str | None, _shown(_DEFAULTS["preset"])] = None
     """Set of modelling choices; beside a configuration file that names another one it is an error."""
     backbone: Annotated[str | None, _shown(f"that of --sam-checkpoint, else {_DEFAULTS['backbone']}")] = None
-    """vit_b, vit_l, vit_h, vit_t (MobileSAM's) or nano."""
+    """vit_b, vit_l, vit_h, vit_t (MobileSAM's), lite_medsam or nano."""
     image_size: Annotated[int | None, _shown(_DEFAULTS["image_size"])] = None
     """Side of the model's input in pixels, a multiple of 16."""
     adaptation: Annotated[str | None, _shown("the preset's")] = None
@@ -124,14 +124,14 @@ class Args:
     draws_prompts: Annotated[bool | None, _shown("for nano with the preset asam")] = None
     """True or False: give the network its prompts as a drawn mask too, which helps one that starts from nothing."""
     pixels: Annotated[Literal["sam", "unit"] | None, _shown("the preset's")] = None
-    """How pixels are scaled: sam, by SAM's mean and deviation, or unit, to [0, 1], as for MedSAM's weights."""
+    """How pixels are scaled: sam, by SAM's mean and deviation, or unit, to [0, 1], as for MedSAM's weights; lite_medsam takes unit."""
     masks: Annotated[
         Literal["multi", "single"] | None, _shown("multi, but with the preset a2sam new ones")
     ] = None
     """With --sam-checkpoint: which of SAM's masks the network's begin as: multi, its three in turn, or single, the one
     that it gives where one is asked for, as for MedSAM's weights."""
     sam_checkpoint: Path | None = None
-    """Official sam_vit_*.pth, or MobileSAM's mobile_sam.pt (vit_t), to start from."""
+    """Official sam_vit_*.pth, MobileSAM's mobile_sam.pt (vit_t) or LiteMedSAM's lite_medsam.pth, to start from."""
     start: Path | None = None
     """Checkpoint of an earlier run to start from, or "nano", the small network that ships, which is where a small data
     set of your own starts from; it brings its own preset, backbone and image size."""

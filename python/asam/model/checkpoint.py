@@ -140,7 +140,8 @@ class SamReport(NamedTuple):
 
 
 def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
-    """Read the SAM part of ``model`` from an official ``sam_vit_*.pth``, or MobileSAM's ``mobile_sam.pt`` (vit_t).
+    """Read the SAM part of ``model`` from an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` (vit_t) or LiteMedSAM's
+    ``lite_medsam.pth`` (lite_medsam).
 
     Absolute position tables and the relative ones of global blocks are resized to the model's grid; windowed ones fit
     as they are. Mask tokens, hyper-networks and quality outputs beyond SAM's repeat its multimask ones in turn,
@@ -148,7 +149,7 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
     model's configuration says ``start="single"`` they are those of SAM's single mask and copies of them; with
     ``start="fresh"`` all of these stay as they are.
 
-    What MobileSAM's file has of its training alone, a classifier and counts of batches, is left out.
+    What a TinyViT's file has of its training alone, a classifier and counts of batches, is left out.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds anything but tensors, or is of another backbone.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from asam_trt.encoder_spec import MOST_SIDE
+from asam_trt.encoder_spec import MOST_GRID
 from asam_trt.encoder_spec import PATCH as PATCH
 
 SAM_SIDE = 1024  # S of the official checkpoints
@@ -72,12 +72,13 @@ class ViTSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class TinyViTSizes:
-    """Sizes of MobileSAM's image encoder, one entry a stage; the first has convolutions alone."""
+    """Sizes of a TinyViT image encoder, one entry a stage; the first has convolutions alone."""
 
     widths: tuple[int, ...]  # channels
     depths: tuple[int, ...]
     heads: tuple[int, ...]
     windows: tuple[int, ...]  # cells a side
+    cell: int = PATCH  # pixels a side of one cell of the embedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,13 @@ class Backbone:
     prior_widths: tuple[int, ...]  # channels of the latent networks' blocks; halved in size between blocks
     prior_convs: int  # convolutions a block
     pretrained: bool = True  # whether there are SAM weights to start from
+    pixels: str = "sam"  # what these weights were trained for, keys of PIXELS and MASKS
+    masks: str = "multi"
+
+    @property
+    def cell(self) -> int:
+        """Pixels a side of one cell of the embedding."""
+        return self.encoder.cell if isinstance(self.encoder, TinyViTSizes) else PATCH
 
 
 _SAM_HEAD: dict[str, Any] = {
@@ -110,16 +118,18 @@ def _vit(embed_dim: int, depth: int, heads: int, global_blocks: tuple[int, ...])
     return ViTSizes(embed_dim=embed_dim, depth=depth, heads=heads, global_blocks=global_blocks, window=14)
 
 
+def _tiny_vit(*, cell: int) -> TinyViTSizes:
+    return TinyViTSizes(
+        widths=(64, 128, 160, 320), depths=(2, 2, 6, 2), heads=(2, 4, 5, 10), windows=(7, 7, 14, 7), cell=cell
+    )
+
+
 BACKBONES: dict[str, Backbone] = {
     "vit_b": Backbone(encoder=_vit(768, 12, 12, (2, 5, 8, 11)), **_SAM_HEAD),
     "vit_l": Backbone(encoder=_vit(1024, 24, 16, (5, 11, 17, 23)), **_SAM_HEAD),
     "vit_h": Backbone(encoder=_vit(1280, 32, 16, (7, 15, 23, 31)), **_SAM_HEAD),
-    "vit_t": Backbone(
-        encoder=TinyViTSizes(
-            widths=(64, 128, 160, 320), depths=(2, 2, 6, 2), heads=(2, 4, 5, 10), windows=(7, 7, 14, 7)
-        ),
-        **_SAM_HEAD,
-    ),
+    "vit_t": Backbone(encoder=_tiny_vit(cell=PATCH), **_SAM_HEAD),
+    "lite_medsam": Backbone(encoder=_tiny_vit(cell=4), pixels="unit", masks="single", **_SAM_HEAD),
     "nano": Backbone(
         encoder=_vit(64, 4, 4, (0, 1, 2, 3)),
         channels=64,
@@ -193,7 +203,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise ValueError(f"backbone: expected one of {sorted(BACKBONES)}, got {self.backbone!r}")
-        check_image_size(self.image_size)
+        check_image_size(self.image_size, self.cell)
         if not isinstance(self.mask_tokens, int) or not 1 <= self.mask_tokens <= 64:
             raise ValueError(f"mask_tokens: expected 1 to 64, got {self.mask_tokens!r}")
         if self.log_sigma_range is not None and not self.log_sigma_range[0] < self.log_sigma_range[1]:
@@ -253,7 +263,12 @@ class ModelConfig:
     @property
     def grid(self) -> int:
         """e, cells a side of the embedding."""
-        return self.image_size // PATCH
+        return self.image_size // self.cell
+
+    @property
+    def cell(self) -> int:
+        """Pixels a side of one cell of the embedding."""
+        return self.sizes.cell
 
     @property
     def latent(self) -> int:
@@ -285,11 +300,12 @@ class ModelConfig:
         return cls(**checked_fields(values, cls(), title="model configuration"))
 
 
-def check_image_size(side: object) -> None:
-    """Raise ValueError where ``side`` is no S of a model."""
-    if not isinstance(side, int) or not PATCH <= side <= MOST_SIDE or side % PATCH:
+def check_image_size(side: object, cell: int = PATCH) -> None:
+    """Raise ValueError where ``side`` is no S of a model with cells of ``cell`` pixels."""
+    most = MOST_GRID * cell
+    if not isinstance(side, int) or not PATCH <= side <= most or side % PATCH:
         raise ValueError(
-            f"image_size: expected a positive multiple of {PATCH} pixels, {MOST_SIDE} at most, got {side!r}"
+            f"image_size: expected a positive multiple of {PATCH} pixels, {most} at most, got {side!r}"
         )
 
 

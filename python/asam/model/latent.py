@@ -46,9 +46,10 @@ class NoLatent(nn.Module):
 class MaskStem(nn.Module):
     """A mask [B, 1, S, S] -> features [B, channels, e, e], for the posteriors, which see the rater's mask."""
 
-    def __init__(self, *, channels: int) -> None:
+    def __init__(self, *, channels: int, cell: int) -> None:
         super().__init__()
         self.channels = channels
+        self.cell = cell
         self.layers = nn.Sequential(
             nn.Conv2d(1, channels // 4, kernel_size=2, stride=2),
             LayerNorm2d(channels // 4),
@@ -60,7 +61,7 @@ class MaskStem(nn.Module):
 
     def forward(self, mask: torch.Tensor) -> torch.Tensor:
         """Average-pool to the mask resolution 4e, then two strided convolutions to e."""
-        features: torch.Tensor = self.layers(functional.avg_pool2d(mask, kernel_size=4))
+        features: torch.Tensor = self.layers(functional.avg_pool2d(mask, kernel_size=self.cell // 4))
         return features
 
 

@@ -117,14 +117,16 @@ class ASAM(nn.Module):
 
         Args:
             preset: key of :data:`asam.model.PRESETS`.
-            backbone: "vit_b", "vit_l", "vit_h", "vit_t" (MobileSAM's) or "nano"; None keeps the preset's.
+            backbone: "vit_b", "vit_l", "vit_h", "vit_t" (MobileSAM's), "lite_medsam" or "nano"; None keeps the
+                preset's.
             image_size: S in pixels, a multiple of 16; None keeps the preset's.
             adaptation: "full", "lora" or "frozen", see :func:`asam.model.adapt`; None keeps the preset's.
-            pixels: how they are scaled, "sam" or "unit" (to [0, 1], for MedSAM's weights); None keeps the preset's.
-            masks: which of SAM's its mask tokens begin with, "multi" or "single" (for MedSAM's weights); None keeps the
-                preset's start.
-            sam_checkpoint: an official ``sam_vit_*.pth`` or MobileSAM's ``mobile_sam.pt``, read as weights only.
-                Position tables are resized to S. :func:`asam.model.load_sam` does the same and says what it found;
+            pixels: how they are scaled, "sam" or "unit" (to [0, 1], for MedSAM's weights); None is what the backbone's
+                weights were trained for, else the preset's.
+            masks: which of SAM's its mask tokens begin with, "multi" or "single" (for MedSAM's weights); None is
+                what the backbone's weights were trained for, else the preset's start.
+            sam_checkpoint: an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` or LiteMedSAM's
+                ``lite_medsam.pth``, read as weights only. Position tables are resized to S. :func:`asam.model.load_sam` does the same and says what it found;
                 here that goes to the log "asam".
 
         Raises:
@@ -198,7 +200,7 @@ class ASAM(nn.Module):
         side = 4 * self.config.grid
         bare = self.ensemble.new_zeros(len(coords), 1, side, side)
         none = torch.zeros(len(coords), dtype=torch.bool, device=coords.device)
-        return drawn(Prompts(coords, labels, bare, none)).masks
+        return drawn(Prompts(coords, labels, bare, none), cell=self.config.cell).masks
 
     def _check_kind(self, *, boxes_only: bool) -> None:
         if self.config.boxes_only and not boxes_only:
@@ -359,7 +361,7 @@ class ASAM(nn.Module):
         image = self.draw_image(images, embedding, masks, noise[:, :, 1])
 
         if self.config.draws_prompts:
-            prompts = drawn(prompts)
+            prompts = drawn(prompts, cell=self.config.cell)
         groups = prompts.alike()
         answers = masks if self.config.posterior_prompt == "mask" else rater_boxes
         if answers is None:

@@ -18,7 +18,7 @@ def image_latent_net(config: ModelConfig, *, posterior: bool = False) -> nn.Modu
         return RawImageLatentNet(_head(config, channels))
     if not posterior:
         return ImageLatentNet(_head(config, config.sizes.channels))
-    stem = MaskStem(channels=config.sizes.prior_widths[0])
+    stem = MaskStem(channels=config.sizes.prior_widths[0], cell=config.cell)
     return ImageLatentNet(_head(config, config.sizes.channels + stem.channels), stem)
 
 
@@ -29,7 +29,7 @@ def prompt_latent_net(config: ModelConfig, *, posterior: bool = False) -> nn.Mod
         return NoLatent(latent=config.latent)
     if config.prompt_prior == "published":
         return BoxLatentNet(_head(config, 1), channels=sizes.channels, grid=config.grid, boxes=1 + posterior)
-    stem = MaskStem(channels=sizes.prior_widths[0]) if posterior else None
+    stem = MaskStem(channels=sizes.prior_widths[0], cell=config.cell) if posterior else None
     inputs = 2 * sizes.channels + (0 if stem is None else stem.channels)
     return PromptLatentNet(
         _head(config, inputs), channels=sizes.channels, heads=sizes.decoder_heads, stem=stem

@@ -126,17 +126,25 @@ def fresh_model(
 
     Args:
         preset: key of :data:`PRESETS`.
-        pixels: key of :data:`asam.model.config.PIXELS`, which sets ``pixel_mean`` and ``pixel_std``; None leaves them.
-        masks: key of :data:`asam.model.config.MASKS`, which sets ``start``; None leaves it.
+        pixels: key of :data:`asam.model.config.PIXELS`, which sets ``pixel_mean`` and ``pixel_std``; None leaves them,
+            unless the backbone's weights were trained for others than SAM's.
+        masks: key of :data:`asam.model.config.MASKS`, which sets ``start``; None leaves it, with the same exception.
         given: fields that differ.
 
     Raises:
         ValueError: no such pixels or masks.
     """
-    model = {**PRESETS[preset].model.to_dict(), **given, **({} if pixels is None else pixel_fields(pixels))}
+    own = PRESETS[preset].model
+    model = {**own.to_dict(), **given}
+    sizes = BACKBONES.get(model["backbone"])
+    if sizes is not None and sizes.pixels != "sam" and pixels is None and "pixel_mean" not in given:
+        pixels = sizes.pixels
+    if sizes is not None and sizes.masks != "multi" and masks is None and "start" not in given:
+        masks = sizes.masks if own.start == start_of("multi") else None
+    if pixels is not None:
+        model |= pixel_fields(pixels)
     if masks is not None:
         model["start"] = start_of(masks)
-    sizes = BACKBONES.get(model["backbone"])
     if preset == "asam" and "draws_prompts" not in given and sizes is not None:
         model["draws_prompts"] = not sizes.pretrained
     return model

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from segment_anything.modeling import PromptEncoder
 
+from asam_trt.encoder_spec import PATCH
 from asam_trt.prompt import DISC, DRAWN
 
 ABSENT = -2  # label of a place in a row that holds no token
@@ -64,14 +65,15 @@ def tokens_of(encoder: PromptEncoder, prompts: Prompts, *, box_scale: float = 1.
     return tokens
 
 
-def drawn(prompts: Prompts) -> Prompts:
-    """Prompts without a mask get one: what their points and boxes say, drawn in mask resolution, 4 pixels a cell.
+def drawn(prompts: Prompts, *, cell: int = PATCH) -> Prompts:
+    """Prompts without a mask get one: what their points and boxes say, drawn in mask resolution, where a cell of ``cell``
+    pixels is 4 x 4 of a mask.
 
     Logits are DRAWN inside the box and -DRAWN outside it, by the share of each pixel that the box covers, 0 without a
     box; then discs of +-DRAWN around the points. A row with neither stays without a mask. In NumPy:
     :func:`asam_trt.prompt.draw_prompt`.
     """
-    points, labels = prompts.points / 4, prompts.labels
+    points, labels = prompts.points * 4 / cell, prompts.labels
     side = prompts.masks.shape[-1]
     low, high = ((points * (labels == corner)[..., None]).sum(dim=1) for corner in (2, 3))
     across, down = (covered(low[:, axis], high[:, axis], side) for axis in (0, 1))

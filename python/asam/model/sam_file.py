@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from asam.model.config import BACKBONES, PATCH, ViTSizes
+from asam.model.config import BACKBONES, ViTSizes
 from asam.model.errors import CheckpointError
 from asam.model.torch_file import (
     PATCHES,
@@ -33,8 +33,8 @@ VITS: dict[str, tuple[int, int]] = {
     if isinstance(sizes.encoder, ViTSizes)
 }
 """Width and number of blocks of SAM's own image encoders."""
-TINY_VIT = "vit_t"
-"""The backbone that is MobileSAM's."""
+TINY_VITS = {(3, 3): "vit_t", (1, 1): "lite_medsam"}
+"""Backbones by the kernels of their patches: MobileSAM's, and LiteMedSAM's, whose first stage is at every pixel."""
 
 
 def read_sam(file: Path, *, mapped: bool = False) -> dict[str, torch.Tensor]:
@@ -46,7 +46,7 @@ def read_sam(file: Path, *, mapped: bool = False) -> dict[str, torch.Tensor]:
     found = read_torch_file(file, mapped=mapped)
     if isinstance(found, dict) and not any(str(name).startswith(PARTS) for name in found):
         raise CheckpointError(
-            f"{file}: expected SAM's state dict (sam_vit_*.pth, mobile_sam.pt), got {described(found)}"
+            f"{file}: expected SAM's state dict (sam_vit_*.pth, mobile_sam.pt, lite_medsam.pth), got {described(found)}"
         )
     return named_tensors(file, found)
 
@@ -63,7 +63,7 @@ def known_backbone(where: str | Path, state: Mapping[str, torch.Tensor]) -> str:
     if POSITION not in state:
         raise CheckpointError(f"{where}: expected {POSITION} or {PATCHES}, got neither")
     raise CheckpointError(
-        f"{where}: expected a backbone of (width, blocks) out of {VITS}, or {TINY_VIT}, came {vit_sizes(state)} with "
+        f"{where}: expected a backbone of (width, blocks) out of {VITS}, or one of {list(TINY_VITS.values())}, came {vit_sizes(state)} with "
         f"position table {tuple(state[POSITION].shape)}"
     )
 
@@ -72,11 +72,10 @@ def backbone_of(where: str | Path, state: Mapping[str, torch.Tensor]) -> str | N
     """The backbone that a state dict is of, a key of :data:`BACKBONES`; None where it is none of them.
 
     Raises:
-        CheckpointError: a position table of no square image, or TinyViT's tensors with cells of other than 16 pixels.
+        CheckpointError: a position table of no square image, or TinyViT's tensors with patches of other kernels.
     """
     if PATCHES in state:
-        _check_patches(where, state[PATCHES])
-        return TINY_VIT
+        return _tiny_vit(where, state[PATCHES])
     if POSITION not in state:
         return None
     check_position(where, state[POSITION])
@@ -95,12 +94,12 @@ def used(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k: v for k, v in state.items() if not k.startswith(_CLASSIFIER) and not k.endswith(_COUNT)}
 
 
-def _check_patches(where: str | Path, value: torch.Tensor) -> None:
-    """LiteMedSAM's files have the same names, but their first stage is at every pixel and not at every fourth."""
-    check_dense(where, PATCHES, value)
-    if value.shape[2:] == (1, 1):
+def _tiny_vit(where: str | Path, patches: torch.Tensor) -> str:
+    check_dense(where, PATCHES, patches)
+    backbone = TINY_VITS.get(tuple(patches.shape[2:]))
+    if backbone is None:
         raise CheckpointError(
-            f"{where}: expected {PATCHES} with kernels of 3 x 3, of a grid of {PATCH}-pixel cells as MobileSAM's, got "
-            "1 x 1, of 4-pixel cells as LiteMedSAM's, which is not read; take mobile_sam.pt, or MedSAM's own weights "
-            "(vit_b)"
+            f"{where}: expected {PATCHES} with kernels of 3 x 3, as MobileSAM's, or 1 x 1, as LiteMedSAM's, got "
+            f"{tuple(patches.shape)}"
         )
+    return backbone

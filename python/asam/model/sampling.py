@@ -19,7 +19,9 @@ _BLOCK = 64  # hypotheses decoded at once, which bounds the memory of a large n
 def model_input(model: ASAM, image: Any) -> tuple[torch.Tensor, Frame]:
     """An image in the user's pixels -> [1, 3, S, S] on the model's device, and its place in model space."""
     config = model.config
-    pixels, frame = resize_image(image, config.image_size, config.pixel_mean, config.pixel_std)
+    pixels, frame = resize_image(
+        image, config.image_size, config.pixel_mean, config.pixel_std, cell=config.cell
+    )
     return torch.from_numpy(pixels)[None].to(model.ensemble.device), frame
 
 

@@ -1,6 +1,7 @@
 """TinyViT (Wu et al., ECCV 2022) as MobileSAM has it (Zhang et al. 2023): SAM's image encoder for small machines.
 
-Modules and parameters have the names of MobileSAM's files. Two things are computed otherwise:
+LiteMedSAM (Ma et al. 2024) has it too, with the first stage at every pixel and not at every fourth. Modules and
+parameters have the names of these files. Two things are computed otherwise:
 
 - Batch norm keeps the statistics that it was read with, in training too, so that a sample's answer does not depend on
   what else is in its batch.
@@ -185,10 +186,13 @@ class Block(nn.Module):
 
 
 class _Patches(nn.Module):
-    def __init__(self, channels: int) -> None:
+    """Two convolutions of 3 x 3 and stride 2; where the first stage is at every pixel, of 1 x 1."""
+
+    def __init__(self, channels: int, *, first_cell: int) -> None:
         super().__init__()
-        first = ConvNorm(3, channels // 2, 3, stride=2)
-        self.seq = nn.Sequential(first, nn.GELU(), ConvNorm(channels // 2, channels, 3, stride=2))
+        kernel, stride = (3, 2) if first_cell > 1 else (1, 1)
+        first = ConvNorm(3, channels // 2, kernel, stride=stride)
+        self.seq = nn.Sequential(first, nn.GELU(), ConvNorm(channels // 2, channels, kernel, stride=stride))
 
 
 class _Stage(nn.Module):
@@ -206,7 +210,7 @@ class _Stage(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """Image [B, 3, S, S] -> embedding [B, C, e, e], e = S / 16, for any S that 16 divides.
+    """Image [B, 3, S, S] -> embedding [B, C, e, e], e = S / ``sizes.cell``, for any S that 16 divides.
 
     Args:
         sizes: of its stages.
@@ -217,7 +221,7 @@ class TinyViT(nn.Module):
         super().__init__()
         self.sizes = sizes
         widths = sizes.widths
-        self.patch_embed = _Patches(widths[0])
+        self.patch_embed = _Patches(widths[0], first_cell=sizes.cell // 4)
         self.layers = nn.ModuleList()
         for i, width in enumerate(widths):
             blocks: list[nn.Module] = [

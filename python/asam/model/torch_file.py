@@ -16,12 +16,12 @@ from asam_trt.encoder_spec import MOST_SIDE
 
 KINDS = (
     "an A-SAM that asam wrote (.safetensors), published A-SAM weights (.pth with entries 'epoch_<n>') or SAM's state "
-    "dict (sam_vit_*.pth, or MobileSAM's mobile_sam.pt)"
+    "dict (sam_vit_*.pth, MobileSAM's mobile_sam.pt or LiteMedSAM's lite_medsam.pth)"
 )
 """What is read."""
 
 POSITION = "image_encoder.pos_embed"  # SAM's own encoders have it
-PATCHES = "image_encoder.patch_embed.seq.0.c.weight"  # MobileSAM's TinyViT has it, and no position table
+PATCHES = "image_encoder.patch_embed.seq.0.c.weight"  # TinyViT has it, and no position table
 TOKENS = "mask_decoder.mask_tokens.weight"
 _MOST_CELLS = MOST_SIDE // PATCH
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -125,13 +125,14 @@ class TrainingItems(Dataset[Item | Unreadable]):
         stream = np.random.default_rng([config.seed, 2, place.serial])
         unmoved = moved_box(asked, (size[0], size[1]), np.ones(2), np.zeros(2))
         question = ask(sample, box, config.prompts, stream, unmoved=unmoved)
+        model = self.model
         image, frame = resize_image(
-            sample.image, self.model.image_size, self.model.pixel_mean, self.model.pixel_std
+            sample.image, model.image_size, model.pixel_mean, model.pixel_std, cell=model.cell
         )
         raters = np.stack([in_model_space(mask, frame) for mask in sample.masks])
         valid = np.zeros((frame.side, frame.side), dtype=np.float32)
         valid[: frame.input[0], : frame.input[1]] = 1
-        latent = self.model.latent
+        latent = model.latent
         points, labels = question.tokens()
         drawn = int(rng.choice(len(raters), p=sample.weights / sample.weights.sum()))
         marked = rater_box(sample.masks[drawn])
@@ -155,5 +156,5 @@ class TrainingItems(Dataset[Item | Unreadable]):
 def _mask_input(question: Question, frame: Frame) -> np.ndarray:
     """Logits [1, 4e, 4e] of an earlier mask, zeros where there is none."""
     if question.mask is None:
-        return np.zeros((1, frame.side // 4, frame.side // 4), dtype=np.float32)
+        return np.zeros((1, frame.logits_side, frame.logits_side), dtype=np.float32)
     return mask_logits(question.mask, frame)[None]

@@ -13,6 +13,10 @@ class NetworkConfig(Protocol):
         """S, side of the square that images are resized into, pixels."""
 
     @property
+    def cell(self) -> int:
+        """Pixels a side of what is 4 x 4 pixels of a mask."""
+
+    @property
     def pixel_mean(self) -> tuple[float, float, float]:
         """Of 0..255 RGB values."""
 

@@ -28,8 +28,8 @@ class Args:
     """Data set by name, such as lidc-crops or synthetic:pair."""
     output: Path
     """Folder of sensitivity.json, sensitivity.md and sensitivity.png."""
-    sam: Literal["vit_b", "vit_l", "vit_h", "vit_t"] | None = None
-    """The model is an official SAM checkpoint of this backbone; vit_t is MobileSAM's."""
+    sam: Literal["vit_b", "vit_l", "vit_h", "vit_t", "lite_medsam"] | None = None
+    """The model is an official SAM checkpoint of this backbone; vit_t is MobileSAM's, lite_medsam LiteMedSAM's."""
     root: Path | None = None
     """Folder that holds the data set."""
     split: str = "validate"

@@ -36,7 +36,7 @@ class StudyArgs:
     image_size: int = 128
     """Side of the networks' input in pixels, a multiple of 16."""
     backbone: str = "nano"
-    """Of A-SAM: vit_b, vit_l, vit_h, vit_t or nano."""
+    """Of A-SAM: vit_b, vit_l, vit_h, vit_t, lite_medsam or nano."""
     length: int | None = None
     """Samples of a synthetic training set; by default 100,000."""
     split: str = "validate"
