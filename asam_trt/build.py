@@ -64,8 +64,8 @@ def build_engine(
     Args:
         checkpoint: a model saved by ``asam.ASAM.save``, or whatever ``asam.load_checkpoint`` reads; or a plain SAM,
             ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` or LiteMedSAM's ``lite_medsam.pth``, read as weights only.
-            A plain SAM has no latents: its hypotheses are its own three masks of the prompt (or its single one, see ``masks``), then those of jittered
-            prompts, and scores are SAM's own estimates of their IoU.
+            A plain SAM has no latents: its hypotheses are its own three masks of the prompt (or its single one, see
+            ``masks``), then those of jittered prompts, and scores are SAM's own estimates of their IoU.
         output: the folder; None is the checkpoint's path with the suffix ``.asam``.
         backend: that must be able to run here; the files are the same for all. "tensorrt" also builds its plans for
             this GPU, so that no `Session` has to.

@@ -59,7 +59,6 @@ class _Sizes:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig(_Sizes):
     """Sizes of one of SAM's own image encoders.

@@ -1,4 +1,4 @@
-"""MobileSAM's image encoder written plainly in PyTorch, over random weights, as `plain_encoder.py` has SAM's.
+"""TinyViT, the image encoder of MobileSAM and LiteMedSAM, in plain PyTorch, over random weights.
 
 Windows are padded with zeros before their norm, and all of their cells attend.
 """
@@ -28,13 +28,19 @@ def vit_t(side: int) -> TinyEncoderConfig:
     )
 
 
+def _patch(config: TinyEncoderConfig) -> int:
+    """Side of the kernels of the patches."""
+    return 3 if config.first_cell > 1 else 1
+
+
 def random_tiny_weights(config: TinyEncoderConfig, seed: int = 0) -> Weights:
     """Under the names of image_encoder.safetensors; activations keep unit scale."""
     draw = Draw(seed)
     first, last, channels = config.widths[0], config.widths[-1], config.channels
     after_gelu = 2**0.5
-    out = dict(draw.linear("patch.0", 27, first // 2))
-    out.update(draw.linear("patch.1", 9 * first // 2, first, gain=after_gelu))
+    taps = _patch(config) ** 2
+    out = dict(draw.linear("patch.0", 3 * taps, first // 2))
+    out.update(draw.linear("patch.1", taps * first // 2, first, gain=after_gelu))
 
     def depthwise(name: str, width: int, gain: float) -> None:
         out[f"{name}.weight"] = draw.normal(9, width, scale=gain / 3)
@@ -86,9 +92,14 @@ class PlainTinyEncoder(PlainModule):
         self.config = config
 
     def forward(self, image: Tensor) -> Tensor:
-        first = self.weight("patch_0_weight").T.unflatten(1, (3, 3, 3))
-        x = F.conv2d(image[None], first, self.weight("patch_0_bias"), stride=2, padding=1)
-        x = F.conv2d(F.gelu(x), self.kernel("patch_1"), self.weight("patch_1_bias"), stride=2, padding=1)
+        side = _patch(self.config)
+        options = {"stride": 2, "padding": 1} if side > 1 else {}
+        first, second = self.weight("patch_0_weight"), self.weight("patch_1_weight")
+        x = F.conv2d(
+            image[None], first.T.unflatten(1, (3, side, side)), self.weight("patch_0_bias"), **options
+        )
+        kernel = second.unflatten(0, (side, side, -1)).permute(3, 2, 0, 1)
+        x = F.conv2d(F.gelu(x), kernel, self.weight("patch_1_bias"), **options)
         for i in range(len(self.config.widths)):
             if i:
                 x = self.bottleneck(f"stages.{i}.merge", x, _STRIDES[i])

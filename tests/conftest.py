@@ -23,6 +23,8 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 # Tests of one process, since each would build for itself what they share: a wheel, the emulation of CUDA.
 TOGETHER = ("tests/test_build_dist.py", "tests/cuda/")
 
+TinyViTFile = Callable[[str, Path], Path]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -82,15 +84,31 @@ def checkpoint(model: asam.ASAM, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
-def mobile_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mobile_sam(tmp_path_factory: pytest.TempPathFactory, tiny_vit_file: TinyViTFile) -> Path:
     """A file of the names and shapes of MobileSAM's, with random weights."""
+    return tiny_vit_file("vit_t", tmp_path_factory.mktemp("mobile_sam") / "mobile_sam.pt")
+
+
+@pytest.fixture(scope="session")
+def lite_medsam(tmp_path_factory: pytest.TempPathFactory, tiny_vit_file: TinyViTFile) -> Path:
+    """The same of LiteMedSAM's."""
+    return tiny_vit_file("lite_medsam", tmp_path_factory.mktemp("lite_medsam") / "lite_medsam.pth")
+
+
+@pytest.fixture(scope="session")
+def tiny_vit_file() -> TinyViTFile:
+    """Writes a file of the names and shapes of a TinyViT backbone's, with random weights."""
+    return _tiny_vit_file
+
+
+def _tiny_vit_file(backbone: str, path: Path) -> Path:
     import torch
 
     import asam
 
     torch.manual_seed(6)
     sizes: dict[str, Any] = {"image_size": 64, "mask_tokens": 3, "latents": (), "posterior": False}
-    network = asam.ASAM(asam.ModelConfig(backbone="vit_t", **sizes))
+    network = asam.ASAM(asam.ModelConfig(backbone=backbone, **sizes))
     state: dict[str, torch.Tensor] = {}
     for name, value in network.state_dict().items():
         if not name.startswith(("image_encoder.", "prompt_encoder.", "mask_decoder.")):
@@ -107,7 +125,6 @@ def mobile_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, shape in (("norm_head", (width,)), ("head", (classes, width))):
         state[f"image_encoder.{part}.weight"] = torch.ones(shape)
         state[f"image_encoder.{part}.bias"] = torch.zeros(shape[0])
-    path = tmp_path_factory.mktemp("mobile_sam") / "mobile_sam.pt"
     torch.save(state, path)
     return path
 

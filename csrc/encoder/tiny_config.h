@@ -43,8 +43,8 @@ struct TinyConfig {
 
   // Throws std::invalid_argument that names the entry at fault.
   void check() const {
-    constexpr int64_t kMostSide = 1 << 12, kMostGrid = 1 << 8, kMostWidth = 1 << 12, kMostDepth = 256, kMostHeads = 256,
-                      kMostWindow = 64;
+    constexpr int64_t kMostSide = 1 << 12, kMostGrid = 1 << 8, kMostWidth = 1 << 12, kMostDepth = 256,
+                      kMostHeads = 256, kMostWindow = 64;
     const auto in_range = [](const char* name, int64_t value, int64_t most) {
       require(value >= 1 && value <= most, "config['", name, "']: expected 1 .. ", most, ", got ", value);
     };

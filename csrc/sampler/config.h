@@ -46,8 +46,8 @@ struct SamplerConfig {
     for (const auto& [name, value] : entries) {
       require(value >= 1 && value <= kLimit, "config['", name, "']: expected 1 .. ", kLimit, ", got ", value);
     }
-    require(side == 16 * grid || side == 4 * grid,
-            "config: expected side = 16 * grid or 4 * grid, got side ", side, " and grid ", grid);
+    require(side == 16 * grid || side == 4 * grid, "config: expected side = 16 * grid or 4 * grid, got side ",
+            side, " and grid ", grid);
     require(channels % 8 == 0 && channels % (2 * heads) == 0,
             "config['channels']: expected a multiple of 8 and of 2 * heads, got ", channels, " with ", heads,
             " heads");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,10 @@ CASES: dict[str, tuple[int, TinyViTSizes, int]] = {
     "one cell": (16, SMALL, 20),
     "windows that fit and padded ones": (96, SMALL, 32),
     "beside lane edges": (144, ODD, 21),
+    "one pixel a cell at first": (16, replace(SMALL, cell=4), 12),
+    "one pixel a cell at first, beside lane edges": (48, replace(ODD, cell=4), 21),
     "MobileSAM's at S = 128": (128, BACKBONES["vit_t"].encoder, 256),  # type: ignore[dict-item]
+    "LiteMedSAM's at S = 32": (32, BACKBONES["lite_medsam"].encoder, 256),  # type: ignore[dict-item]
 }
 
 
@@ -84,7 +88,14 @@ def test_int8_loses_what_8_bits_lose(case_of: Callable[[str], Case], name: str, 
 
 @pytest.mark.parametrize("precision", [*MOST, "int8"])
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("name", ["windows that fit and padded ones", "beside lane edges"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "windows that fit and padded ones",
+        "beside lane edges",
+        "one pixel a cell at first, beside lane edges",
+    ],
+)
 def test_same_bits_for_every_number_of_threads(
     case_of: Callable[[str], Case], name: str, isa: str, precision: str
 ) -> None:
@@ -153,6 +164,11 @@ WRONG_SIZES: list[tuple[dict[str, Any], str]] = [
     ({"side": 0}, r"config\['side'\]: expected 1"),
     ({"side": 40}, "multiple of 16"),
     ({"side": 1 << 40}, r"config\['side'\]"),
+    ({"cell": 8}, r"config\['cell'\]: expected .*16.* got 8"),
+    (
+        {"cell": 4, "side": 1040},
+        r"config\['side'\]: expected .*at most 1024 with cells of 4 pixels, got 1040",
+    ),
     ({"channels": 0}, r"config\['channels'\]"),
     ({"widths": [16, 32, 48]}, "one entry a stage, 4, got 3"),
     ({"widths": [15, 32, 48, 64]}, "an even first one, got 15"),
@@ -189,5 +205,9 @@ def test_sizes_of_another_type(case_of: Callable[[str], Case], change: dict[str,
 def test_sizes_are_written_and_read(case_of: Callable[[str], Case]) -> None:
     config = case_of("one cell").config
     assert encoder_from_json(config.to_json()) == config
+    lite = replace(config, cell=4)
+    assert (encoder_from_json(lite.to_json()), lite.grid, config.grid) == (lite, 4, 1)
+    before = {name: value for name, value in config.as_dict().items() if name != "cell"}
+    assert TinyEncoderConfig.of(before) == config  # of engines from before there was a choice
     with pytest.raises(ValueError, match="expected the entries"):
         TinyEncoderConfig.of({"side": 32})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 
 import asam_trt
 from asam.model import ASAM
+from asam.model.config import BACKBONES, TinyViTSizes
 
 IMAGE = np.random.default_rng(5).integers(0, 255, (90, 120, 3), dtype=np.uint8)
 PROMPTS: dict[str, dict[str, Any]] = {
@@ -20,6 +23,14 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "box and point": {"box": (20, 15, 80, 70), "point_coords": [[40, 30]], "point_labels": [1]},
     "none": {},
 }
+
+# LiteMedSAM's kind of image encoder, made small: cells of 4 pixels.
+FINE = replace(
+    BACKBONES["nano"],
+    encoder=TinyViTSizes(
+        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7), cell=4
+    ),
+)
 
 
 def spread_out(model: ASAM) -> ASAM:
@@ -34,13 +45,22 @@ def spread_out(model: ASAM) -> ASAM:
 
 
 @pytest.fixture(
-    scope="module", params=[("asam", 64), ("asam", 80), ("paper", 64)], ids=lambda p: f"{p[0]}-{p[1]}"
+    scope="module",
+    params=[("asam", "nano", 64), ("asam", "nano", 80), ("paper", "nano", 64), ("asam", "fine", 48)],
+    ids=lambda p: f"{p[0]}-{p[1]}-{p[2]}",
 )
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[ASAM, Path]:
-    preset, size = request.param
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ASAM, Path]]:
+    preset, backbone, size = request.param
     torch.manual_seed(2)
-    model = spread_out(ASAM.from_preset(preset, backbone="nano", image_size=size))
-    folder = tmp_path_factory.mktemp("engine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "fine", FINE)
+        yield made(preset, backbone, size, tmp_path_factory.mktemp("engine"))
+
+
+def made(preset: str, backbone: str, size: int, folder: Path) -> tuple[ASAM, Path]:
+    model = spread_out(ASAM.from_preset(preset, backbone=backbone, image_size=size))
     model.save(folder / "model.safetensors")
     return model, asam_trt.build_engine(folder / "model.safetensors", progress=False)
 
@@ -61,7 +81,7 @@ def test_same_logits(pair: tuple[ASAM, Path], prompt: dict[str, Any]) -> None:
 
 def test_same_logits_for_a_mask_prompt(pair: tuple[ASAM, Path]) -> None:
     model, engine = pair
-    side = model.config.image_size // 4
+    side = 4 * model.config.grid
     mask = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32) * 4
     expected = model.sample(IMAGE, box=(20, 15, 80, 70), mask_input=mask, n=3, seed=1)
     with asam_trt.Session(engine, precision="float32") as session:

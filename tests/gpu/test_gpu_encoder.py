@@ -38,6 +38,15 @@ ENCODERS = {
         heads=(1, 2, 3, 4),
         windows=(7, 7, 14, 7),
     ),
+    "small lite medsam": TinyEncoderConfig(
+        side=48,
+        channels=64,
+        widths=(32, 64, 96, 128),
+        depths=(1, 1, 2, 1),
+        heads=(1, 2, 3, 4),
+        windows=(7, 7, 14, 7),
+        cell=4,
+    ),
     "mobile sam, ragged": vit_t(208),
     "mobile sam": vit_t(1024),
 }

@@ -37,10 +37,10 @@ def row(points: Any, labels: Any, corners: Any, *, room: int = 0) -> Prompts:
     )
 
 
-@given(_POINTS, _BOXES, st.integers(0, 3))
-def test_torch_draws_what_numpy_draws(points: Any, corners: Any, room: int) -> None:
-    found = drawn(row(*points, corners, room=room))
-    expected = draw_prompt(*points, None if corners is None else corners.reshape(4), side=SIDE)
+@given(_POINTS, _BOXES, st.integers(0, 3), st.sampled_from([16, 4]))
+def test_torch_draws_what_numpy_draws(points: Any, corners: Any, room: int, cell: int) -> None:
+    found = drawn(row(*points, corners, room=room), cell=cell)
+    expected = draw_prompt(*points, None if corners is None else corners.reshape(4), side=SIDE, cell=cell)
     assert bool(found.has_mask[0]) == (expected is not None)
     if expected is not None:
         np.testing.assert_allclose(found.masks[0, 0].numpy(), expected, atol=1e-12)
@@ -58,6 +58,8 @@ def test_a_box_is_filled_and_points_are_discs_on_it() -> None:
     assert logits[3, 4] == -DRAWN  # the centre of the point off the object
     assert logits[14, 14] == DRAWN
     assert logits[2, 2] == DRAWN  # padding draws nothing
+    fine = draw_prompt(points / 4, labels, box / 4, side=SIDE, cell=4)
+    np.testing.assert_array_equal(fine, logits)  # where a cell is 4 pixels, a pixel of the mask is one
 
 
 def test_a_given_mask_is_kept_and_no_prompt_draws_nothing() -> None:

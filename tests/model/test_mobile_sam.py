@@ -52,6 +52,35 @@ def test_as_a_plain_sam_its_size_is_sams(mobile_sam: Path) -> None:
     assert PlainSam.read(mobile_sam, image_size=64).network.config.image_size == 64
 
 
+def test_lite_medsam_s_file_brings_its_size_pixels_and_mask(
+    lite_medsam: Path, mobile_sam: Path, model: ASAM
+) -> None:
+    assert is_sam(lite_medsam)
+    plain = PlainSam.read(lite_medsam)
+    config = plain.network.config
+    assert (config.backbone, config.image_size, config.grid, plain.masks) == (
+        "lite_medsam",
+        256,
+        64,
+        "single",
+    )
+    assert (config.pixel_mean, config.pixel_std) == ((0, 0, 0), (255, 255, 255))
+    chosen = PlainSam.read(lite_medsam, image_size=32, pixels="sam", masks="multi")
+    assert (chosen.network.config.pixel_std[0], chosen.network.config.grid, chosen.masks) == (
+        58.395,
+        8,
+        "multi",
+    )
+    with pytest.raises(CheckpointError, match="of backbone vit_t, got those of lite_medsam; choose"):
+        load_sam(model, lite_medsam)
+    fresh = ASAM.from_preset(backbone="lite_medsam", image_size=32, sam_checkpoint=lite_medsam).config
+    assert (fresh.start, fresh.pixel_std, fresh.grid, fresh.draws_prompts) == ("single", (255,) * 3, 8, False)
+    published = ASAM.from_preset("a2sam", backbone="lite_medsam", image_size=32, adaptation="full")
+    assert published.config.start == "fresh"
+    with pytest.raises(ValueError, match="multiple of 16 pixels, 1024 at most, got 1040"):
+        PlainSam.read(lite_medsam, image_size=1040)
+
+
 def test_an_image_of_unit_pixels(mobile_sam: Path) -> None:
     config = PlainSam.read(mobile_sam, image_size=64, pixels="unit").network.config
     assert (config.pixel_mean, config.pixel_std) == ((0, 0, 0), (255, 255, 255))
@@ -93,7 +122,7 @@ STATISTICS = "image_encoder.layers.1.blocks.0.local_conv.bn"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({PATCHES: torch.zeros(32, 3, 1, 1)}, "kernels of 3 x 3, .*got 1 x 1, .*LiteMedSAM's.*; take mobile_sam.pt"),
+        ({PATCHES: torch.zeros(32, 3, 5, 5)}, "kernels of 3 x 3, as MobileSAM's, or 1 x 1, .*got .*5, 5"),
         ({PATCHES: torch.zeros(48, 3, 3, 3)}, r"c\.weight \(32, 3, 3, 3\) for backbone vit_t, got \(48, 3, 3, 3\)"),
         ({PATCHES: torch.zeros(32, 3, 3, 3).to_sparse()}, "dense tensor"),
         ({f"{STATISTICS}.running_mean": None}, r"local_conv\.bn\.running_mean \(128,\), got no such tensor"),
@@ -137,7 +166,7 @@ def test_a_plain_sam_has_no_other_tensors(state: dict[str, torch.Tensor], tmp_pa
 
 def test_it_is_no_a_sam(mobile_sam: Path, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"mobile_sam\.pt\), got SAM's state dict, which has no latents; .*asam build"
+        CheckpointError, match=r"lite_medsam\.pth\), got SAM's state dict, which has no latents; .*asam build"
     ):
         load_checkpoint(mobile_sam)
     torch.save({PATCHES: state[PATCHES]}, tmp_path / "part.pt")

@@ -1,4 +1,4 @@
-"""MobileSAM's image encoder against a readable one, against timm's, and what training does to it."""
+"""TinyViT, MobileSAM's and LiteMedSAM's, against a readable one, against timm's, and what training does to it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ def sizes() -> TinyViTSizes:
     return found
 
 
-@pytest.fixture(scope="module")
-def encoder() -> TinyViT:
+def moved(sizes: TinyViTSizes) -> TinyViT:
     """In float64; no norm, bias or statistic is left as it begins."""
     torch.manual_seed(0)
-    encoder = TinyViT(sizes(), channels=CHANNELS).double()
+    encoder = TinyViT(sizes, channels=CHANNELS).double()
     with torch.no_grad():
         for name, value in encoder.state_dict().items():
             if name.endswith("running_var"):
@@ -37,6 +36,11 @@ def encoder() -> TinyViT:
             elif value.ndim == 1:  # norms, their statistics, biases
                 value.add_(0.3 * torch.randn_like(value))
     return encoder.eval()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TinyViT:
+    return moved(sizes())
 
 
 class Read(dict[str, torch.Tensor]):
@@ -61,6 +65,18 @@ def test_it_is_the_encoder_with_padded_windows(encoder: TinyViT, side: int) -> N
     assert state.names == set(state), "every tensor of the file has a part in it"
     assert expected.shape == (2, CHANNELS, side // 16, side // 16)
     assert expected.std() > 0.5
+    torch.testing.assert_close(encoder(image), expected, **EXACT)
+
+
+@pytest.mark.parametrize("side", [16, 48])
+@torch.no_grad()
+def test_lite_medsam_s_has_cells_of_four_pixels(side: int) -> None:
+    lite = BACKBONES["lite_medsam"].encoder
+    assert isinstance(lite, TinyViTSizes)
+    encoder = moved(lite)
+    image = torch.randn(1, 3, side, side, dtype=torch.float64)
+    expected = reference.encode(encoder.state_dict(), image, lite)
+    assert expected.shape == (1, CHANNELS, side // 4, side // 4)
     torch.testing.assert_close(encoder(image), expected, **EXACT)
 
 

@@ -1,4 +1,4 @@
-"""MobileSAM's image encoder, written to be read: functions over its tensors, with windows padded as they are.
+"""TinyViT, MobileSAM's and LiteMedSAM's, written to be read: functions over its tensors, windows padded as they are.
 
 TinyViT: Wu et al., ECCV 2022; in SAM: Zhang et al. 2023. Names are those of `mobile_sam.pt` without ``image_encoder.``.
 """
@@ -17,14 +17,15 @@ STRIDES = (2, 2, 1)  # between the stages; TinyViT by itself has 2 at the end to
 
 
 def encode(state: Tensors, image: torch.Tensor, sizes: TinyViTSizes) -> torch.Tensor:
-    """[B, 3, S, S] -> [B, C, S / 16, S / 16]."""
+    """[B, 3, S, S] -> [B, C, e, e]."""
     return neck(state, stages(state, image, sizes))
 
 
 def stages(state: Tensors, image: torch.Tensor, sizes: TinyViTSizes) -> torch.Tensor:
-    """[B, 3, S, S] -> [B, 320, S / 16, S / 16]."""
-    x = conv_norm(state, "patch_embed.seq.0", image, stride=2)
-    x = conv_norm(state, "patch_embed.seq.2", functional.gelu(x), stride=2)
+    """[B, 3, S, S] -> [B, 320, e, e]."""
+    stride = 2 if state["patch_embed.seq.0.c.weight"].shape[-1] == 3 else 1  # 1: LiteMedSAM's
+    x = conv_norm(state, "patch_embed.seq.0", image, stride=stride)
+    x = conv_norm(state, "patch_embed.seq.2", functional.gelu(x), stride=stride)
     for i, depth in enumerate(sizes.depths):
         for j in range(depth):
             where = f"layers.{i}.blocks.{j}"

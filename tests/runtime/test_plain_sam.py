@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from asam.cli import main
 from asam.data import Synthetic
 from asam.methods import Engine
 from asam.model import CheckpointError
+from asam.model.config import BACKBONES, TinyViTSizes
 from asam.plain_sam import PlainSam, is_sam
 from asam.prompts import PERTURBATIONS, BoxPerturbation
 from asam.studies.calibration import calibrate
@@ -219,6 +221,41 @@ def test_mobile_sam_from_its_file_to_its_masks(mobile_sam: Path, image: np.ndarr
             found = session.sample(**prompt, n=3)
             assert np.abs(logits[0] - logits[1]).max() > 0.1
             assert np.abs(logits - predicted(theirs, image[::-1].copy(), **prompt)[1]).max() > 0.1
+            np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-4)
+            np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
+            assert np.mean(found.masks != masks) < 1e-3
+
+
+def test_lite_medsam_from_its_file_to_its_mask(
+    image: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_vit_file: Callable[[str, Path], Path],
+) -> None:
+    """In the sizes of `nano`: cells of 4 pixels, pixels in [0, 1] and the single mask, without being asked for."""
+    encoder = TinyViTSizes(
+        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7), cell=4
+    )
+    sizes = replace(BACKBONES["nano"], encoder=encoder, pixels="unit", masks="single")
+    monkeypatch.setitem(BACKBONES, "lite_medsam", sizes)
+    file, target = tiny_vit_file("lite_medsam", tmp_path / "lite_medsam.pth"), tmp_path / "lite.asam"
+    words = ["build", str(file), "--output", str(target), "--image-size", "48"]
+    assert main(words) == 0
+    built = (target / "manifest.json").stat().st_mtime_ns
+    assert main([*words, "--pixels", "unit", "--masks", "single"]) == 0
+    assert (target / "manifest.json").stat().st_mtime_ns == built, "the same engine, kept"
+
+    network = PlainSam.read(file, image_size=48, masks="multi").network
+    network.image_encoder.img_size = 48
+    theirs = Sam(network.image_encoder, network.prompt_encoder, network.mask_decoder, [0.0] * 3, [255.0] * 3)
+    mask = np.random.default_rng(1).normal(size=(48, 48)).astype(np.float32)
+    with asam_trt.Session(target, precision="float32") as session:
+        session.set_image(image)
+        for prompt in ({"box": BOX}, POINTS, {"box": BOX, "mask_input": mask}):
+            masks, logits, scores = predicted(theirs, image, multimask=False, **prompt)
+            found = session.sample(**prompt, n=1)
+            assert found.logits.shape == (1, 48, 48)
+            assert np.abs(logits).max() > 0.1
             np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-4)
             np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-4)
             assert np.mean(found.masks != masks) < 1e-3

@@ -32,17 +32,21 @@ def reference(logits: np.ndarray, frame: Frame, dtype: torch.dtype = torch.float
 def rounding(logits: np.ndarray, frame: Frame) -> float:
     """What one rounding of a position in model space, where PyTorch may or may not have one, changes a value by."""
     step = max(float(np.abs(np.diff(logits, axis=axis)).max(initial=0)) for axis in (1, 2))
-    return (
-        1e-5 + float(np.spacing(np.float32(frame.side - 1))) * step / 4
-    )  # model pixels are a quarter as far apart
+    apart = frame.logits_side / frame.side  # model pixels, in those of the logits
+    return 1e-5 + float(np.spacing(np.float32(frame.side - 1))) * step * apart
 
 
-@pytest.fixture(params=SIZES, ids=lambda s: "x".join(map(str, s)))
+# Logits at every fourth pixel of model space, or, with cells of 4 pixels, at every one.
+@pytest.fixture(
+    params=[*((*size, 16) for size in SIZES), *((*size, 4) for size in SIZES[:5])],
+    ids=lambda s: "x".join(map(str, s)),
+)
 def case(request: pytest.FixtureRequest) -> tuple[np.ndarray, Frame]:
-    h, w, side = request.param
+    h, w, side, cell = request.param
+    frame = Frame.of(h, w, side, cell)
     # Four maps: for three, PyTorch may take its kernel for colour images, which rounds positions otherwise.
-    logits = 5 * np.random.default_rng(0).standard_normal((4, side // 4, side // 4))
-    return logits.astype(np.float32), Frame.of(h, w, side)
+    logits = 5 * np.random.default_rng(0).standard_normal((4, frame.logits_side, frame.logits_side))
+    return logits.astype(np.float32), frame
 
 
 def arguments(frame: Frame) -> tuple[int, tuple[int, int], tuple[int, int]]:

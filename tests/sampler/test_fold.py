@@ -68,7 +68,7 @@ def test_missing_misshapen_or_broken_tensor_is_named(tiny: Any, name: str) -> No
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"side": 60}, ValueError, "side = 16"),
+        ({"side": 60}, ValueError, r"side = 16 \* grid or 4 \* grid, got side 60 and grid 4"),
         ({"channels": 36}, ValueError, "multiple of 8"),
         ({"heads": 5}, ValueError, "2 \\* heads"),
         ({"mask_tokens": 0}, ValueError, "mask_tokens"),

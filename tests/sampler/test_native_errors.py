@@ -60,7 +60,7 @@ def test_unknown_and_nameless_weights(tiny: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"side": 60}, ValueError, "side = 16"),
+        ({"side": 60}, ValueError, r"side = 16 \* grid or 4 \* grid, got side 60 and grid 4"),
         ({"heads": 3}, ValueError, "2 \\* heads"),
         ({"mask_tokens": 0}, ValueError, "mask_tokens"),
         ({"mlp_dim": 1 << 40}, ValueError, "mlp_dim"),

@@ -89,6 +89,25 @@ def test_the_backbone_is_that_of_the_sam_checkpoint(
     assert capsys.readouterr().err.startswith("backbone: vit_t")
 
 
+def test_lite_medsam_s_pixels_and_mask_come_with_its_file(
+    lite_medsam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SMALL, "--output", str(tmp_path), "--dry-run", "--sam-checkpoint", str(lite_medsam)]
+    chosen = {}
+    for name, options in (("own", []), ("chosen", ["--pixels", "sam", "--masks", "multi"])):
+        assert cli.main(["train", *words, *options]) == 0
+        out = capsys.readouterr().out
+        chosen[name] = json.JSONDecoder().raw_decode(out[out.index("{") :])[0]["model"]
+    assert {model["backbone"] for model in chosen.values()} == {"lite_medsam"}
+    assert (chosen["own"]["pixel_std"], chosen["own"]["start"]) == ([255.0] * 3, "single")
+    assert (chosen["chosen"]["pixel_std"][0], chosen["chosen"]["start"]) == (58.395, "repeat")
+    # As a run keeps it: what it began with is what it goes on with.
+    (tmp_path / "kept.json").write_text(json.dumps({"model": chosen["chosen"]}))
+    assert cli.main(["train", *words, "--config-file", str(tmp_path / "kept.json")]) == 0
+    out = capsys.readouterr().out
+    assert json.JSONDecoder().raw_decode(out[out.index("{") :])[0]["model"] == chosen["chosen"]
+
+
 def test_a_sam_checkpoint_of_no_backbone_that_is_known(
     sam_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

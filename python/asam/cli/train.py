@@ -124,12 +124,13 @@ class Args:
     draws_prompts: Annotated[bool | None, _shown("for nano with the preset asam")] = None
     """True or False: give the network its prompts as a drawn mask too, which helps one that starts from nothing."""
     pixels: Annotated[Literal["sam", "unit"] | None, _shown("the preset's")] = None
-    """How pixels are scaled: sam, by SAM's mean and deviation, or unit, to [0, 1], as for MedSAM's weights; lite_medsam takes unit."""
+    """How pixels are scaled: sam, by SAM's mean and deviation, or unit, to [0, 1], as for MedSAM's weights, and by
+    default with lite_medsam."""
     masks: Annotated[
         Literal["multi", "single"] | None, _shown("multi, but with the preset a2sam new ones")
     ] = None
     """With --sam-checkpoint: which of SAM's masks the network's begin as: multi, its three in turn, or single, the one
-    that it gives where one is asked for, as for MedSAM's weights."""
+    that it gives where one is asked for, as for MedSAM's weights, and by default with lite_medsam."""
     sam_checkpoint: Path | None = None
     """Official sam_vit_*.pth, MobileSAM's mobile_sam.pt (vit_t) or LiteMedSAM's lite_medsam.pth, to start from."""
     start: Path | None = None

@@ -140,8 +140,9 @@ class SamReport(NamedTuple):
 
 
 def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
-    """Read the SAM part of ``model`` from an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` (vit_t) or LiteMedSAM's
-    ``lite_medsam.pth`` (lite_medsam).
+    """Read the SAM part of ``model`` from a file of SAM's tensors.
+
+    These are an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` (vit_t) and LiteMedSAM's ``lite_medsam.pth``.
 
     Absolute position tables and the relative ones of global blocks are resized to the model's grid; windowed ones fit
     as they are. Mask tokens, hyper-networks and quality outputs beyond SAM's repeat its multimask ones in turn,

@@ -126,8 +126,8 @@ class ASAM(nn.Module):
             masks: which of SAM's its mask tokens begin with, "multi" or "single" (for MedSAM's weights); None is
                 what the backbone's weights were trained for, else the preset's start.
             sam_checkpoint: an official ``sam_vit_*.pth``, MobileSAM's ``mobile_sam.pt`` or LiteMedSAM's
-                ``lite_medsam.pth``, read as weights only. Position tables are resized to S. :func:`asam.model.load_sam` does the same and says what it found;
-                here that goes to the log "asam".
+                ``lite_medsam.pth``, read as weights only. Position tables are resized to S.
+                :func:`asam.model.load_sam` does the same and says what it found; here that goes to the log "asam".
 
         Raises:
             ValueError: unknown preset, backbone, adaptation, pixels or masks, an image size that is no multiple of 16,

@@ -66,8 +66,9 @@ def tokens_of(encoder: PromptEncoder, prompts: Prompts, *, box_scale: float = 1.
 
 
 def drawn(prompts: Prompts, *, cell: int = PATCH) -> Prompts:
-    """Prompts without a mask get one: what their points and boxes say, drawn in mask resolution, where a cell of ``cell``
-    pixels is 4 x 4 of a mask.
+    """Prompts without a mask get one: what their points and boxes say, drawn in mask resolution.
+
+    A cell, of ``cell`` pixels, is 4 x 4 pixels of a mask.
 
     Logits are DRAWN inside the box and -DRAWN outside it, by the share of each pixel that the box covers, 0 without a
     box; then discs of +-DRAWN around the points. A row with neither stays without a mask. In NumPy:

@@ -33,7 +33,7 @@ VITS: dict[str, tuple[int, int]] = {
     if isinstance(sizes.encoder, ViTSizes)
 }
 """Width and number of blocks of SAM's own image encoders."""
-TINY_VITS = {(3, 3): "vit_t", (1, 1): "lite_medsam"}
+TINY_VITS: dict[tuple[int, ...], str] = {(3, 3): "vit_t", (1, 1): "lite_medsam"}
 """Backbones by the kernels of their patches: MobileSAM's, and LiteMedSAM's, whose first stage is at every pixel."""
 
 
@@ -63,8 +63,8 @@ def known_backbone(where: str | Path, state: Mapping[str, torch.Tensor]) -> str:
     if POSITION not in state:
         raise CheckpointError(f"{where}: expected {POSITION} or {PATCHES}, got neither")
     raise CheckpointError(
-        f"{where}: expected a backbone of (width, blocks) out of {VITS}, or one of {list(TINY_VITS.values())}, came {vit_sizes(state)} with "
-        f"position table {tuple(state[POSITION].shape)}"
+        f"{where}: expected a backbone of (width, blocks) out of {VITS}, or one of {list(TINY_VITS.values())}, came "
+        f"{vit_sizes(state)} with position table {tuple(state[POSITION].shape)}"
     )
 
 
