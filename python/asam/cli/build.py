@@ -18,8 +18,8 @@ class Args:
     """Options of `asam build`."""
 
     checkpoint: Positional[Path]
-    """A model saved by asam (.safetensors), published A-SAM weights, a plain SAM (sam_vit_*.pth, mobile_sam.pt), or
-    "nano", the small network that ships."""
+    """A model saved by asam (.safetensors), published A-SAM weights, a plain SAM (sam_vit_*.pth, mobile_sam.pt,
+    lite_medsam.pth), or "nano", the small network that ships."""
     output: Path | None = None
     """The engine folder; by default the checkpoint's path with the suffix .asam."""
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -29,13 +29,14 @@ class Args:
     jitter: Literal["none", "shift", "scale", "shift+", "scale+", "both"] | None = None
     """For a plain SAM, or a model whose latents are off: how prompts after the first are moved; by default shift."""
     image_size: int | None = None
-    """For a plain SAM: its input side; by default the checkpoint's, 1024. Smaller is faster and worse."""
+    """For a plain SAM: its input side; by default the checkpoint's, 1024, or LiteMedSAM's 256. Smaller is faster and
+    worse."""
     pixels: Literal["sam", "unit"] | None = None
     """For a plain SAM: how pixels are scaled: sam (the default), by SAM's mean and deviation, or unit, to [0, 1], as
-    for MedSAM's weights."""
+    for MedSAM's weights and by default with LiteMedSAM's."""
     masks: Literal["multi", "single"] | None = None
     """For a plain SAM: which of its masks are hypotheses: multi (the default), its three, or single, the one that it
-    gives where one is asked for, as for MedSAM's weights."""
+    gives where one is asked for, as for MedSAM's weights and by default with LiteMedSAM's."""
     strip_weights: bool = False
     """For tensorrt: leave the encoder's weights out of its plan and put them back when it is loaded."""
     force: bool = False

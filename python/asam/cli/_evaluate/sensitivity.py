@@ -1,7 +1,7 @@
 """Measure how each mask of a network changes when the box moves by 5 px: figure 1 of the paper.
 
 For an A-SAM both latents stay at their means, and its outputs are the ensemble and each mask token's part of it; for an
-official SAM checkpoint, or MobileSAM's, they are its single mask and its three of rising granularity.
+official checkpoint of SAM, MobileSAM or LiteMedSAM they are its single mask and its three of rising granularity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Args:
     """Options of ``asam evaluate sensitivity``."""
 
     model: Path
-    """Checkpoint of an A-SAM (.safetensors), or with --sam an official sam_vit_*.pth or MobileSAM's mobile_sam.pt."""
+    """Checkpoint of an A-SAM (.safetensors), or with --sam an official sam_vit_*.pth, mobile_sam.pt or
+    lite_medsam.pth."""
     data: str
     """Data set by name, such as lidc-crops or synthetic:pair."""
     output: Path
@@ -99,12 +100,13 @@ def _network(args: Args) -> Outputs:
 
     from asam.plain_sam import PlainSam
 
-    network = PlainSam.read(args.model).network
+    network = PlainSam.read(args.model, masks="multi").network
     config = network.config
     if config.backbone != args.sam:
         raise ValueError(
             f"{args.model}: expected SAM's checkpoint of {args.sam}, got that of {config.backbone}"
         )
-    sam = Sam(network.image_encoder, network.prompt_encoder, network.mask_decoder)
-    sam.image_encoder.img_size = config.image_size  # SamPredictor looks for it; MobileSAM's encoder has none
+    scale = list(config.pixel_mean), list(config.pixel_std)
+    sam = Sam(network.image_encoder, network.prompt_encoder, network.mask_decoder, *scale)
+    sam.image_encoder.img_size = config.image_size  # SamPredictor looks for it; TinyViT has none
     return SamOutputs(sam.eval())
