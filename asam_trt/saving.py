@@ -13,6 +13,7 @@ from PIL import Image
 
 from asam_trt import rle
 from asam_trt.contours import Polygon
+from asam_trt.encoder_spec import CELLS, PATCH
 from asam_trt.files import replacing
 from asam_trt.geometry import MAX_IMAGE_SIDE, Frame
 from asam_trt.hypotheses import LEAST_LOGITS_SIDE, MAX_MASK_PIXELS, Hypotheses
@@ -63,9 +64,9 @@ def load(path: Path) -> Hypotheses:
             f"{path}: expected hypotheses as Hypotheses.save writes them to .npz, came: {error}"
         ) from error
     try:
-        found = Hypotheses(
-            values["logits"], values["scores"], _frame(values["original"], values["input"], values["side"])
-        )
+        low = values["logits"].shape[-1] if values["logits"].ndim else 0
+        frame = _frame(values["original"], values["input"], values["side"], low=low)
+        found = Hypotheses(values["logits"], values["scores"], frame)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     for name in ("logits", "scores"):
@@ -74,8 +75,10 @@ def load(path: Path) -> Hypotheses:
     return found
 
 
-def _frame(original: npt.NDArray[Any], resized: npt.NDArray[Any], side: npt.NDArray[Any]) -> Frame:
-    """Of sizes read from a file: (h, w), (h, w) and S, pixels."""
+def _frame(
+    original: npt.NDArray[Any], resized: npt.NDArray[Any], side: npt.NDArray[Any], *, low: int
+) -> Frame:
+    """Of sizes read from a file: (h, w), (h, w), S and the side of the logits, pixels."""
     sizes = original, resized, side
     if [size.size for size in sizes] != [2, 2, 1] or any(size.dtype.kind not in "iu" for size in sizes):
         shapes = ", ".join(f"{size.dtype} {list(size.shape)}" for size in sizes)
@@ -89,7 +92,8 @@ def _frame(original: npt.NDArray[Any], resized: npt.NDArray[Any], side: npt.NDAr
         raise ValueError(
             f"expected the image's place in model space, came {high} x {wide} (h x w) in side {s}"
         )
-    return Frame((h, w), (high, wide), s)
+    cell = next((cell for cell in CELLS if low * cell == 4 * s), PATCH)
+    return Frame((h, w), (high, wide), s, cell)
 
 
 def _npz(hypotheses: Hypotheses, path: Path) -> None:

@@ -148,7 +148,12 @@ class TestSaving:
             np.testing.assert_array_equal(masks, hyp.masks)
 
     def test_npz_comes_back(self, discs: Any, tmp_path: Path) -> None:
-        for hyp in (discs(RADII), discs(RADII)[1:3].at((50, 77))):
+        all_of_them = discs(RADII)
+        # Of LiteMedSAM, whose logits are at every pixel of model space.
+        fine = Hypotheses(
+            all_of_them.logits, all_of_them.scores, Frame.of(20, 30, all_of_them.logits.shape[1], 4)
+        )
+        for hyp in (all_of_them, all_of_them[1:3].at((50, 77)), fine):
             found = Hypotheses.load(hyp.save(tmp_path / "h.npz"))
             np.testing.assert_array_equal(found.masks, hyp.masks)
             np.testing.assert_array_equal(found.scores, hyp.scores)
