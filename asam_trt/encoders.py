@@ -13,7 +13,7 @@ ON_GPU, PROVIDER = "onnxruntime-cuda", "CUDAExecutionProvider"
 
 # Instruction sets on which the native encoder measured faster than ONNX Runtime, in float32 and below; see "The
 # image encoder" in docs/architecture.md.
-_FASTER_ON = ("avx2", "avx512f", "avx512vnni")
+_FASTER_ON = ("avx2", "avxvnni", "avx512f", "avx512vnni")
 _NOT_TIMED_ON = ("neon",)
 _NO_WEIGHTS = "the engine has no weights of its encoder and latent networks that PyTorch takes"
 

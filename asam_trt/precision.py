@@ -11,13 +11,13 @@ ENGINE_PRECISIONS = (*PRECISIONS, "bf16")  # that an engine can be built for
 ON_GPU = ("cuda", "tensorrt")  # backends
 # Instruction sets with kernels for it.
 _INTEGERS = {
-    "int16": ("avx2", "avx512f", "avx512vnni"),
-    "int8-encoder": ("avx512vnni",),
-    "int8": ("avx512vnni",),
+    "int16": ("avx2", "avxvnni", "avx512f", "avx512vnni"),
+    "int8-encoder": ("avxvnni", "avx512vnni"),
+    "int8": ("avxvnni", "avx512vnni"),
 }
 # Those on which it is faster: what avx512f has of int16 is in 256 bits, and its float32 in 512.
-_FASTER_INT16 = ("avx2", "avx512vnni")
-_NAMES = {"avx2": "AVX2", "avx512vnni": "AVX512-VNNI"}
+_FASTER_INT16 = ("avx2", "avxvnni", "avx512vnni")
+_NAMES = {"avx2": "AVX2", "avxvnni": "AVX-VNNI", "avx512vnni": "AVX512-VNNI"}
 
 
 def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
@@ -83,7 +83,8 @@ def _missing(name: str) -> str | None:
         why = f"ASAM_FORCE_ISA allows {isa} at most"
     else:
         why = f"the best instruction set of this processor is {_ops.supported_isas()[-1]}"
-    return f"needs {_NAMES[needed[0]]}, and {why}"
+    words = _NAMES[needed[0]] if needed[0] == "avx2" else " or ".join(_NAMES[isa] for isa in needed)
+    return f"needs {words}, and {why}"
 
 
 def of_engine(name: str, backend: str) -> tuple[str, str]:

@@ -14,10 +14,11 @@
 namespace asam {
 namespace {
 
-constexpr std::array<std::pair<Isa, const char*>, 5> kNames{{
+constexpr std::array<std::pair<Isa, const char*>, 6> kNames{{
     {Isa::portable, "portable"},
     {Isa::neon, "neon"},
     {Isa::avx2, "avx2"},
+    {Isa::avxvnni, "avxvnni"},
     {Isa::avx512f, "avx512f"},
     {Isa::avx512vnni, "avx512vnni"},
 }};
@@ -27,6 +28,13 @@ constexpr std::array<std::pair<Isa, const char*>, 5> kNames{{
 bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+// Likewise.
+bool has_avxvnni() {
+  constexpr unsigned kBit = 1u << 4;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kBit) != 0;
 }
 #endif
 
@@ -39,6 +47,7 @@ std::vector<Isa> detect() {
     return found;
   }
   found.push_back(Isa::avx2);
+  if (has_avxvnni()) found.push_back(Isa::avxvnni);
   if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))) {
     return found;

@@ -12,12 +12,15 @@ struct Versions {
   Fn avx2 = nullptr;
   Fn avx512f = nullptr;
   Fn avx512vnni = nullptr;
+  Fn avxvnni = nullptr;
   Fn neon = nullptr;
 
-  // The version for the instruction set, or the best below it on its ladder.
+  // The version for the instruction set, or the best below it on its ladder. That of avxvnni is for itself
+  // alone: a processor with AVX-512 need not have it.
   constexpr Fn pick(Isa isa) const {
     if (isa >= Isa::avx512vnni && avx512vnni) return avx512vnni;
     if (isa >= Isa::avx512f && avx512f) return avx512f;
+    if (isa == Isa::avxvnni && avxvnni) return avxvnni;
     if (isa >= Isa::avx2 && avx2) return avx2;
     if (isa == Isa::neon && neon) return neon;
     return portable;

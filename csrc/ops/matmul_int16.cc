@@ -8,6 +8,8 @@ namespace asam {
 #if defined(__x86_64__)
 void matmul_int16_avx2(const Int16RowsView& a, int64_t rows, const Int16View& w, const Epilogue& epilogue,
                        float* c, int64_t c_stride);
+void matmul_int16_avxvnni(const Int16RowsView& a, int64_t rows, const Int16View& w, const Epilogue& epilogue,
+                          float* c, int64_t c_stride);
 void matmul_int16_avx512vnni(const Int16RowsView& a, int64_t rows, const Int16View& w,
                              const Epilogue& epilogue, float* c, int64_t c_stride);
 #endif
@@ -15,8 +17,10 @@ void matmul_int16_avx512vnni(const Int16RowsView& a, int64_t rows, const Int16Vi
 namespace {
 
 #if defined(__x86_64__)
-constexpr Versions<MatmulInt16Fn> kMatmulInt16{
-    .portable = matmul_int16_ref, .avx2 = matmul_int16_avx2, .avx512vnni = matmul_int16_avx512vnni};
+constexpr Versions<MatmulInt16Fn> kMatmulInt16{.portable = matmul_int16_ref,
+                                               .avx2 = matmul_int16_avx2,
+                                               .avx512vnni = matmul_int16_avx512vnni,
+                                               .avxvnni = matmul_int16_avxvnni};
 #else
 constexpr Versions<MatmulInt16Fn> kMatmulInt16{matmul_int16_ref};
 #endif

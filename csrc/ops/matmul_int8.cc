@@ -9,6 +9,8 @@
 namespace asam {
 
 #if defined(__x86_64__)
+void matmul_int8_avxvnni(const Int8RowsView& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
+                         float* c, int64_t c_stride);
 void matmul_int8_avx512vnni(const Int8RowsView& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
                             float* c, int64_t c_stride);
 #endif
@@ -16,8 +18,8 @@ void matmul_int8_avx512vnni(const Int8RowsView& a, int64_t rows, const Int8View&
 namespace {
 
 #if defined(__x86_64__)
-constexpr Versions<MatmulInt8Fn> kMatmulInt8{.portable = matmul_int8_ref,
-                                             .avx512vnni = matmul_int8_avx512vnni};
+constexpr Versions<MatmulInt8Fn> kMatmulInt8{
+    .portable = matmul_int8_ref, .avx512vnni = matmul_int8_avx512vnni, .avxvnni = matmul_int8_avxvnni};
 #else
 constexpr Versions<MatmulInt8Fn> kMatmulInt8{matmul_int8_ref};
 #endif

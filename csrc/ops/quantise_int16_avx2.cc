@@ -1,7 +1,6 @@
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
+#include "ops/avx2_simd.h"
 #include "ops/quantise_int16_kernel.h"
 
 namespace asam {
@@ -11,20 +10,10 @@ struct Avx2 {
   using F = simd::Float<8>;
   static constexpr int kLanes = 8;
 
-  ASAM_INLINE static F load_first(const float* p, int64_t count) {
-    return count >= kLanes ? simd::load<8>(p) : simd::load_part<8>(p, count);
-  }
+  ASAM_INLINE static F load_first(const float* p, int64_t count) { return simd::load_first(p, count); }
   ASAM_INLINE static F abs(F v) { return (F)((simd::Int<8>)v & 0x7fffffff); }
-  ASAM_INLINE static float sum(F v) {
-    __m128 half = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
-    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
-  }
-  ASAM_INLINE static float largest(F v) {
-    __m128 half = _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
-    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
-  }
+  ASAM_INLINE static float sum(F v) { return simd::sum_of_lanes(v); }
+  ASAM_INLINE static float largest(F v) { return simd::max_of_lanes(v); }
   ASAM_INLINE static void put(int16_t* y, F v, bool any, int64_t count) {
     const __m256i level = any ? _mm256_cvtps_epi32((__m256)v) : _mm256_setzero_si256();
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1));

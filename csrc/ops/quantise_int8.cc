@@ -5,6 +5,8 @@
 namespace asam {
 
 #if defined(__x86_64__)
+void quantise_int8_avx2(const float* x, int64_t x_stride, int64_t rows, int64_t n, uint8_t* y,
+                        int64_t y_stride, float* scale, int32_t* zero);
 void quantise_int8_avx512vnni(const float* x, int64_t x_stride, int64_t rows, int64_t n, uint8_t* y,
                               int64_t y_stride, float* scale, int32_t* zero);
 #endif
@@ -12,8 +14,8 @@ void quantise_int8_avx512vnni(const float* x, int64_t x_stride, int64_t rows, in
 namespace {
 
 #if defined(__x86_64__)
-constexpr Versions<QuantiseInt8Fn> kQuantiseInt8{.portable = quantise_int8_ref,
-                                                 .avx512vnni = quantise_int8_avx512vnni};
+constexpr Versions<QuantiseInt8Fn> kQuantiseInt8{
+    .portable = quantise_int8_ref, .avx2 = quantise_int8_avx2, .avx512vnni = quantise_int8_avx512vnni};
 #else
 constexpr Versions<QuantiseInt8Fn> kQuantiseInt8{quantise_int8_ref};
 #endif

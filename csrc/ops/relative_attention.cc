@@ -14,6 +14,9 @@ void relative_attend_avx512f(const RelativeAttentionShape& shape, const Relative
                              const float* q, const float* k, const float* v, float* out, float* scratch);
 void relative_attend_int16_avx2(const RelativeAttentionShape& shape, const RelativePositions& positions,
                                 const float* q, const float* k, const float* v, float* out, float* scratch);
+void relative_attend_int16_avxvnni(const RelativeAttentionShape& shape, const RelativePositions& positions,
+                                   const float* q, const float* k, const float* v, float* out,
+                                   float* scratch);
 void relative_attend_int16_avx512vnni(const RelativeAttentionShape& shape, const RelativePositions& positions,
                                       const float* q, const float* k, const float* v, float* out,
                                       float* scratch);
@@ -34,7 +37,8 @@ constexpr Versions<RelativeAttendFn> kRelativeAttend{relative_attend_portable, r
                                                      relative_attend_avx512f};
 constexpr Versions<RelativeAttendFn> kRelativeAttendInt16{.portable = relative_attend_portable,
                                                           .avx2 = relative_attend_int16_avx2,
-                                                          .avx512vnni = relative_attend_int16_avx512vnni};
+                                                          .avx512vnni = relative_attend_int16_avx512vnni,
+                                                          .avxvnni = relative_attend_int16_avxvnni};
 #elif defined(__aarch64__)
 constexpr Versions<RelativeAttendFn> kRelativeAttend{.portable = relative_attend_portable,
                                                      .neon = relative_attend_neon};

@@ -13,7 +13,7 @@ from asam_trt import _ops
 # An instruction set, and whether products are of 16-bit integers, which what is below AVX2 has not.
 VERSIONS = [
     *((isa, False) for isa in ("reference", *_ops.supported_isas())),
-    *((isa, True) for isa in _ops.supported_isas() if isa in ("avx2", "avx512vnni")),
+    *((isa, True) for isa in _ops.supported_isas() if isa in ("avx2", "avxvnni", "avx512vnni")),
 ]
 Array = NDArray[Any]
 

@@ -78,6 +78,7 @@ def test_auto_takes_the_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
         "portable": "onnxruntime",
         "neon": "onnxruntime",
         "avx2": "native",
+        "avxvnni": "native",
         "avx512f": "native",
         "avx512vnni": "native",
     }

@@ -19,7 +19,7 @@ BOX = (10, 5, 60, 40)
 ISA = _ops.isa()
 INTEGERS = [name for name, isas in precision._INTEGERS.items() if ISA in isas]
 needs_int16 = pytest.mark.skipif("int16" not in INTEGERS, reason="int16 needs AVX2")
-needs_int8 = pytest.mark.skipif("int8" not in INTEGERS, reason="int8 needs AVX512-VNNI")
+needs_int8 = pytest.mark.skipif("int8" not in INTEGERS, reason="int8 needs AVX-VNNI or AVX512-VNNI")
 needs_avx2 = pytest.mark.skipif("avx2" not in _ops.supported_isas(), reason="forces AVX2")
 
 
@@ -36,7 +36,7 @@ def under(isa: str, script: str, engine: Path) -> str:
 
 def test_auto_takes_int16_where_it_is_faster(engine: Path) -> None:
     with asam_trt.Session(engine) as session:
-        assert session.precision == ("int16" if ISA in ("avx2", "avx512vnni") else "float32")
+        assert session.precision == ("int16" if ISA in ("avx2", "avxvnni", "avx512vnni") else "float32")
         assert f"{session.precision}, {session.precision_reason}" in repr(session)
     assert asam_trt.doctor(show=False)["precision"].detail.startswith(f"auto is {session.precision}: ")
 
@@ -103,6 +103,9 @@ def test_what_auto_is_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert precision.of_engine("bf16", "cuda") == ("bf16", "the engine was built for bf16")
     for isa, built_for, expected in (
         ("avx512vnni", "auto", "int16"),
+        ("avxvnni", "auto", "int16"),
+        ("avxvnni", "int8", "int8"),
+        ("avxvnni", "int8-encoder", "int8-encoder"),
         ("avx512vnni", "int8", "int8"),
         ("avx512vnni", "bf16", "int16"),
         ("avx512f", "int16", "int16"),
@@ -117,7 +120,10 @@ def test_what_auto_is_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen, why = precision.of_engine(built_for, "cpu")
         assert chosen == expected
         if (isa, built_for) == ("avx2", "int8"):
-            assert "this processor has AVX2; int8, which the engine was built for, needs AVX512-VNNI" in why
+            assert (
+                "this processor has AVX2; int8, which the engine was built for, needs AVX-VNNI or AVX512-VNNI"
+                in why
+            )
 
 
 def test_before_avx2_auto_is_float32_and_integers_are_refused(engine: Path) -> None:
@@ -126,8 +132,8 @@ def test_before_avx2_auto_is_float32_and_integers_are_refused(engine: Path) -> N
     for name, needed in {
         "int16": "AVX2",
         "bf16": "AVX2",
-        "int8-encoder": "AVX512-VNNI",
-        "int8": "AVX512-VNNI",
+        "int8-encoder": "AVX-VNNI or AVX512-VNNI",
+        "int8": "AVX-VNNI or AVX512-VNNI",
     }.items():
         said = under("portable", f"asam_trt.Session(sys.argv[1], precision={name!r})", engine)
         assert f"BackendUnavailable: precision {name!r} cannot run: it needs {needed}, and " in said

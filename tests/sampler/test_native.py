@@ -17,7 +17,7 @@ ISAS = _ops.supported_isas()
 # Every way to compute: an instruction set and a precision. Without AVX512-VNNI the reference of int8 stands in.
 MODES = [
     *((isa, "float32") for isa in ISAS),
-    *((isa, "int16") for isa in ISAS if isa == ISAS[-1] or isa == "avx2"),
+    *((isa, "int16") for isa in ISAS if isa == ISAS[-1] or isa in ("avx2", "avxvnni")),
     (ISAS[-1], "int8"),
 ]
 mode = pytest.mark.parametrize(("isa", "precision"), MODES)
