@@ -16,7 +16,7 @@ from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
 from segment_anything.modeling.image_encoder import get_rel_pos
 
-from asam.model import ASAM, CheckpointError, ModelConfig, load_checkpoint, load_sam
+from asam.model import ASAM, PRESETS, CheckpointError, ModelConfig, load_checkpoint, load_sam
 from asam.model.backbone import decode
 from asam.model.sam_file import read_sam
 from asam.model.sampling import model_input
@@ -153,6 +153,39 @@ def test_sam_with_its_own_mask_tokens_is_copied_whole(tmp_path: Path) -> None:
     for part in ("image_encoder", "prompt_encoder", "mask_decoder"):
         for key, value in source.get_submodule(part).state_dict().items():
             assert torch.equal(value, model.get_submodule(part).state_dict()[key]), key
+
+
+def test_combiners_leave_the_embeddings_of_a_sam_as_they_are(tmp_path: Path) -> None:
+    """But for a little of the latents; its decoder then answers as before."""
+    source = sam_like(tmp_path / "sam.pth", image_size=64)
+    model = nano(image_size=64, mask_tokens=3).eval()
+    load_sam(model, tmp_path / "sam.pth")
+    image, box = torch.randn(1, 3, 64, 64), torch.tensor([[8.0, 8.0, 40.0, 30.0]])
+    none = torch.zeros(1, 1, model.config.latent)
+    drawn = torch.randn(1, 400, model.config.latent)
+    with torch.no_grad():
+        embedding = model.embed_image(image)
+        for masks in (None, torch.full((1, 1, 16, 16), 7.0)):
+            tokens, dense = model.embed_prompt(1, boxes=box, masks=masks)
+            for combiner, feature in ((model.combiner_image, embedding), (model.combiner_prompt, dense)):
+                torch.testing.assert_close(combiner(feature, none), feature, rtol=0, atol=1e-5)
+                moved = (combiner(feature, drawn) - feature).square().mean().sqrt()
+                assert 0.1 < moved / embedding.std() < 0.5
+        logits, _ = model.decode(embedding, tokens, dense, none, none)
+        decoded = decode(source.mask_decoder, embedding + dense, source.position(), tokens)
+        expected, _ = decoded.weighed(model.ensemble)
+        torch.testing.assert_close(logits[:, 0], expected, rtol=0, atol=1e-4)
+
+
+def test_fresh_combiners_stay_as_they_began(tmp_path: Path) -> None:
+    sam_like(tmp_path / "sam.pth")
+    model = nano(image_size=64, mask_tokens=3, combiners="fresh")
+    before = {k: v.clone() for k, v in model.state_dict().items() if k.startswith("combiner")}
+    load_sam(model, tmp_path / "sam.pth")
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    assert {PRESETS[name].model.combiners for name in ("paper", "a2sam")} == {"fresh"}
+    with pytest.raises(ValueError, match=r"combiners: expected one of \['identity', 'fresh'\], got 'zero'"):
+        nano(combiners="zero")
 
 
 @pytest.mark.parametrize(("mask_tokens", "origins"), [(8, [0, 1, 2, 3, 1, 2, 3, 1, 2]), (2, [0, 1, 2])])

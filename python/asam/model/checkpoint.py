@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from asam.model.combiner_start import let_through
 from asam.model.config import ModelConfig
 from asam.model.errors import CheckpointError
 from asam.model.lora import is_adapter
@@ -148,7 +149,8 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
     as they are. Mask tokens, hyper-networks and quality outputs beyond SAM's repeat its multimask ones in turn,
     so that the ensemble begins as an average of masks that SAM knows, not as a sum with untrained ones. Where the
     model's configuration says ``start="single"`` they are those of SAM's single mask and copies of them; with
-    ``start="fresh"`` all of these stay as they are.
+    ``start="fresh"`` all of these stay as they are. Combiners begin as the identity, unless it says
+    ``combiners="fresh"``.
 
     What a TinyViT's file has of its training alone, a classifier and counts of batches, is left out.
 
@@ -187,6 +189,8 @@ def load_sam(model: ASAM, path: str | PathLike[str]) -> SamReport:
         _check_numbers(file, key, fitted)
         loaded[key] = fitted
     model.load_state_dict({**own, **loaded})
+    if model.config.combiners == "identity":
+        let_through(model)
     report = SamReport(
         resized=tuple(k for k, v in loaded.items() if v.shape != given[k].shape),
         repeated=repeated,

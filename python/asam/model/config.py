@@ -35,6 +35,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "prompt_latent_on": ("dense", "tokens and dense"),
     "pooling": ("strided", "average"),
     "start": ("repeat", "single", "fresh"),
+    "combiners": ("identity", "fresh"),
 }
 
 
@@ -170,6 +171,8 @@ class ModelConfig:
         pooling: how the latent networks halve their maps: by "strided" convolutions, or by "average" pooling.
         start: mask tokens, hyper-networks and quality head after reading a SAM checkpoint: "repeat" those of SAM's
             multimask masks, copies of those of its "single" mask, or "fresh".
+        combiners: what they begin as after reading a SAM checkpoint: the "identity", which leaves its embeddings as
+            they are but for a little of the latents, or "fresh".
         pixel_mean, pixel_std: normalisation of 0..255 RGB values.
         adaptation: what trains, see :func:`asam.model.adapt`: "full", "lora" or "frozen".
         lora_rank: rank of the adapters.
@@ -193,6 +196,7 @@ class ModelConfig:
     posterior_prompt: str = "mask"
     pooling: str = "strided"
     start: str = "repeat"
+    combiners: str = "identity"
     pixel_mean: tuple[float, float, float] = SAM_PIXEL_MEAN
     pixel_std: tuple[float, float, float] = SAM_PIXEL_STD
     adaptation: str = "full"
