@@ -28,7 +28,7 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
     return found.name.lower().endswith((*_NIFTI, ".npy")) or found.is_dir() or is_dicom(found)
 
 
-def read_volume(path: str | os.PathLike[str]) -> Volume:
+def read_volume(path: str | os.PathLike[str], *, series: int | str | None = None) -> Volume:
     """A scan: NIfTI (.nii, .nii.gz), a DICOM file of one or more frames, a folder that holds a DICOM series, or .npy.
 
     See `Volume` for the order of its slices, rows and columns. DICOM's slope and intercept are applied, so that CT is
@@ -36,14 +36,20 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
 
     Args:
         path: of .npy an array [D, H, W] or [H, W], which stays in its file; nothing in it is unpickled.
+        series: which DICOM series of a folder that holds several: its SeriesInstanceUID, or its number in the list of
+            the error that comes without, from 1.
 
     Raises:
         ValueError: names the file: missing, damaged, of another kind, larger than can be meant, or no scan of grey
-            values; of DICOM also several series, or slices that are missing or of several sizes.
+            values; of DICOM also several series and none chosen, or slices that are missing or of several sizes.
         ImportError: nibabel or pydicom is not installed.
     """
     found = as_path(path, "path")
     name = found.name.lower()
+    if series is not None and not found.is_dir():
+        raise ValueError(
+            f"{found}: expected no series={series} with a file: it chooses among the DICOM series of a folder"
+        )
     if name.endswith(_NIFTI):
         return _of_nifti(found)
     if name.endswith(".npy"):
@@ -56,7 +62,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
             text = str(error)
             raise ValueError(text if text.startswith(str(found)) else f"{found}: {text}") from error
     if found.is_dir() or is_dicom(found):
-        return _of_dicom(found)
+        return _of_dicom(found, series)
     check_regular(found)
     raise DataError(
         found, "expected a scan (.nii, .nii.gz, .npy, DICOM or a folder of it), came a file of another kind"
@@ -98,8 +104,8 @@ def _filled(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.where(good, values, values[good].min())
 
 
-def _of_dicom(path: Path) -> Volume:
-    found = read_dicom(path)
+def _of_dicom(path: Path, series: int | str | None) -> Volume:
+    found = read_dicom(path, series)
     values, grid = found.values, Grid((len(found.values), *found.values.shape[1:]))
     if found.affine is not None:
         _check_affine(path, found.affine)

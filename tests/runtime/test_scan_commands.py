@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from scans import affine_of, write_dicom
+from scans import affine_of, write_dicom, write_series
 
 import asam_trt
 from asam.cli import main
@@ -170,6 +170,30 @@ def test_volume_writes_masks_in_the_grid_of_the_scan(
         np.testing.assert_allclose(areas, masks[:, 8 - index].sum(axis=(0, 1)) * 0.5 * 0.8, atol=0.01)
     with Image.open(out / "sheet.png") as picture:
         picture.verify()
+
+
+@pytest.mark.parametrize("command", ["sample", "volume"])
+def test_a_series_is_chosen(
+    engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """The results are those of a folder of that series alone."""
+    pixels = np.random.default_rng(1).integers(0, 900, (6, 30, 40)).astype(np.int16)
+    write_series(tmp_path / "both", pixels, SeriesInstanceUID="1.5")
+    write_series(tmp_path / "alone", pixels, SeriesInstanceUID="1.5")
+    write_dicom(tmp_path / "both" / "scout", pixels[0], SeriesInstanceUID="1.6")
+    words = ["--engine", engine, "--slice", 3, *BOX, "--window", 0, 900, "--n", 2, "--output"]
+    status, _, told = run(capsys, command, tmp_path / "both", *words, tmp_path / "out")
+    assert status == 2
+    assert "[1] no description, 6 slices of 2.5 x 0.5 x 0.75 mm; [2]" in told
+    assert "by its SeriesInstanceUID, such as --series 1" in told
+    for name, more in (("alone", []), ("both", ["--series", "1.5"]), ("both", ["--series", 1])):
+        assert run(capsys, command, tmp_path / name, *words, tmp_path / f"{name}{len(more)}", *more)[0] == 0
+    expected, found = (nibabel.load(tmp_path / out / "mean.nii.gz") for out in ("alone0", "both2"))
+    np.testing.assert_array_equal(np.asarray(found.dataobj), np.asarray(expected.dataobj))
+    assert np.asarray(found.dataobj).any()
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    told = run(capsys, command, tmp_path / "photo.png", "--engine", engine, *BOX, "--series", 1)[2]
+    assert "expected no --series " in told
 
 
 def test_a_volume_without_millimetres(

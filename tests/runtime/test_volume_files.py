@@ -260,6 +260,65 @@ def test_a_series_is_sorted_scaled_and_placed(tmp_path: Path) -> None:
     assert volume.voxel_ml == pytest.approx(2.5 * 0.5 * 0.75 / 1000)
 
 
+@pytest.fixture
+def several_series(tmp_path: Path) -> Path:
+    """A folder of two CTs, one of them numbered, and a coloured report."""
+    folder = tmp_path / "study"
+    write_series(
+        folder,
+        np.full((3, 5, 4), 7, np.int16),
+        SeriesNumber=12,
+        SeriesDescription="thin",
+        SeriesInstanceUID="1.7",
+    )
+    for i in range(4):
+        place = {"ImagePositionPatient": [0, 0, 1.25 * i], "SeriesInstanceUID": "1.4", "SeriesNumber": 3}
+        write_dicom(folder / f"b{i}", np.full((5, 4), 4, np.int16), **place)
+    colours = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "SeriesInstanceUID": "1.1"}
+    write_dicom(folder / "report", np.zeros((5, 4), np.uint8), **colours)
+    return folder
+
+
+def test_one_of_several_series_is_chosen(several_series: Path, tmp_path: Path) -> None:
+    listed = (
+        "[1] no description, series number 3, 4 slices of 1.25 x 0.5 x 0.75 mm; "
+        "[2] thin, series number 12, 3 slices of 2.5 x 0.5 x 0.75 mm; [3] no description, 1 file, no grey slices"
+    )
+    with pytest.raises(ValueError, match="came 3: ") as stop:
+        asam_trt.read_volume(several_series)
+    assert f"came 3: {listed}; choose one by its number here or by its Series" in str(stop.value)
+    for asked, value in ((1, 4), ("1", 4), ("1.4", 4), (2, 7), ("1.7", 7)):
+        volume = asam_trt.read_volume(several_series, series=asked)
+        assert (len(volume), volume.limits) == (4 if value == 4 else 3, (value, value))
+    for wrong in (0, 4, "1.9", ""):
+        with pytest.raises(ValueError, match="expected one of its 3 DICOM series, came") as stop:
+            asam_trt.read_volume(several_series, series=wrong)
+        assert listed in str(stop.value)
+    with pytest.raises(ValueError, match="expected grey values, came RGB"):
+        asam_trt.read_volume(several_series, series=3)
+    with pytest.raises(
+        TypeError, match="series: expected a SeriesInstanceUID or a number of the list, came float"
+    ):
+        asam_trt.read_volume(several_series, series=1.0)  # type: ignore[arg-type]
+    # Of the only series of a folder it is checked too; a file has none to choose among.
+    alone = write_series(tmp_path / "alone", np.zeros((2, 5, 4), np.int16))
+    assert len(asam_trt.read_volume(alone, series="1.2.3")) == 2
+    with pytest.raises(ValueError, match=r"expected one of its 1 DICOM series, came 1\.7: "):
+        asam_trt.read_volume(alone, series="1.7")
+    with pytest.raises(ValueError, match=r"b0: expected no series=1 with a file"):
+        asam_trt.read_volume(several_series / "b0", series=1)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_damaged_header_of_a_series_is_no_obstacle_to_its_list(several_series: Path) -> None:
+    path = several_series / "b0"
+    damaged = path.read_bytes().replace(b"IS\x02\x003 ", b"IS\x02\x00x ")  # SeriesNumber
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"\[1\] thin, .*\[3\] no description, 4 slices"):
+        asam_trt.read_volume(several_series)
+
+
 def test_a_coronal_series_is_seen_axially(tmp_path: Path) -> None:
     stack = RNG.integers(0, 99, (3, 5, 4)).astype(np.int16)
     for i, pixels in enumerate(stack):  # rows go to inferior, slices to posterior
@@ -320,8 +379,6 @@ def test_monochrome1_is_turned_round_in_pictures_alone(tmp_path: Path) -> None:
 def test_series_that_are_none(tmp_path: Path) -> None:
     stack = np.zeros((8, 5, 4), np.int16)
     write_series(tmp_path / "gap", stack, skip=(3,))
-    write_series(tmp_path / "two", stack[:3])
-    write_dicom(tmp_path / "two" / "other.dcm", stack[0], SeriesInstanceUID="9.9", SeriesDescription="scout")
     write_series(tmp_path / "sizes", stack[:3])
     write_dicom(
         tmp_path / "sizes" / "IM9.dcm", np.zeros((5, 9), np.int16), ImagePositionPatient=[-10, -20, 37.5]
@@ -338,7 +395,6 @@ def test_series_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "notes" / "inner" / "a.txt").write_text("no image")
     for name, said in (
         ("gap", r"2.5 mm apart, came 5 mm between IM\d+.dcm and IM\d+.dcm: 1 slice missing there; copy"),
-        ("two", r"one DICOM series, came 2: .*scout \(1 file, such as other.dcm\)"),
         ("sizes", r"one size \(h, w\), came .*5, 9.*IM9.dcm"),
         ("twice", r"one slice at each position, came .* at 30.00 mm"),
         ("nowhere", "slices with positions"),

@@ -67,22 +67,29 @@ class Seen:
 
 
 def read_seen(
-    path: Path, index: int | None, window: Window | None, *, crop: int | None, box: Box, points: Points
+    path: Path,
+    index: int | None,
+    window: Window | None,
+    *,
+    series: str | None,
+    crop: int | None,
+    box: Box,
+    points: Points,
 ) -> Seen:
     """An image file, or slice ``index`` of a scan, through a window; of a scan the part around a prompt, if asked.
 
     Raises:
-        ValueError: the file cannot be read; a volume without a slice, or one that it does not have; a slice or a crop
-            of an image file, or a crop without a prompt; a window that is missing or holds none of the values.
+        ValueError: the file cannot be read; a volume without a slice, or one that it does not have; what is of scans
+            alone with an image file; a crop without a prompt; a window that is missing or holds none of the values.
         ImportError: a scan whose package is not installed.
     """
     if not is_volume(path):
-        for option, given in (("slice", index), ("crop", crop)):
+        for option, given in (("slice", index), ("series", series), ("crop", crop)):
             if given is not None:
                 raise ValueError(f"expected no --{option} with an image file, came {given} with {path}")
         found = read_image_file(path, window)
         return Seen(found.pixels, found.remarks)
-    volume = read_volume(path)
+    volume = read_volume(path, series=series)
     index = checked_slice(volume, index)
     try:
         x0, y0, x1, y1 = region = region_around(volume.size, crop, box=box, point_coords=points or None)

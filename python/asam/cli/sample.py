@@ -20,6 +20,7 @@ from asam.cli._questions import (
     Labels,
     ModeCount,
     Precision,
+    Series,
     Temperature,
     Window,
     check_counts,
@@ -62,6 +63,7 @@ class Args:
     """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object."""
     slice: int | None = None
     """Number of the slice of a scan, from 0, which is the lowest."""
+    series: Series = None
     window: Window = None
     crop: Crop = None
     n: int = 32
@@ -84,7 +86,15 @@ def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
     labels = labels_of(args.points, args.labels)
     check_counts(args.n, args.modes)
-    found = read_seen(args.image, args.slice, args.window, crop=args.crop, box=args.box, points=args.points)
+    found = read_seen(
+        args.image,
+        args.slice,
+        args.window,
+        series=args.series,
+        crop=args.crop,
+        box=args.box,
+        points=args.points,
+    )
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "sample" / stem(args.image))
     names = (

@@ -20,6 +20,7 @@ from asam.cli._questions import (
     Crop,
     Labels,
     Precision,
+    Series,
     Temperature,
     Window,
     check_counts,
@@ -67,6 +68,7 @@ class Args:
     """An engine folder, made by `asam build`."""
     slice: int | None = None
     """Number of the slice that is pointed at, from 0, which is the lowest."""
+    series: Series = None
     box: Box = None
     """x0 y0 x1 y1 in pixels of that slice."""
     points: Points = ()
@@ -102,7 +104,7 @@ def run(args: Args) -> int:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
     if args.box is None and not args.points:
         raise ValueError("expected --box or --points, came none of them")
-    volume = read_volume(args.scan)
+    volume = read_volume(args.scan, series=args.series)
     index, slices = checked_slice(volume, args.slice), _slices(args.slices)
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "volume" / stem(args.scan))
@@ -200,9 +202,10 @@ def _writers(found: VolumeHypotheses, args: Args) -> dict[str, Callable[[Path], 
 
 def _write_summary(path: Path, found: VolumeHypotheses, args: Args) -> None:
     asked = {
-        "scan": str(args.scan), "engine": str(args.engine), "slice": found.prompted, "box": args.box,
-        "points": args.points, "labels": args.labels, "window": args.window or found.volume.window, "crop": args.crop,
-        "slices": args.slices, "seed": args.seed, "temperature": args.temperature, "latents": args.latents,
+        "scan": str(args.scan), "engine": str(args.engine), "series": args.series, "slice": found.prompted,
+        "box": args.box, "points": args.points, "labels": args.labels,
+        "window": args.window or found.volume.window, "crop": args.crop, "slices": args.slices, "seed": args.seed,
+        "temperature": args.temperature, "latents": args.latents,
     }  # fmt: skip
     content = {**found.summary(args.level), "remarks": typed(found.remarks, args), "asked": asked}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
