@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 
-def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of these names in an archive.
+def read_npz(
+    path: str | os.PathLike[str], names: Collection[str], optional: Collection[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of these names in an archive, and of the optional ones those that are there.
 
     Raises:
         OSError: the file cannot be opened.
@@ -30,7 +32,7 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, 
             if missing := [name for name in names if name not in archive]:
                 held = ", ".join(archive.files) or "nothing"
                 raise ValueError(f"no array {', '.join(missing)}, only {held}")
-            arrays = {name: archive[name] for name in names}
+            arrays = {name: archive[name] for name in (*names, *(set(optional) & set(archive.files)))}
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):  # the bytes of a member that is none
                 raise ValueError(f"no array under the name {name}, only {len(array)} bytes")

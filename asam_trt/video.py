@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -153,13 +153,15 @@ class _Encoded:
 class _Run:
     """What one run asks.
 
-    named: whether its objects have names. frame: the place of its newest image in model space, None before the first.
-    over: it has ended.
+    named: whether its objects have names. noise: where that of all frames is from, in the fields of `Asked`; empty
+    where the caller gave it or each frame has its own. frame: the place of its newest image in model space, None before
+    the first. over: it has ended.
     """
 
     objects: dict[Hashable, _Object]
     follow: bool
     named: bool
+    noise: dict[str, Any]
     frame: Frame | None = None
     over: bool = False
 
@@ -321,7 +323,13 @@ class VideoSampler:
         }
         drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.logits_side), **options)
         one = _prompt(box, point_coords, point_labels, mask_input)
-        run = _Run(_asked(one, objects, follow), follow, named=objects is not None)
+        seeded = {"seed": int(seed), "eps": None, "temperature": float(temperature), "latents": latents}
+        run = _Run(
+            _asked(one, objects, follow),
+            follow,
+            named=objects is not None,
+            noise=seeded if noise == "kept" and eps is None else {},
+        )
         sampling = {**options, "seed": int(seed)} if noise == "redrawn" else {"eps": drawn}
         opened = open_source(source)
         self._newest = run
@@ -397,6 +405,9 @@ class VideoSampler:
             for name, _, question in current
         }
         milliseconds = (time.perf_counter() - start) * 1e3
+        for hypotheses in found.values():
+            if hypotheses.asked is not None:
+                hypotheses.asked = replace(hypotheses.asked, **run.noise)
         frame = VideoFrame(
             image=raw.image,
             index=raw.index,
