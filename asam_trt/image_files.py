@@ -46,9 +46,8 @@ class ImageFile:
     @property
     def remarks(self) -> list[str]:
         """What is not in the pixels, in words."""
-        pages = [f"page 1 of {self.pages} is used"] if self.pages > 1 else []
         narrowed = ["the window is of its values 0 to 255: the file has 8 bits"] if self.narrowed else []
-        return pages + ["what is transparent is seen as white"] * self.transparent + narrowed
+        return _of_pages(self.pages) + ["what is transparent is seen as white"] * self.transparent + narrowed
 
 
 def read_image_file(path: str | os.PathLike[str], window: Window | None = None) -> ImageFile:
@@ -71,6 +70,15 @@ def read_image_file(path: str | os.PathLike[str], window: Window | None = None) 
     pixels = _deep_colour(path, window) if header.cut else read_picture(path, window)
     narrowed = window is not None and header.depth == 8
     return ImageFile(pixels, header.pages, header.transparent, narrowed)
+
+
+def remarks_on_mask(path: str | os.PathLike[str]) -> list[str]:
+    """What is left out of a picture that was read as a mask, in words."""
+    return _of_pages(_header(path).pages)
+
+
+def _of_pages(pages: int) -> list[str]:
+    return [f"page 1 of {pages} is used"] if pages > 1 else []
 
 
 class _Header(NamedTuple):

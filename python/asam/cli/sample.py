@@ -39,6 +39,7 @@ from asam_trt import render, slice_masks
 from asam_trt.bundle import read_manifest
 from asam_trt.crops import remarks_on_region
 from asam_trt.files import check_targets, replacing
+from asam_trt.image_files import remarks_on_mask
 from asam_trt.modes import Modes
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
@@ -60,7 +61,8 @@ class Args:
     """x y of each point, in pixels of the image."""
     labels: Labels = ()
     mask: Path | None = None
-    """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object."""
+    """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object. Of
+    several pages the first is used."""
     slice: int | None = None
     """Number of the slice of a scan, from 0, which is the lowest."""
     series: Series = None
@@ -106,7 +108,10 @@ def run(args: Args) -> int:
     tell_of_file(args.image, found.remarks)
     tell_outside([args.box], *found.size)
     box, points = found.inside(args.box), found.inside(args.points)
-    mask = None if args.mask is None else found.part(read_mask(args.mask, found.size))
+    mask = None
+    if args.mask is not None:
+        mask = found.part(read_mask(args.mask, found.size))
+        tell_of_file(args.mask, remarks_on_mask(args.mask))
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         tell_precision(args.precision, session)
         start = time.perf_counter()
