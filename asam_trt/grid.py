@@ -82,6 +82,11 @@ class Grid:
             index[axis, 3] = self.shape[axis] - 1 if flipped else 0
         return np.asarray(np.diag([self.millimetres] * 3 + [1.0]) @ self.affine @ index)
 
+    @property
+    def placed_by_file(self) -> bool:
+        """Whether its file says where it lies; else readers place it, and parts of it, each as it likes."""
+        return self.header is None or bool(self.header["sform_code"] or self.header["qform_code"])
+
     def slab(self, index: int) -> Grid:
         """The grid of one slice as seen, at its place in space."""
         axis = self.axes[0]

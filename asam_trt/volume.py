@@ -20,6 +20,9 @@ from asam_trt.kept import kept
 from asam_trt.nifti_files import write_nifti
 from asam_trt.pictures import Window
 
+MOST_VOXELS = 1 << 28
+"""Of masks on the whole grid, all together, that are written without being asked for."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:

@@ -68,6 +68,44 @@ def test_sample_of_a_slice(
     assert not list(out.glob("*.nii.gz"))
 
 
+def test_masks_of_a_scan_without_a_place_lie_over_it(
+    engine: Path,
+    scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Readers place what has no place, each as it likes: only the same grid is placed as the scan is."""
+    file = nibabel.load(scan)
+    file.set_sform(None, 0)
+    file.set_qform(None, 0)
+    nibabel.save(file, tmp_path / "nowhere.nii.gz")
+    file, out = nibabel.load(tmp_path / "nowhere.nii.gz"), tmp_path / "out"
+    words = ["sample", tmp_path / "nowhere.nii.gz", "--engine", engine, "--slice", 3, "--window", -1000, 400]
+    words += ["--n", 2, "--box", 8, 2, 24, 8, "--output", out]
+    status, text, told = run(capsys, *words)
+    assert status == 0
+    assert "the file does not say how it lies in space" in told
+    assert "has no place" not in text
+    for name in ("majority", "mean", "masks"):
+        found = nibabel.load(out / f"{name}.nii.gz")
+        assert found.shape[:3] == file.shape
+        np.testing.assert_array_equal(found.affine, file.affine)
+        for field in ("qform_code", "sform_code"):
+            assert found.header[field] == 0
+        np.testing.assert_array_equal(found.header["pixdim"][:4], file.header["pixdim"][:4])
+    masks, mean = (np.asarray(nibabel.load(out / f"{name}.nii.gz").dataobj) for name in ("masks", "mean"))
+    np.testing.assert_allclose(masks.mean(axis=-1), mean, atol=1e-6)
+    assert masks.any()
+    monkeypatch.setattr("asam_trt.slice_masks.MOST_VOXELS", 3)
+    status, text, _ = run(capsys, *words)
+    assert status == 0
+    assert "masks.nii.gz is the slice alone, and has no place" in text
+    alone = np.asarray(nibabel.load(out / "masks.nii.gz").dataobj)
+    assert alone.size == masks.size // len(asam_trt.read_volume(tmp_path / "nowhere.nii.gz"))
+    assert alone.sum() == masks.sum()
+
+
 def test_sample_sees_a_slice_as_its_array(engine: Path, scan: Path, tmp_path: Path) -> None:
     """The hypotheses of a slice are those of the same slice as a picture."""
     file = nibabel.load(scan)
@@ -208,7 +246,7 @@ def test_a_volume_without_millimetres(
     np.save(tmp_path / "scan.npy", volume.values)
     words = ["--engine", engine, "--slice", 4, *BOX, "--window", -1000, 400, "--n", 3]
     assert run(capsys, "volume", scan, *words, "--output", tmp_path / "a")[0] == 0
-    monkeypatch.setattr("asam.cli.volume._MOST_VOXELS", 3)
+    monkeypatch.setattr("asam.cli.volume.MOST_VOXELS", 3)
     status, text, _ = run(capsys, "volume", tmp_path / "scan.npy", *words, "--output", tmp_path / "b")
     assert (status, (tmp_path / "b" / "hypotheses.npy").exists()) == (0, False)
     assert "without hypotheses.npy, 32,400 voxels: --hypotheses writes it" in text

@@ -188,6 +188,8 @@ def run(args: Args) -> int:
         tell_replaced(out)
     for name in names:
         print(out / name)
+    if found.volume is not None and slice_masks.without_place(found.volume, args.n):
+        print("masks.nii.gz is the slice alone, and has no place: the scan does not say how it lies in space")
     return 0
 
 

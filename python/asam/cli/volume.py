@@ -37,12 +37,11 @@ from asam_trt import volume_render
 from asam_trt.bundle import read_manifest
 from asam_trt.central import central
 from asam_trt.files import check_targets, replacing
-from asam_trt.volume import Volume, write_stack
+from asam_trt.volume import MOST_VOXELS, Volume, write_stack
 from asam_trt.volume_files import read_volume
 from asam_trt.volume_hypotheses import VolumeHypotheses
 
 _MASKS = ("mean", "majority", "hypotheses")
-_MOST_VOXELS = 1 << 28  # of all hypotheses together, beyond which they are only written when asked for
 _ENDS = {
     "empty": "most readings see nothing beyond",
     "lost": "following was no longer believed beyond",
@@ -111,7 +110,7 @@ def run(args: Args) -> int:
     masks = f"hypotheses{volume.suffix}"
     voxels = args.n * volume.values.size
     names = [f"mean{volume.suffix}", f"majority{volume.suffix}", "slices.csv", "volume.json", "sheet.png"]
-    names += [masks] * (args.hypotheses or voxels <= _MOST_VOXELS)
+    names += [masks] * (args.hypotheses or voxels <= MOST_VOXELS)
     check_targets(out, names, [args.scan, args.engine])
     earlier = earlier_run(out, names, "volume.json")
     tell_of_file(args.scan, remarks_on(volume, args.window))
