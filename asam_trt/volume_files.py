@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from asam_trt.dicom_files import is_dicom, read_dicom
 from asam_trt.file_errors import DataError, check_regular
 from asam_trt.grid import Affine, Grid
 from asam_trt.nifti_files import finite, read_nifti
-from asam_trt.numpy_files import map_npy
+from asam_trt.numpy_files import NpySlices, map_npy
 from asam_trt.volume import Volume
 
 _NIFTI = (".nii", ".nii.gz")
@@ -55,7 +56,7 @@ def read_volume(path: str | os.PathLike[str], *, series: int | str | None = None
     if name.endswith(".npy"):
         check_regular(found)
         try:
-            return Volume.of(np.asarray(map_npy(found)), str(found))
+            return _of_npy(found)
         except TypeError as error:
             raise ValueError(str(error)) from error
         except ValueError as error:
@@ -67,6 +68,13 @@ def read_volume(path: str | os.PathLike[str], *, series: int | str | None = None
     raise DataError(
         found, "expected a scan (.nii, .nii.gz, .npy, DICOM or a folder of it), came a file of another kind"
     )
+
+
+def _of_npy(path: Path) -> Volume:
+    mapped = map_npy(path)
+    if mapped.ndim == 3 and mapped.flags.c_contiguous:
+        return replace(Volume.of(np.asarray(mapped), str(path)), read=NpySlices(path, mapped))
+    return Volume.of(np.array(mapped), str(path))  # its slices are no single pieces of the file
 
 
 def _of_nifti(path: Path) -> Volume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import sys
 import tracemalloc
 from itertools import permutations, product
@@ -227,6 +228,36 @@ def test_arrays(tmp_path: Path) -> None:
     for name in ("objects", "complex", "line", "cut", "absurd", "gone"):
         with pytest.raises(ValueError, match=rf"{name}\.npy: "):
             asam_trt.read_volume(tmp_path / f"{name}.npy")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_that_is_cut_while_it_is_read(tmp_path: Path, order: str) -> None:
+    """What was cut off is an error, or was read before; mapped, it would end the process."""
+    stack = np.asarray(RNG.integers(0, 99, (4, 70, 80)).astype(np.int32), order=order)
+    np.save(tmp_path / "a.npy", stack)
+    program = """if True:
+        import os, sys
+        import asam_trt
+        volume = asam_trt.read_volume(sys.argv[1])
+        os.truncate(sys.argv[1], 128 + 2 * 70 * 80 * 4)
+        print(volume.slice(1).sum())
+        for look in (lambda: volume.slice(3).sum(), lambda: volume.limits, lambda: volume.picture(2, (0, 99))):
+            try:
+                print(look())
+            except ValueError as error:
+                print(error)
+    """
+    path = str(tmp_path / "a.npy")
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    first, *others = done.stdout.splitlines()
+    assert int(first) == stack[1].sum()
+    if order == "F":
+        assert others[0] == str(stack[3].sum())
+        return
+    places = [128 + i * 70 * 80 * 4 for i in (3, 2, 2)]
+    said = "a.npy: expected a byte {}, came the end: it was cut while it was read; copy it again"
+    assert others == [f"{tmp_path}/{said.format(place)}" for place in places]
 
 
 def test_a_series_is_sorted_scaled_and_placed(tmp_path: Path) -> None:
