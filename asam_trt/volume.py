@@ -29,8 +29,10 @@ class Volume:
     """A scan. ``len(volume)`` is D, the number of its slices.
 
     NIfTI and DICOM are seen axially, as radiologists see them: rows go to posterior, columns to the patient's left, and
-    the index of slices grows to superior; of an oblique scan the nearest axes are taken, and nothing is resampled. A
-    file of a single slice is seen in its own plane. An array of .npy is taken as it is.
+    the index of slices grows to superior. In a coronal plane rows go to inferior, columns to the left and slices to
+    anterior, in a sagittal one rows to inferior, columns to posterior and slices to the right. Of an oblique scan the
+    nearest axes are taken, and nothing is resampled. A file of a single slice is seen in its own plane. An array of
+    .npy is taken as it is.
 
     Attributes:
         values: numbers [D, H, W] in the file's units (Hounsfield units of CT); may be a view or lie in the file, and

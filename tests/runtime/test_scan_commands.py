@@ -68,6 +68,61 @@ def test_sample_of_a_slice(
     assert not list(out.glob("*.nii.gz"))
 
 
+@pytest.mark.parametrize(("plane", "axis", "world"), [("coronal", 2, 1), ("sagittal", 0, 0)])
+def test_masks_of_another_plane_lie_in_the_grid_of_the_scan(
+    engine: Path,
+    scan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    plane: str,
+    axis: int,
+    world: int,
+) -> None:
+    """The slices of the plane lie along this axis of the file and of the world."""
+    file = nibabel.load(scan)
+    volume = asam_trt.read_volume(scan, plane=plane)
+    index = len(volume) // 2
+    there = np.linalg.inv(file.affine) @ volume.affine @ (index, 0, 0, 1)
+    options = ["--engine", engine, "--plane", plane, "--slice", index, "--window", -1000, 400, "--n", 4]
+    options += ["--box", 8, 2, 20, 7, "--output"]
+    status, text, _ = run(capsys, "sample", scan, *options, tmp_path / "one")
+    assert status == 0
+    assert f"{plane} slice {index}, pixels" in text
+    majority, mean, masks = (
+        nibabel.load(tmp_path / "one" / f"{name}.nii.gz") for name in ("majority", "mean", "masks")
+    )
+    for found in (majority, mean):
+        assert found.shape == file.shape
+        np.testing.assert_array_equal(found.affine, file.affine)
+    seen = asam_trt.Hypotheses.load(tmp_path / "one" / "hypotheses.npz")
+    zooms = np.delete(file.header.get_zooms(), axis)
+    middle = np.median(seen.areas) * zooms.prod()
+    assert f"area in mm2: median {middle:.4g}" in text
+    alone = np.take(np.asarray(mean.dataobj), round(there[axis]), axis=axis)
+    np.testing.assert_allclose(alone.sum(), seen.mean.sum(), rtol=1e-5)
+    np.testing.assert_array_equal(alone, np.asarray(mean.dataobj).sum(axis=axis))
+    np.testing.assert_array_equal(np.asarray(masks.dataobj).sum(axis=(0, 1, 2)), seen.masks.sum(axis=(1, 2)))
+
+    assert run(capsys, "volume", scan, *options, tmp_path / "all")[0] == 0
+    found = nibabel.load(tmp_path / "all" / "hypotheses.nii.gz")
+    np.testing.assert_array_equal(found.affine, file.affine)
+    masks = np.asarray(found.dataobj)
+    assert masks.shape == (*file.shape, 4)
+    said = json.loads((tmp_path / "all" / "volume.json").read_text())
+    assert said["asked"]["plane"] == plane
+    voxel = np.prod(file.header.get_zooms()) / 1000
+    np.testing.assert_allclose(said["sizes"], masks.sum(axis=(0, 1, 2)) * voxel, rtol=1e-5)
+    with (tmp_path / "all" / "slices.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        place = float(row[f"{'xyz'[world]}_mm"])
+        voxels = np.linalg.inv(file.affine[:3, :3]) @ (np.eye(3)[world] * (place - file.affine[world, 3]))
+        slab = np.take(masks, round(voxels[axis]), axis=axis)
+        areas = [float(row[f"h{i}_mm2"]) for i in range(4)]
+        np.testing.assert_allclose(areas, slab.sum(axis=(0, 1)) * zooms.prod(), atol=0.01)
+    assert sum(float(row["h0_mm2"]) for row in rows) > 0
+
+
 def test_masks_of_a_scan_without_a_place_lie_over_it(
     engine: Path,
     scan: Path,
@@ -169,6 +224,7 @@ def test_what_sample_says_of_scans(
         ),
         ([scan, "--slice", 1, "--crop", 5], "expected crop of at least 16 pixels, came 5"),
         ([tmp_path / "photo.png", "--slice", 0], "expected no --slice with an image file, came 0"),
+        ([tmp_path / "photo.png", "--plane", "axial"], "expected no --plane with an image file, came axial"),
     ):
         status, _, told = run(capsys, "sample", *words, "--engine", engine, *BOX)
         assert status == 2

@@ -23,6 +23,8 @@ from asam_trt.intensities import OutsideWindow
 from asam_trt.volume import Volume, write_stack
 
 RNG = np.random.default_rng(0)
+DIRECTIONS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}  # of slices, rows and columns
+OPPOSITE = dict(zip("SPLAIR", "IARPSL", strict=True))
 
 
 def save(path: Path, data: np.ndarray, affine: Any = None, **header: Any) -> Path:
@@ -41,6 +43,7 @@ def save(path: Path, data: np.ndarray, affine: Any = None, **header: Any) -> Pat
     turn=st.sampled_from([0.0, 0.2, -0.35]),
     codes=st.sampled_from([(1, 0), (0, 1), (1, 1), (2, 1)]),
     shape=st.permutations([4, 5, 7]),
+    plane=st.sampled_from([None, *DIRECTIONS]),
 )
 def test_masks_land_on_the_voxels_they_were_drawn_on(
     tmp_path_factory: pytest.TempPathFactory,
@@ -50,6 +53,7 @@ def test_masks_land_on_the_voxels_they_were_drawn_on(
     turn: float,
     codes: tuple[int, int],
     shape: list[int],
+    plane: str | None,
 ) -> None:
     folder = tmp_path_factory.mktemp("grid")
     data = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
@@ -58,14 +62,15 @@ def test_masks_land_on_the_voxels_they_were_drawn_on(
     image.set_qform(image.affine, codes[1])
     nibabel.save(image, folder / "scan.nii.gz")
     file = nibabel.load(folder / "scan.nii.gz")
-    volume = asam_trt.read_volume(folder / "scan.nii.gz")
+    volume = asam_trt.read_volume(folder / "scan.nii.gz", plane=plane)
 
-    # Axial as radiologists see it: slices to superior, rows to posterior, columns to the left.
     assert volume.affine is not None
-    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
-    assert directions[2, 0] > 0.7
-    assert directions[1, 1] < -0.7
-    assert directions[0, 2] < -0.7
+    assert "".join(nibabel.aff2axcodes(volume.affine)) == DIRECTIONS[plane or "axial"]
+    assert volume.grid.plane == (plane or "axial")
+    of_file = dict(zip(nibabel.aff2axcodes(file.affine), file.header.get_zooms(), strict=True))
+    mm = [of_file.get(code, of_file.get(OPPOSITE[code])) for code in DIRECTIONS[plane or "axial"]]
+    assert volume.spacing == pytest.approx(mm, rel=1e-5)
+    assert volume.pixel_mm2 == pytest.approx(mm[1] * mm[2], rel=1e-5)
     # Each value is where it was in the world.
     at = tuple(RNG.integers(volume.values.shape))
     there = tuple(int(v) for v in np.argwhere(data == volume.values[at])[0])
@@ -357,8 +362,27 @@ def test_a_coronal_series_is_seen_axially(tmp_path: Path) -> None:
         write_dicom(tmp_path / f"{9 - i}", pixels, **place)
     volume = asam_trt.read_volume(tmp_path)
     np.testing.assert_array_equal(volume.values, stack.transpose(1, 0, 2)[::-1])
+    own = asam_trt.read_volume(tmp_path, plane="coronal")
+    np.testing.assert_array_equal(own.values, stack[::-1])
     one = asam_trt.read_volume(tmp_path / "9")  # of a single slice its own plane
     np.testing.assert_array_equal(one.values, stack[:1])
+
+
+def test_planes_that_a_file_does_not_have(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 5), np.uint8))
+    film = write_dicom(
+        tmp_path / "us.dcm", np.zeros((2, 4, 5), np.uint8), NumberOfFrames=2, PixelSpacing=None
+    )
+    flat = save(tmp_path / "flat.nii", np.zeros((1, 6, 7), np.uint8))
+    for path, plane, said in (
+        (tmp_path / "a.npy", "axial", "a.npy: expected no plane='axial': the file does not say how it lies"),
+        (film, "coronal", "us.dcm: expected no plane='coronal'"),
+        (flat, "axial", "flat.nii: expected plane='sagittal', in which its single slice lies, came 'axial'"),
+        (flat, "front", "expected plane to be one of sagittal, coronal, axial, came 'front'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            asam_trt.read_volume(path, plane=plane)
+    assert asam_trt.read_volume(flat, plane="sagittal").values.shape == (1, 7, 6)
 
 
 def test_frames_of_one_file(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from asam.cli._questions import (
     Crop,
     Labels,
     ModeCount,
+    Plane,
     Precision,
     Series,
     Temperature,
@@ -64,8 +65,10 @@ class Args:
     """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object. Of
     several pages the first is used."""
     slice: int | None = None
-    """Number of the slice of a scan, from 0, which is the lowest."""
+    """Number of the slice of a scan, from 0, which is the lowest; of --plane coronal the hindmost, of
+    --plane sagittal the leftmost."""
     series: Series = None
+    plane: Plane = None
     window: Window = None
     crop: Crop = None
     n: int = 32
@@ -93,6 +96,7 @@ def run(args: Args) -> int:
         args.slice,
         args.window,
         series=args.series,
+        plane=args.plane,
         crop=args.crop,
         box=args.box,
         points=args.points,

@@ -19,6 +19,7 @@ from asam.cli._outputs import earlier_run, numbered, tell_replaced
 from asam.cli._questions import (
     Crop,
     Labels,
+    Plane,
     Precision,
     Series,
     Temperature,
@@ -66,8 +67,10 @@ class Args:
     engine: Path
     """An engine folder, made by `asam build`."""
     slice: int | None = None
-    """Number of the slice that is pointed at, from 0, which is the lowest."""
+    """Number of the slice that is pointed at, from 0, which is the lowest; of --plane coronal the hindmost, of
+    --plane sagittal the leftmost."""
     series: Series = None
+    plane: Plane = None
     box: Box = None
     """x0 y0 x1 y1 in pixels of that slice."""
     points: Points = ()
@@ -103,7 +106,7 @@ def run(args: Args) -> int:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
     if args.box is None and not args.points:
         raise ValueError("expected --box or --points, came none of them")
-    volume = read_volume(args.scan, series=args.series)
+    volume = read_volume(args.scan, series=args.series, plane=args.plane)
     index, slices = checked_slice(volume, args.slice), _slices(args.slices)
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "volume" / stem(args.scan))
@@ -201,7 +204,8 @@ def _writers(found: VolumeHypotheses, args: Args) -> dict[str, Callable[[Path], 
 
 def _write_summary(path: Path, found: VolumeHypotheses, args: Args) -> None:
     asked = {
-        "scan": str(args.scan), "engine": str(args.engine), "series": args.series, "slice": found.prompted,
+        "scan": str(args.scan), "engine": str(args.engine), "series": args.series,
+        "plane": found.volume.grid.plane, "slice": found.prompted,
         "box": args.box, "points": args.points, "labels": args.labels,
         "window": args.window or found.volume.window, "crop": args.crop, "slices": args.slices, "seed": args.seed,
         "temperature": args.temperature, "latents": args.latents,
@@ -214,7 +218,8 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
     """A row a slice: where it lies, the distribution of the areas, and the area of each hypothesis."""
     scale, volume = found.volume.pixel_mm2, found.volume
     unit = "px" if scale is None else "mm2"
-    columns = ("slice", "z_mm", f"median_{unit}", f"low_{unit}", f"high_{unit}", "p_empty", "confidence")
+    along = f"{'xyz'[volume.grid.world[0]]}_mm"
+    columns = ("slice", along, f"median_{unit}", f"low_{unit}", f"high_{unit}", "p_empty", "confidence")
     names = [f"h{i}_{unit}" for i in range(len(found))]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -225,7 +230,7 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
             writer.writerow(
                 [
                     one.index,
-                    _z(volume, one.index),
+                    _place(volume, one.index),
                     *(f"{value:.6g}" for value in (middle, low, high)),
                     f"{np.mean(one.areas == 0):.4f}",
                     f"{one.confidence:.4f}",
@@ -235,9 +240,9 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
             )
 
 
-def _z(volume: Volume, index: int) -> str:
-    """World coordinate of the middle of a slice along the patient, mm."""
+def _place(volume: Volume, index: int) -> str:
+    """World coordinate of the middle of a slice, along the axis on which slices are counted, mm."""
     if volume.affine is None:
         return ""
     h, w = volume.size
-    return f"{(volume.affine @ (index, (h - 1) / 2, (w - 1) / 2, 1))[2]:.7g}"
+    return f"{(volume.affine @ (index, (h - 1) / 2, (w - 1) / 2, 1))[volume.grid.world[0]]:.7g}"
