@@ -39,11 +39,15 @@ class Track:
         box: xyxy that the hypotheses answer; None without a box prompt.
         confidence: 0..1 of following (`asam_trt.follow.BoxFollower`); None when not following.
         lost: following has ended; the box stays where it was last believed.
+        continuity: 0..1, how far the hypotheses are those of the frame before (`asam_trt.follow.BoxFollower`): below
+            0.5 another object may be followed, or the picture was cut. None in the first frame, when not following, and
+            with noise that is redrawn, which makes other hypotheses of every frame.
     """
 
     box: Box | None
     confidence: float | None
     lost: bool
+    continuity: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,11 @@ class VideoFrame:
     def confidence(self) -> float | None:
         """`Track.confidence` of the only object."""
         return self._only().confidence
+
+    @property
+    def continuity(self) -> float | None:
+        """`Track.continuity` of the only object."""
+        return self._only().continuity
 
     @property
     def lost(self) -> bool:
@@ -139,7 +148,7 @@ class _Object:
                 return Track(box, 0.0, False)
             self._follower = BoxFollower(box_around(consensus))
         step = self._follower.update(image, hypotheses)
-        return Track(box, step.confidence, step.lost)
+        return Track(box, step.confidence, step.lost, step.continuity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,11 +417,14 @@ class VideoSampler:
         for hypotheses in found.values():
             if hypotheses.asked is not None:
                 hypotheses.asked = replace(hypotheses.asked, **run.noise)
+        tracks = {name: one.answered(raw.image, asked, found[name]) for name, one, asked in current}
+        if "seed" in sampling:
+            tracks = {name: replace(track, continuity=None) for name, track in tracks.items()}
         frame = VideoFrame(
             image=raw.image,
             index=raw.index,
             time=raw.time,
-            tracks={name: one.answered(raw.image, asked, found[name]) for name, one, asked in current},
+            tracks=tracks,
             dropped=dropped,
             damaged=raw.damaged,
             encode_ms=item.milliseconds,
