@@ -129,6 +129,7 @@ class EngineBundle:
         built_by: package -> version.
         parity: figures of the comparison with PyTorch at build time.
         bytes: size of all files.
+        digest: sha256 of the manifest, and so of all that it names.
     """
 
     path: Path
@@ -139,6 +140,7 @@ class EngineBundle:
     built_by: dict[str, Any]
     parity: dict[str, Any]
     bytes: int
+    digest: str
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> EngineBundle:
@@ -165,6 +167,7 @@ class EngineBundle:
             built_by=manifest["built_by"],
             parity=manifest["parity"],
             bytes=sum(size for size, _ in files.values()),
+            digest=manifest["digest"],
         )
 
     @property

@@ -11,19 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.counting import counted
+from asam_trt.dicom_planes import Float64Array, Plane, planes_of
+from asam_trt.dicom_series import chosen
 from asam_trt.file_errors import DataError, check_regular, damage_told, missing_package
 from asam_trt.grid import Affine
 from asam_trt.nifti_files import MAX_BYTES, finite
 from asam_trt.pictures import Window
 
-Float64Array = npt.NDArray[np.float64]
-
 _UNEVEN = 0.25  # of the distance of slices: positions are rounded in many files
 _APART = 1e-3  # mm; slices that are nearer share a position
 _TURNED = 1e-3  # of a direction cosine
 _TILT = 1.0  # degrees
-_MOST_NAMED = 4
-_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,33 +45,24 @@ class DicomStack:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Plane:
-    """What is known of a frame before its pixels are read; lengths in mm, None where the file does not say."""
+def read_dicom(path: Path, series: int | str | None = None) -> DicomStack:
+    """A DICOM file of one or more frames, or a folder that holds the slices of a series.
 
-    path: Path
-    frame: int
-    shape: tuple[int, int]
-    photometric: str
-    position: Float64Array | None  # of the first pixel, in DICOM's space: left, posterior, superior
-    directions: Float64Array | None  # [2, 3], of growing columns and of growing rows
-    spacing: tuple[float, float] | None  # of rows and of columns
-    thickness: float | None
-    scale: tuple[float, float]  # slope, intercept
-    window: Window | None
-
-
-def read_dicom(path: Path) -> DicomStack:
-    """A DICOM file of one or more frames, or a folder that holds the slices of one series.
+    Args:
+        series: which one of a folder, see `asam_trt.dicom_series.chosen`.
 
     Raises:
         DataError: unreadable, damaged, in colour or larger than can be meant; of a folder also no image in it, several
-            series, slices of several sizes or directions, at one place, or with one missing.
+            series and none chosen, slices of several sizes or directions, at one place, or with one missing.
         ImportError: pydicom is not installed.
     """
     pydicom = load_pydicom()
     remarks: list[str] = []
-    planes = _of_folder(path, pydicom, remarks) if path.is_dir() else _planes(path, _header(path, pydicom))
+    planes = (
+        _of_folder(path, pydicom, series, remarks)
+        if path.is_dir()
+        else planes_of(path, _header(path, pydicom))
+    )
     _check_alike(path, planes)
     h, w = planes[0].shape
     if 4 * len(planes) * h * w > MAX_BYTES:
@@ -135,7 +124,7 @@ def _header(path: Path, pydicom: Any) -> Any:
         return pydicom.dcmread(path, stop_before_pixels=True)
 
 
-def _of_folder(folder: Path, pydicom: Any, remarks: list[str]) -> list[_Plane]:
+def _of_folder(folder: Path, pydicom: Any, asked: int | str | None, remarks: list[str]) -> list[Plane]:
     series: dict[str, list[tuple[Path, Any]]] = {}
     others = 0
     for path in sorted(folder.iterdir()):
@@ -156,26 +145,10 @@ def _of_folder(folder: Path, pydicom: Any, remarks: list[str]) -> list[_Plane]:
             "expected a folder with the images of a DICOM series, came none in it",
             f"give one of its folders, such as {inner}" if inner else "",
         )
-    if len(series) > 1:
-        raise DataError(
-            folder,
-            f"expected the images of one DICOM series, came {len(series)}: {_listed(series)}",
-            "copy the files of one of them to a folder of its own",
-        )
+    found = chosen(folder, series, asked)
     if others:
         remarks.append(f"left out: {counted(others, 'file')} of the folder without a DICOM image")
-    ((found),) = series.values()
-    return [plane for path, header in found for plane in _planes(path, header)]
-
-
-def _listed(series: dict[str, list[tuple[Path, Any]]]) -> str:
-    said = []
-    for files in series.values():
-        path, header = files[0]
-        words = f"{header.get('SeriesNumber', '')} {header.get('SeriesDescription', '')}".strip()
-        said.append(f"{words or 'one'} ({counted(len(files), 'file')}, such as {path.name})")
-    more = len(said) - _MOST_NAMED
-    return ", ".join(said[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return [plane for path, header in found.files for plane in planes_of(path, header)]
 
 
 def _holds_dicom(folder: Path) -> bool:
@@ -197,73 +170,10 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def _planes(path: Path, header: Any) -> list[_Plane]:
-    if "Rows" not in header:
-        raise DataError(path, "expected a DICOM image, came a file without pixels")
-    with damage_told(path, "expected the header of a DICOM image, came a damaged one"):
-        colours = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
-        if header.get("SamplesPerPixel", 1) != 1 or colours not in _GREY:
-            raise DataError(path, f"expected grey values, came {colours}", "export it as a PNG")
-        h, w, frames = int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)
-        if min(h, w, frames) < 1:
-            raise ValueError(f"{frames} frames of {w} x {h} (w x h)")
-        if 4 * frames * h * w > MAX_BYTES:
-            raise ValueError(f"{frames} frames of {w} x {h} (w x h), more than can be meant")
-        return [_plane(path, header, frame, (h, w), frames) for frame in range(frames)]
-
-
-def _plane(path: Path, header: Any, frame: int, shape: tuple[int, int], frames: int) -> _Plane:
-    def said(name: str, group: str) -> Any:
-        for places in (header.get("PerFrameFunctionalGroupsSequence", [])[frame : frame + 1],
-                       header.get("SharedFunctionalGroupsSequence", [])[:1]):  # fmt: skip
-            for place in places:
-                if name in (found := (place.get(group) or [{}])[0]):
-                    return found[name].value
-        # Beside the groups the frames of a film have one position, which is none.
-        return None if frames > 1 and name == "ImagePositionPatient" else header.get(name)
-
-    def numbers(name: str, group: str, count: int) -> Float64Array | None:
-        value = said(name, group)
-        if value is None or (isinstance(value, str) and not value) or np.size(value) == 0:
-            return None
-        found = np.array(value, np.float64).reshape(-1)
-        if len(found) < count or not np.isfinite(found).all():
-            raise ValueError(f"{name} of {value}")
-        return found[:count]
-
-    directions = numbers("ImageOrientationPatient", "PlaneOrientationSequence", 6)
-    spacing = numbers("PixelSpacing", "PixelMeasuresSequence", 2)
-    if spacing is not None and spacing.min() <= 0:
-        raise ValueError(f"PixelSpacing of {spacing.tolist()}")
-    if directions is not None:
-        directions = directions.reshape(2, 3)
-        if np.abs(directions @ directions.T - np.eye(2)).max() > 0.01:
-            raise ValueError(f"ImageOrientationPatient of {directions.ravel().tolist()}")
-    thickness = numbers("SliceThickness", "PixelMeasuresSequence", 1)
-    centre, width = (numbers(name, "FrameVOILUTSequence", 1) for name in ("WindowCenter", "WindowWidth"))
-    slope, intercept = (
-        numbers(name, "PixelValueTransformationSequence", 1) for name in ("RescaleSlope", "RescaleIntercept")
-    )
-    return _Plane(
-        path,
-        frame,
-        shape,
-        str(header.get("PhotometricInterpretation", "MONOCHROME2")),
-        numbers("ImagePositionPatient", "PlanePositionSequence", 3) if spacing is not None else None,
-        directions,
-        None if spacing is None else (float(spacing[0]), float(spacing[1])),
-        float(thickness[0]) if thickness is not None and thickness[0] > 0 else None,
-        (1.0 if slope is None else float(slope[0]), 0.0 if intercept is None else float(intercept[0])),
-        None
-        if centre is None or width is None or width[0] <= 0
-        else (float(centre[0] - width[0] / 2), float(centre[0] + width[0] / 2)),
-    )
-
-
-def _check_alike(path: Path, planes: list[_Plane]) -> None:
+def _check_alike(path: Path, planes: list[Plane]) -> None:
     first = planes[0]
 
-    def differ(what: str, one: object, other: object, plane: _Plane) -> DataError:
+    def differ(what: str, one: object, other: object, plane: Plane) -> DataError:
         return DataError(
             path,
             f"expected slices of one {what}, came {one} ({first.path.name}) and {other} ({plane.path.name})",
@@ -285,7 +195,7 @@ def _check_alike(path: Path, planes: list[_Plane]) -> None:
                 raise differ(what, np.asarray(one).tolist(), np.asarray(other).tolist(), plane)
 
 
-def _in_space(path: Path, planes: list[_Plane], remarks: list[str]) -> tuple[list[_Plane], Affine]:
+def _in_space(path: Path, planes: list[Plane], remarks: list[str]) -> tuple[list[Plane], Affine]:
     """Sorted along the normal, and (column, row, slice, 1) -> RAS in mm."""
     directions, spacing = planes[0].directions, planes[0].spacing
     assert directions is not None
@@ -311,7 +221,7 @@ def _in_space(path: Path, planes: list[_Plane], remarks: list[str]) -> tuple[lis
     return planes, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
-def _check_even(path: Path, planes: list[_Plane], along: Float64Array) -> None:
+def _check_even(path: Path, planes: list[Plane], along: Float64Array) -> None:
     gaps = np.diff(along)
     i = int(np.argmin(gaps))
     names = [f"{plane.path.name}" + (f" frame {plane.frame}" if plane.frame else "") for plane in planes]
@@ -334,13 +244,13 @@ def _check_even(path: Path, planes: list[_Plane], along: Float64Array) -> None:
         )
 
 
-def _thickness(plane: _Plane, remarks: list[str]) -> float:
+def _thickness(plane: Plane, remarks: list[str]) -> float:
     if plane.thickness is None:
         remarks.append("the file does not say how thick its slice is: 1 mm is taken")
     return plane.thickness or 1.0
 
 
-def _values(path: Path, planes: list[_Plane], pydicom: Any) -> npt.NDArray[Any]:
+def _values(path: Path, planes: list[Plane], pydicom: Any) -> npt.NDArray[Any]:
     h, w = planes[0].shape
     plain = all(plane.scale == (1.0, 0.0) for plane in planes)
     values: npt.NDArray[Any] | None = None

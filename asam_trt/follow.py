@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from asam_trt.hypotheses import BoolArray, Hypotheses
 Box = tuple[float, float, float, float]
 
 LOST_BELOW = 0.2  # a confidence that is not believed
+DOUBTED_BELOW = 0.5  # a continuity that a cut, or a jump to something else, falls short of: see docs/video.md
 _PATIENCE = 5
 _SMOOTHING = 0.35  # of the old box: damps the jitter of the mask's outline
 _MOST_GROWTH = 1.2  # of a side, a frame
@@ -24,12 +26,14 @@ _ADAPTATION = 0.05  # of the remembered colours a frame: light changes slowly
 class Step(NamedTuple):
     """Where the box goes after one frame.
 
-    box: for the next frame. confidence: 0..1. lost: no longer followed, from here on.
+    box: for the next frame. confidence: 0..1. lost: no longer followed, from here on. continuity: 0..1; None in the
+    first frame, and where there are more or fewer hypotheses than before.
     """
 
     box: Box
     confidence: float
     lost: bool
+    continuity: float | None
 
 
 class BoxFollower:
@@ -39,6 +43,10 @@ class BoxFollower:
     IoU of their mean with the consensus), how steady the area is against the frame before, and how alike the
     colours inside are to those remembered (Bhattacharyya coefficient). Below 0.2 the box stays where it is;
     after five such frames in a row the object counts as lost for good.
+
+    The continuity is the mean IoU of each hypothesis with itself in the frame before, in model space. Noise that is
+    kept makes hypothesis i the same reading from frame to frame, so that all of them change at once only where the
+    picture or what is seen in the box does. The box does not depend on it.
     """
 
     def __init__(self, box: Box) -> None:
@@ -49,12 +57,16 @@ class BoxFollower:
         self._colours: npt.NDArray[np.float64] | None = None
         self._area = 0
         self._misses = 0
+        self._before: BoolArray | None = None
 
     def update(self, image: npt.NDArray[Any], hypotheses: Hypotheses) -> Step:
         """Follow one frame: its image [H, W, 3] and the hypotheses that `box` gave on it."""
         self.steps += 1
+        masks = _in_model_space(hypotheses)
+        before, self._before = self._before, masks
+        continuity = None if before is None or before.shape != masks.shape else _mean_iou(before, masks)
         if self.lost:
-            return Step(self.box, 0.0, True)
+            return Step(self.box, 0.0, True, continuity)
         mask = hypotheses.consensus()
         area = int(np.count_nonzero(mask))
         confidence = self._confidence(image, hypotheses, mask, area) if area else 0.0
@@ -65,7 +77,7 @@ class BoxFollower:
             self._area = area
             self.box = self._moved(mask)
         self.lost = self._misses >= _PATIENCE
-        return Step(self.box, confidence, self.lost)
+        return Step(self.box, confidence, self.lost, continuity)
 
     def _confidence(
         self, image: npt.NDArray[Any], hypotheses: Hypotheses, mask: BoolArray, area: int
@@ -99,6 +111,20 @@ class BoxFollower:
         side = np.clip(side, before / _MOST_GROWTH, before * _MOST_GROWTH)
         x0, y0, x1, y1 = np.concatenate([centre - side / 2, centre + side / 2]).tolist()
         return x0, y0, x1, y1
+
+
+def _in_model_space(hypotheses: Hypotheses) -> BoolArray:
+    """bool [n, h, w], the masks at the resolution of their logits, without padding."""
+    side = hypotheses.logits.shape[1]
+    h, w = (math.ceil(side * pixels / hypotheses.frame.side) for pixels in hypotheses.frame.input)
+    return np.asarray(hypotheses.logits[:, :h, :w] > 0)
+
+
+def _mean_iou(before: BoolArray, now: BoolArray) -> float:
+    """Mean over hypotheses of the IoU of two frames; 1 of two empty masks."""
+    both = np.count_nonzero(before & now, axis=(1, 2))
+    either = np.count_nonzero(before | now, axis=(1, 2))
+    return float(np.mean(np.where(either, both / np.maximum(either, 1), 1.0)))
 
 
 def mask_box(mask: BoolArray) -> Box:

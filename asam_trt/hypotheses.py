@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt import _ops
+from asam_trt.asked import Asked
 from asam_trt.central import central
 from asam_trt.checks import as_path, integer, number, unmasked
 from asam_trt.contours import Polygon, Ring, polygons, rings, split, trace
@@ -70,6 +71,7 @@ class Hypotheses:
         scores: float32 [n], the model's own estimate of each mask's quality (IoU).
         frame: where the image lies in model space.
         image: the user's image, uint8 or float [H, W, 3], for pictures; not copied.
+        asked: what was asked and what answered; None where that is not known.
 
     Raises:
         TypeError, ValueError: dtypes or shapes that are not as above.
@@ -82,6 +84,7 @@ class Hypotheses:
         frame: Frame,
         *,
         image: npt.NDArray[Any] | None = None,
+        asked: Asked | None = None,
     ) -> None:
         for name, value in (("logits", logits), ("scores", scores)):
             unmasked(value, name)
@@ -110,6 +113,7 @@ class Hypotheses:
         self.scores = np.asarray(scores)
         self.frame = frame
         self.image = None if image is None else np.asarray(image)
+        self.asked = asked
 
     @kept
     def masks(self) -> BoolArray:
@@ -221,7 +225,9 @@ class Hypotheses:
         return np.asarray(self.counts >= max(threshold * len(self) - 1e-9, 1))
 
     def at(self, size: tuple[int, int]) -> Hypotheses:
-        """The same hypotheses as masks of ``size`` (h, w), without an image: made from the logits, not resized.
+        """The same hypotheses as masks of ``size`` (h, w), made from the logits, not resized.
+
+        They are without the image and the prompt, which has its pixels.
 
         Raises:
             TypeError, ValueError: not two integers of at least 1, or more pixels than masks may have.
@@ -269,8 +275,8 @@ class Hypotheses:
         """Write the hypotheses to ``path``, whole or not at all, and return it.
 
         Args:
-            kind: ``"npz"`` (logits, scores, bit-packed masks, frame), ``"png"`` (a folder: one 0/255 image a
-                mask, the mean as 16-bit), ``"coco"`` (JSON, one run-length annotation a mask) or
+            kind: ``"npz"`` (logits, scores, bit-packed masks, frame, what was asked), ``"png"`` (a folder: one 0/255
+                image a mask, the mean as 16-bit), ``"coco"`` (JSON, one run-length annotation a mask) or
                 ``"polygons"`` (a GeoJSON-like feature a mask, in pixels). None decides by the suffix: .npz,
                 .json (coco), .geojson (polygons), none (png).
 
@@ -323,7 +329,8 @@ class Hypotheses:
         chosen = self.logits[i]
         if len(chosen) == 0:
             raise ValueError(f"expected at least one of the {len(self)} hypotheses, came none of them: {i!r}")
-        return Hypotheses(chosen, self.scores[i], self.frame, image=self.image)
+        asked = None if self.asked is None else self.asked.of(i)
+        return Hypotheses(chosen, self.scores[i], self.frame, image=self.image, asked=asked)
 
     def __repr__(self) -> str:
         h, w = self.frame.original

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from asam_trt import intensities
+from asam_trt.bit_depth import bit_depth
+from asam_trt.geometry import as_image
+from asam_trt.netpbm import read_netpbm
 from asam_trt.pictures import BROKEN, Window, open_picture, read_picture
 
-_PNG_DEPTH = 24  # where a PNG says how many bits a channel has
-_TIFF_DEPTH = 258  # tag BitsPerSample
 _PAGES = (
     "TIFF",
     "GIF",
@@ -25,6 +26,7 @@ _PAGES = (
     "AVIF",
 )  # formats of pages; what others have beside the picture belongs to it
 _WHITE = 0xFFFF
+_WHOLE = 16  # bits that FFmpeg gives as they are: it stretches fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +48,16 @@ class ImageFile:
     @property
     def remarks(self) -> list[str]:
         """What is not in the pixels, in words."""
-        pages = [f"page 1 of {self.pages} is used"] if self.pages > 1 else []
         narrowed = ["the window is of its values 0 to 255: the file has 8 bits"] if self.narrowed else []
-        return pages + ["what is transparent is seen as white"] * self.transparent + narrowed
+        return _of_pages(self.pages) + ["what is transparent is seen as white"] * self.transparent + narrowed
 
 
 def read_image_file(path: str | os.PathLike[str], window: Window | None = None) -> ImageFile:
     """An image file, upright, through a window of its own values where it has more than 8 bits.
 
     Args:
-        window: (low, high), see `asam_trt.window`. Colours of 16 bits, which Pillow cuts to 8, are read whole.
+        window: (low, high), see `asam_trt.window`. Colours of 16 bits, which Pillow cuts to 8, are read whole, and
+            files of Netpbm in their own values, which Pillow stretches.
 
     Raises:
         ValueError: names the file: unreadable, of more than 8 bits without a window, with a window that is none or
@@ -68,20 +70,30 @@ def read_image_file(path: str | os.PathLike[str], window: Window | None = None) 
             f"{path}: expected an image file, came a pipe or a device, which would be waited for"
         )
     header = _header(path)
-    pixels = _deep_colour(path, window) if header.cut else read_picture(path, window)
+    pixels = _deep_colour(path, window, header) if header.cut else read_picture(path, window)
     narrowed = window is not None and header.depth == 8
     return ImageFile(pixels, header.pages, header.transparent, narrowed)
+
+
+def remarks_on_mask(path: str | os.PathLike[str]) -> list[str]:
+    """What is left out of a picture that was read as a mask, in words."""
+    return _of_pages(_header(path).pages)
+
+
+def _of_pages(pages: int) -> list[str]:
+    return [f"page 1 of {pages} is used"] if pages > 1 else []
 
 
 class _Header(NamedTuple):
     """What a file says of itself; of a damaged one the usual.
 
-    depth: bits a channel. cut: whether Pillow leaves 8 of them.
+    depth: bits a channel. kind: Pillow's name of the format. cut: whether Pillow leaves other values than the file's.
     """
 
     pages: int = 1
     transparent: bool = False
     depth: int = 8
+    kind: str | None = None
     cut: bool = False
 
 
@@ -90,9 +102,10 @@ def _header(path: str | os.PathLike[str]) -> _Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                deep, depth = intensities.is_deep(image), _depth(path, image)
+                deep, depth = intensities.is_deep(image), bit_depth(path, image)
+                cut = depth > 8 and (not deep or image.format == "PPM")
                 pages = getattr(image, "n_frames", 1) if image.format in _PAGES else 1
-                return _Header(pages, _is_transparent(image), max(depth, 16 * deep), depth > 8 and not deep)
+                return _Header(pages, _is_transparent(image), max(depth, 16 * deep), image.format, cut)
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{path}: expected an image file (PNG, JPEG, TIFF, BMP, GIF, WebP), came one of another kind; scans "
@@ -102,16 +115,6 @@ def _header(path: str | os.PathLike[str]) -> _Header:
         return _Header()  # reading it says what is wrong
 
 
-def _depth(path: str | os.PathLike[str], image: Image.Image) -> int:
-    """Bits a channel where the file's format says so plainly."""
-    if image.format == "PNG":
-        with open(path, "rb") as stream:
-            return stream.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
-    if image.format == "TIFF":
-        return int(max(image.tag_v2.get(_TIFF_DEPTH, (8,))))  # type: ignore[attr-defined]
-    return 8
-
-
 def _is_transparent(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
@@ -119,16 +122,21 @@ def _is_transparent(image: Image.Image) -> bool:
     return bool(least < 255)  # type: ignore[operator]
 
 
-def _deep_colour(path: str | os.PathLike[str], window: Window | None) -> npt.NDArray[Any]:
+def _deep_colour(path: str | os.PathLike[str], window: Window | None, header: _Header) -> npt.NDArray[Any]:
     seen = open_picture(path)
-    values = _over_white(_all_bits(path, seen), alpha=seen.has_transparency_data)
+    if header.kind == "PPM":
+        values: npt.NDArray[Any] = read_netpbm(path)
+    elif header.depth != _WHOLE:
+        raise _unknown(path)
+    else:
+        values = _over_white(_all_bits(path, seen), alpha=seen.has_transparency_data)
     if window is None:
         raise ValueError(
-            f"{path}: expected an 8-bit image, came 16 bits a channel, of values {values.min():g} to "
+            f"{path}: expected an 8-bit image, came {header.depth} bits a channel, of values {values.min():g} to "
             f"{values.max():g}: choose the window of values to be seen with asam_trt.window(image, low, high)"
         )
     try:
-        return intensities.window(values, *window)
+        return as_image(intensities.window(values, *window))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -147,25 +155,29 @@ def _all_bits(path: str | os.PathLike[str], seen: Image.Image) -> npt.NDArray[np
         raise _unknown(path) from error
     found = np.stack(planes if len(planes) > 2 else [planes[0]] * 3 + planes[1:], axis=2)
     check = np.asarray(seen.convert("RGB"))
-    # FFmpeg and Pillow differ where a file is unusual: premultiplied, say.
-    if found.shape[:2] != check.shape[:2] or (found[..., :3] >> 8 != check).any():
+    # They differ where a file is unusual: premultiplied, say. Pillow rounds JPEG 2000 up, and white over to 0.
+    if found.shape[:2] != check.shape[:2] or (check - (found[..., :3] >> 8).astype(np.uint8) > 1).any():
         raise _unknown(path)
     return found
 
 
 def _planes(frame: Any) -> list[npt.NDArray[np.uint16]]:
-    """The channels of a frame whose pixels are 16-bit numbers side by side, uint16 [H, W] each.
+    """The channels of a frame of 16-bit numbers, side by side or a plane each, uint16 [H, W] each.
 
     Raises:
         ValueError: it has another layout.
     """
-    channels = len(frame.format.components)
-    if len(frame.planes) != 1 or frame.format.padded_bits_per_pixel != 16 * channels:
-        raise ValueError(f"expected 16 bits a channel in one plane, came {frame.format.name}")
+    parts = frame.format.components
+    channels = len(parts)
+    if len(frame.planes) not in (1, channels) or any(part.bits != 16 for part in parts):
+        raise ValueError(f"expected 16 bits a channel, came {frame.format.name}")
+    beside = channels // len(frame.planes)
     order = ">u2" if frame.format.is_big_endian else "<u2"
-    rows = np.frombuffer(frame.planes[0], order).reshape(frame.height, -1)[:, : frame.width * channels]
-    pixels = rows.reshape(frame.height, frame.width, channels).astype(np.uint16)
-    return [pixels[..., c] for c in range(channels)]
+    found = []
+    for i, part in enumerate(parts):
+        rows = np.frombuffer(frame.planes[part.plane], order).reshape(frame.height, -1)
+        found.append(rows[:, i % beside : frame.width * beside : beside].astype(np.uint16))
+    return found
 
 
 def _turned(plane: npt.NDArray[np.uint16], turn: int) -> npt.NDArray[np.uint16]:
@@ -185,6 +197,6 @@ def _over_white(pixels: npt.NDArray[np.uint16], *, alpha: bool) -> npt.NDArray[A
 
 def _unknown(path: str | os.PathLike[str]) -> ValueError:
     return ValueError(
-        f"{path}: expected an 8-bit image, came 16 bits a channel, in a form that cannot be read whole; save it with 8 "
-        "bits, or as a plain 16-bit RGB PNG"
+        f"{path}: expected an 8-bit image, came more bits a channel, in a form that cannot be read whole; save it with "
+        "8 bits, or as a plain 16-bit RGB PNG"
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from asam_trt import rle
+from asam_trt.asked import FIELDS, Asked
 from asam_trt.contours import Polygon
 from asam_trt.encoder_spec import CELLS, PATCH
 from asam_trt.files import replacing
@@ -58,7 +59,7 @@ def load(path: Path) -> Hypotheses:
             f"{path}: expected an .npz file of Hypotheses.save, came a folder; pictures are not read back"
         )
     try:
-        values = read_npz(path, ("logits", "scores", "original", "input", "side"))
+        values = read_npz(path, ("logits", "scores", "original", "input", "side"), FIELDS)
     except ValueError as error:
         raise ValueError(
             f"{path}: expected hypotheses as Hypotheses.save writes them to .npz, came: {error}"
@@ -67,6 +68,7 @@ def load(path: Path) -> Hypotheses:
         low = values["logits"].shape[-1] if values["logits"].ndim else 0
         frame = _frame(values["original"], values["input"], values["side"], low=low)
         found = Hypotheses(values["logits"], values["scores"], frame)
+        found.asked = Asked.from_arrays(values, frame, len(found))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     for name in ("logits", "scores"):
@@ -98,6 +100,7 @@ def _frame(
 
 def _npz(hypotheses: Hypotheses, path: Path) -> None:
     frame = hypotheses.frame
+    asked: dict[str, Any] = {} if hypotheses.asked is None else hypotheses.asked.arrays()
     with path.open("wb") as stream:
         np.savez_compressed(
             stream,
@@ -109,6 +112,7 @@ def _npz(hypotheses: Hypotheses, path: Path) -> None:
             original=np.array(frame.original),
             input=np.array(frame.input),
             side=np.array(frame.side),
+            **asked,
         )
 
 

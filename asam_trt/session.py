@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from asam_trt import backends, encoders
 from asam_trt import precision as precisions
+from asam_trt.asked import Asked
 from asam_trt.bundle import EngineBundle
 from asam_trt.checks import as_path, unmasked
 from asam_trt.errors import EngineError
@@ -236,6 +237,14 @@ class Session:
             latents=latents,
             most=most_hypotheses(sizes.logits_side, 1 if boxes is None else len(boxes)),
         )
+        drawn: dict[str, Any] = {
+            "seed": int(seed),
+            "eps": None,
+            "temperature": float(temperature),
+            "latents": latents,
+        }
+        if eps is not None:
+            drawn = {"seed": None, "eps": noise, "temperature": 1.0, "latents": latents}
         with self._lock:
             encoded = self._encoded(image)
             if boxes is None:
@@ -246,11 +255,11 @@ class Session:
                     box=box,
                     mask_input=mask_input,
                 )
-                return self._answer(encoded, prompt, noise)
+                return self._answer(encoded, prompt, noise, drawn)
             if any(one is None for one in boxes):
                 raise TypeError("expected boxes (x0, y0, x1, y1), came None among them")
             prompts = [self._checked(encoded, box=one) for one in boxes]
-            return [self._answer(encoded, prompt, noise) for prompt in prompts]
+            return [self._answer(encoded, prompt, noise, drawn) for prompt in prompts]
 
     def close(self) -> None:
         """Free the engine; later calls raise RuntimeError. Results already given stay valid.
@@ -322,7 +331,10 @@ class Session:
                 f"{self.engine.path}: expected an engine whose networks take each other's results, came: {error}"
             ) from error
 
-    def _answer(self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array) -> Hypotheses:
+    def _answer(
+        self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array, drawn: dict[str, Any]
+    ) -> Hypotheses:
+        """Hypotheses of a prompt; ``drawn`` says where the noise is from, in the fields of `Asked`."""
         jitter = self.engine.preprocessing.jitter
         if jitter is None:
             logits, scores = self._drawn(encoded, prompt, noise)
@@ -334,7 +346,15 @@ class Session:
                 raise EngineError(
                     f"{self.engine.path}: expected finite {name}, came NaN or infinity from this engine"
                 )
-        return Hypotheses(logits, scores, encoded.frame, image=encoded.image)
+        asked = Asked(
+            prompt=prompt,
+            index=np.arange(len(noise)),
+            engine=str(self.engine.path),
+            engine_digest=self.engine.digest,
+            precision=self.precision,
+            **drawn,
+        )
+        return Hypotheses(logits, scores, encoded.frame, image=encoded.image, asked=asked)
 
     def _drawn(
         self, encoded: EncodedImage, prompt: Prompt, noise: Float32Array

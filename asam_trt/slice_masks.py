@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from asam_trt.canvas import Region
 from asam_trt.hypotheses import Hypotheses
-from asam_trt.volume import Volume, write_stack
+from asam_trt.volume import MOST_VOXELS, Volume, write_stack
 
 Writer = Callable[[Path], None]
 
@@ -26,7 +26,8 @@ def writers(
     ``majority.nii.gz``, uint8, and ``mean.nii.gz``, float32 from 0 to 1, have the grid of the whole scan, 0 outside the
     slice: viewers take a segmentation or an overlay only on the very grid of its image. ``masks.nii.gz``, uint8, has
     the n hypotheses as its fourth axis, which would be gigabytes on the whole grid: it holds the slice alone, at its
-    place in space.
+    place in space. Of a file that does not say where it lies a part has no place: there it has the whole grid, up to
+    `MOST_VOXELS` voxels.
 
     Args:
         index: of the slice.
@@ -48,18 +49,27 @@ def writers(
     def placed(one: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.pad(one, ((y0, h - y1), (x0, w - x1)))
 
-    def whole(path: Path, one: npt.NDArray[Any], dtype: npt.DTypeLike) -> None:
+    def whole(one: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         values: npt.NDArray[Any] = np.zeros(volume.values.shape, dtype)
         values[index] = placed(one)
-        write_stack(path, volume.grid, [values], dtype)
+        return values
 
     def masks(path: Path) -> None:
+        if not volume.grid.placed_by_file and not without_place(volume, len(hypotheses)):
+            each = (whole(mask, np.uint8) for mask in hypotheses)
+            write_stack(path, volume.grid, each, np.uint8, len(hypotheses))
+            return
         slab = volume.grid.slab(index)
         write_stack(path, slab, (placed(mask)[None] for mask in hypotheses), np.uint8, len(hypotheses))
 
     made: tuple[Writer, ...] = (
-        lambda path: whole(path, hypotheses.consensus(), np.uint8),
-        lambda path: whole(path, hypotheses.mean, np.float32),
+        lambda path: write_stack(path, volume.grid, [whole(hypotheses.consensus(), np.uint8)], np.uint8),
+        lambda path: write_stack(path, volume.grid, [whole(hypotheses.mean, np.float32)], np.float32),
         masks,
     )
     return dict(zip(NAMES, made, strict=True))
+
+
+def without_place(volume: Volume, n: int) -> bool:
+    """Whether ``masks.nii.gz`` of n hypotheses is a part of the scan that does not lie over it."""
+    return not volume.grid.placed_by_file and n * volume.values.size > MOST_VOXELS

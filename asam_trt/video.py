@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -39,11 +39,15 @@ class Track:
         box: xyxy that the hypotheses answer; None without a box prompt.
         confidence: 0..1 of following (`asam_trt.follow.BoxFollower`); None when not following.
         lost: following has ended; the box stays where it was last believed.
+        continuity: 0..1, how far the hypotheses are those of the frame before (`asam_trt.follow.BoxFollower`): below
+            0.5 another object may be followed, or the picture was cut. None in the first frame, when not following, and
+            with noise that is redrawn, which makes other hypotheses of every frame.
     """
 
     box: Box | None
     confidence: float | None
     lost: bool
+    continuity: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,11 @@ class VideoFrame:
     def confidence(self) -> float | None:
         """`Track.confidence` of the only object."""
         return self._only().confidence
+
+    @property
+    def continuity(self) -> float | None:
+        """`Track.continuity` of the only object."""
+        return self._only().continuity
 
     @property
     def lost(self) -> bool:
@@ -139,7 +148,7 @@ class _Object:
                 return Track(box, 0.0, False)
             self._follower = BoxFollower(box_around(consensus))
         step = self._follower.update(image, hypotheses)
-        return Track(box, step.confidence, step.lost)
+        return Track(box, step.confidence, step.lost, step.continuity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +162,15 @@ class _Encoded:
 class _Run:
     """What one run asks.
 
-    named: whether its objects have names. frame: the place of its newest image in model space, None before the first.
-    over: it has ended.
+    named: whether its objects have names. noise: where that of all frames is from, in the fields of `Asked`; empty
+    where the caller gave it or each frame has its own. frame: the place of its newest image in model space, None before
+    the first. over: it has ended.
     """
 
     objects: dict[Hashable, _Object]
     follow: bool
     named: bool
+    noise: dict[str, Any]
     frame: Frame | None = None
     over: bool = False
 
@@ -321,7 +332,13 @@ class VideoSampler:
         }
         drawn = latent_noise(latent=sizes.latent, eps=eps, most=most_hypotheses(sizes.logits_side), **options)
         one = _prompt(box, point_coords, point_labels, mask_input)
-        run = _Run(_asked(one, objects, follow), follow, named=objects is not None)
+        seeded = {"seed": int(seed), "eps": None, "temperature": float(temperature), "latents": latents}
+        run = _Run(
+            _asked(one, objects, follow),
+            follow,
+            named=objects is not None,
+            noise=seeded if noise == "kept" and eps is None else {},
+        )
         sampling = {**options, "seed": int(seed)} if noise == "redrawn" else {"eps": drawn}
         opened = open_source(source)
         self._newest = run
@@ -397,11 +414,17 @@ class VideoSampler:
             for name, _, question in current
         }
         milliseconds = (time.perf_counter() - start) * 1e3
+        for hypotheses in found.values():
+            if hypotheses.asked is not None:
+                hypotheses.asked = replace(hypotheses.asked, **run.noise)
+        tracks = {name: one.answered(raw.image, asked, found[name]) for name, one, asked in current}
+        if "seed" in sampling:
+            tracks = {name: replace(track, continuity=None) for name, track in tracks.items()}
         frame = VideoFrame(
             image=raw.image,
             index=raw.index,
             time=raw.time,
-            tracks={name: one.answered(raw.image, asked, found[name]) for name, one, asked in current},
+            tracks=tracks,
             dropped=dropped,
             damaged=raw.damaged,
             encode_ms=item.milliseconds,

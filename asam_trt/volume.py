@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,30 @@ from asam_trt.kept import kept
 from asam_trt.nifti_files import write_nifti
 from asam_trt.pictures import Window
 
+MOST_VOXELS = 1 << 28
+"""Of masks on the whole grid, all together, that are written without being asked for."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A scan. ``len(volume)`` is D, the number of its slices.
 
     NIfTI and DICOM are seen axially, as radiologists see them: rows go to posterior, columns to the patient's left, and
-    the index of slices grows to superior; of an oblique scan the nearest axes are taken, and nothing is resampled. A
-    file of a single slice is seen in its own plane. An array of .npy is taken as it is.
+    the index of slices grows to superior. In a coronal plane rows go to inferior, columns to the left and slices to
+    anterior, in a sagittal one rows to inferior, columns to posterior and slices to the right. Of an oblique scan the
+    nearest axes are taken, and nothing is resampled. A file of a single slice is seen in its own plane. An array of
+    .npy is taken as it is.
 
     Attributes:
-        values: numbers [D, H, W] in the file's units (Hounsfield units of CT); may be a view or lie in the file.
+        values: numbers [D, H, W] in the file's units (Hounsfield units of CT); may be a view or lie in the file, and
+            one that is cut then ends the process: `slice` is safe.
         grid: the file's own voxels, for writing masks.
         name: of the file, for messages.
         window: (low, high) that the file itself asks for, in its units.
         white_low: low values are seen as white, as DICOM's MONOCHROME1; `picture` turns them round, `values` stay.
         flat_spacing: `spacing` of a file that has one and no affine.
         remarks: what is unusual, in words.
+        read: reads a slice of values that lie in the file, by its index.
     """
 
     values: npt.NDArray[Any]
@@ -46,6 +53,7 @@ class Volume:
     white_low: bool = False
     flat_spacing: tuple[float, float, float] | None = None
     remarks: tuple[str, ...] = ()
+    read: Callable[[int], npt.NDArray[Any]] | None = None
 
     @classmethod
     def of(cls, values: npt.NDArray[Any], name: str = "the volume") -> Volume:
@@ -94,7 +102,16 @@ class Volume:
     @kept
     def limits(self) -> tuple[float, float]:
         """The least and the largest value."""
-        return float(self.values.min()), float(self.values.max())
+        ends = [(one.min(), one.max()) for one in map(self.slice, range(len(self)))]
+        return float(np.min(ends)), float(np.max(ends))
+
+    def slice(self, index: int) -> npt.NDArray[Any]:
+        """Slice ``index`` of ``values``, [H, W].
+
+        Raises:
+            ValueError: it lies in a file that has become shorter.
+        """
+        return np.asarray(self.values[index] if self.read is None else self.read(index))
 
     def picture(self, index: int, window: Window | None = None) -> npt.NDArray[Any]:
         """A slice as `Session.set_image` takes it, uint8 or float32 [H, W, 3].
@@ -112,7 +129,7 @@ class Volume:
         index = integer(index, "index")
         if not 0 <= index < len(self):
             raise ValueError(f"{self.name}: expected a slice from 0 to {len(self) - 1}, came {index}")
-        values, window = self.values[index], self.window if window is None else window
+        values, window = self.slice(index), self.window if window is None else window
         if window is not None:
             try:
                 shown: npt.NDArray[Any] = intensities.window(values, *window)

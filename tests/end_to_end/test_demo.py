@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import asam_trt
 from asam import demo, progress
 from asam.assets import NANO
 from asam.cli import main
+from asam.data import Synthetic
 from asam.model import load_checkpoint
 from asam_trt import image_files
 
@@ -55,6 +57,43 @@ def test_the_photo_is_read_first_and_turned_upright(tmp_path: Path) -> None:
 def test_photo_and_box_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--photo", str(tmp_path / "x.png"), "--output", str(tmp_path)]) == 2
     assert "--photo and --box together" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_only_results_of_the_demo_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo.inputs, "FRAMES", 1)
+    steps = importlib.import_module("asam.demo.run")  # the package has a function of this name
+    few = {"length": 2}
+    monkeypatch.setattr(steps, "Synthetic", lambda *words, **options: Synthetic(*words, **{**options, **few}))
+    Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "photo.npz").write_text("somebody's own")
+    words = ["demo", "--photo", tmp_path / "a.png", "--box", 4, 4, 40, 40, "--n", 2, "--output", out]
+    command = [str(word) for word in words]
+    assert main(command) == 2
+    assert "expected a folder without photo.npz, or one with index.html too" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("photo.npz", "somebody's own")]
+    (out / "photo.npz").unlink()
+    assert main(command) == 0
+    assert "replaced" not in capsys.readouterr().err
+    names = sorted(path.name for path in out.iterdir())
+    assert names == sorted([*demo.RESULTS, "nano.asam"])
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {name: (out / name).read_bytes() for name in demo.RESULTS}
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "write_page", interrupted)
+        assert main([*command, "--seed", "1"]) == 130
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert {name: (out / name).read_bytes() for name in demo.RESULTS} == before
+    assert main([*command, "--seed", "1"]) == 0
+    assert f"replaced the results of an earlier run in {out}" in capsys.readouterr().err
+    assert (out / "photo.npz").read_bytes() != before["photo.npz"]
 
 
 @pytest.mark.slow

@@ -131,6 +131,7 @@ STATISTICS = "image_encoder.layers.1.blocks.0.local_conv.bn"
         ({f"{STATISTICS}.running_var": torch.ones(128, dtype=torch.int64)}, "running_var as a dense tensor .*int64"),
         ({"image_encoder.layers.1.blocks.0.attn.attention_biases": torch.zeros(4, 196)}, r"\(4, 49\)"),
         ({TOKENS: torch.zeros(1, 256)}, "mask_tokens"),
+        ({POSITION: torch.zeros(1, 4, 4, 768)}, "a TinyViT, came both; save the state dict of one network"),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_it(

@@ -717,6 +717,30 @@ def test_sample_takes_a_mask(
     assert "mask is 6 x 5 (w x h), its image" in refused([*words, "--output", str(out)], capsys)
 
 
+@pytest.mark.parametrize("kind", ["tif", "gif"])
+def test_sample_says_which_page_of_a_mask_it_takes(
+    engine: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    with Image.open(photo) as image:
+        w, h = image.size
+    pages = [np.zeros((h, w), np.uint8) for _ in range(3)]
+    for i, page in enumerate(pages):
+        page[5 * i : 5 * i + 20, 10:30] = 255
+    first, *others = map(Image.fromarray, pages)
+    mask = tmp_path / f"mask.{kind}"
+    first.save(mask, save_all=True, append_images=others)
+    words = ["sample", str(photo), "--engine", str(engine), "--n", "2", "--mask"]
+    assert main([*words, str(mask), "--output", str(tmp_path / "pages")]) == 0
+    assert f"{mask}: page 1 of 3 is used" in capsys.readouterr().err
+    first.save(tmp_path / "one.png")
+    assert main([*words, str(tmp_path / "one.png"), "--output", str(tmp_path / "one")]) == 0
+    assert "page 1" not in capsys.readouterr().err
+    found, expected = (
+        asam_trt.Hypotheses.load(tmp_path / name / "hypotheses.npz").logits for name in ("pages", "one")
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_folder_may_have_a_number_for_a_name(
     engine: Path, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

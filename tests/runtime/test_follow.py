@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import asam_trt
+from asam.assets import NANO
+from asam.cli import main
+from asam_trt import follow
 from asam_trt.follow import BoxFollower, mask_box
 
 RED, GREY = (200, 40, 30), (90, 90, 90)
@@ -76,3 +83,62 @@ def test_specks_do_not_widen_the_box_of_a_mask() -> None:
     assert mask_box(mask) == (40, 30, 80, 60)
     mask[2, 3] = True
     assert mask_box(mask) == (40, 30, 80, 60)
+
+
+def test_continuity_is_the_iou_of_each_hypothesis_with_itself(discs: Any) -> None:
+    follower = BoxFollower((44, 28, 84, 68))
+    assert follower.update(scene((64, 48)), discs([15.0, 20.0])).continuity is None
+    assert follower.update(scene((64, 48)), discs([15.0, 20.0])).continuity == 1
+    # Areas of discs are as the squares of their radii; one pixel of the logits is four of the image.
+    shrunk = follower.update(scene((64, 48)), discs([10.0, 20.0])).continuity
+    assert shrunk == pytest.approx((10 / 15) ** 2 / 2 + 0.5, abs=0.05)
+    exchanged = follower.update(scene((64, 48)), discs([20.0, 10.0])).continuity
+    assert exchanged == pytest.approx((10 / 20) ** 2, abs=0.05)  # the union is the same
+    assert follower.update(scene((64, 48)), discs([0.0, 10.0])).continuity == 0.5
+    assert follower.update(scene((64, 48)), discs([0.0, 10.0])).continuity == 1
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine of the network that ships."""
+    return asam_trt.build_engine(NANO, tmp_path_factory.mktemp("shipped") / "nano.asam", progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("first", "second"), [("blackswan", "car-roundabout"), ("car-roundabout", "blackswan")]
+)
+def test_a_cut_in_a_video_is_told_and_a_whole_video_is_not(
+    shipped: Path,
+    data_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    first: str,
+    second: str,
+) -> None:
+    with Image.open(data_root / "davis" / first / "masks" / "00000.png") as mask:
+        box = mask_box(np.asarray(mask.convert("L")) > 0)
+    words = ["--engine", str(shipped), "--box", *map(str, box), "--n", "16", "--follow", "--output"]
+    frames = [data_root / "davis" / first / "frames" / f"{i:05d}.jpg" for i in range(24)]
+    others = [data_root / "davis" / second / "frames" / f"{i:05d}.jpg" for i in range(12, 24)]
+    for name, sequence in (("whole", frames), ("cut", frames[:12] + others)):
+        (tmp_path / name).mkdir()
+        for i, frame in enumerate(sequence):
+            (tmp_path / name / f"{i:05d}.jpg").symlink_to(frame)
+        assert main(["video", str(tmp_path / name), *words, str(tmp_path / f"{name}-out")]) == 0
+        told = [line for line in capsys.readouterr().out.splitlines() if "may be another one" in line]
+        with (tmp_path / f"{name}-out" / "areas.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert rows[0]["continuity"] == ""
+        continuity = [float(row["continuity"]) for row in rows[1:]]
+        if name == "whole":
+            assert told == []
+            assert min(continuity) >= follow.DOUBTED_BELOW
+        else:
+            (line,) = told
+            assert line.startswith(
+                "frame 12: the object may be another one from here on, or the picture was cut"
+            )
+            assert f"an IoU of {continuity[11]:.2f} with those before" in line
+            assert min(continuity[:11]) >= follow.DOUBTED_BELOW

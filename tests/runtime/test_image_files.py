@@ -119,6 +119,96 @@ def test_pages_are_counted(tmp_path: Path, suffix: str) -> None:
     assert read_image_file(path).remarks == []
 
 
+def encode(path: Path, pixels: np.ndarray, codec: str, layout: str, **options: str) -> Path:
+    """uint16 [H, W, channels] by FFmpeg: what Pillow cannot write."""
+    h, w, channels = pixels.shape
+    frame = av.VideoFrame(w, h, layout)
+    rows = np.zeros((h, frame.planes[0].line_size // 2), "<u2" if layout.endswith("le") else ">u2")
+    rows[:, : w * channels] = pixels.reshape(h, -1)
+    frame.planes[0].update(rows.tobytes())
+    with av.open(path, "w", format="image2") as container:
+        stream = container.add_stream(codec, rate=1, options=options)
+        stream.width, stream.height, stream.pix_fmt = w, h, layout
+        container.mux([*stream.encode(frame), *stream.encode()])
+    return path
+
+
+SHAPES = {"P5": (9, 12), "P2": (9, 12), "P6": (9, 12, 3), "P3": (9, 12, 3)}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("white", [65535, 1023, 255])
+def test_netpbm_is_read_in_its_own_values(tmp_path: Path, kind: str, white: int) -> None:
+    values = np.random.default_rng(2).integers(0, white + 1, SHAPES[kind])
+    path = tmp_path / "a.ppm"
+    head = f"{kind}\n# of a microscope\n12 9 # w h\n{white}\n".encode()
+    if kind in ("P2", "P3"):
+        path.write_bytes(head + b"# values\n" + b"\n".join(str(v).encode() for v in values.flat) + b"\n")
+    else:
+        path.write_bytes(head + values.astype(">u2" if white > 255 else "u1").tobytes())
+    low, high = white / 4, white / 2
+    expected = np.clip((values - low) / (high - low), 0, 1)
+    found = read_image_file(path, (low, high))
+    expected = expected if values.ndim == 3 else np.repeat(expected[..., None], 3, axis=2)
+    np.testing.assert_allclose(found.pixels, expected, atol=1e-5)
+    if white > 255:
+        with pytest.raises(
+            ValueError, match=rf"a\.ppm: .*of values {values.min()} to {values.max()}: choose"
+        ):
+            read_image_file(path)
+
+
+def test_netpbm_that_is_damaged(tmp_path: Path) -> None:
+    values = np.full((9, 12, 3), 600, ">u2").tobytes()
+    for content, said in (
+        (b"P6 12 9 1000\n" + values[:-2], "."),
+        (b"P6 12 9 500\n" + values, "expected values up to 500, came 600"),
+        (b"P3 12 9 1000\n" + b"600 " * 323, "."),
+        (b"P6 999999999 999999999 1000\n" + values, "."),
+    ):
+        (tmp_path / "a.ppm").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.ppm: .*{said}"):
+            read_image_file(tmp_path / "a.ppm", (0, 1000))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout", "options"),
+    [
+        ("a.sgi", "sgi", "rgb48be", {"rle": "0"}),
+        ("a.sgi", "sgi", "gray16be", {"rle": "0"}),
+        ("a.jp2", "jpeg2000", "rgb48le", {"pred": "dwt53"}),
+        ("a.j2k", "jpeg2000", "rgb48le", {"pred": "dwt53", "format": "j2k"}),
+    ],
+)
+def test_other_pictures_of_sixteen_bits_are_read_whole(
+    tmp_path: Path, name: str, codec: str, layout: str, options: dict[str, str]
+) -> None:
+    channels = 3 if layout.startswith("rgb") else 1
+    values = np.random.default_rng(3).integers(0, 65536, (20, 30, channels)).astype(np.uint16)
+    path = encode(tmp_path / name, values, codec, layout, **options)
+    with pytest.raises(
+        ValueError, match=f"came 16 bits a channel, of values {values.min()} to {values.max()}"
+    ):
+        read_image_file(path)
+    found = read_image_file(path, (30000, 30300))  # a little more than one of 256 steps
+    expected = np.clip((values - 30000.0) / 300, 0, 1)
+    np.testing.assert_allclose(found.pixels, np.broadcast_to(expected, found.pixels.shape), atol=1e-4)
+
+
+def test_other_depths_of_jpeg_2000_are_refused(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(0, 4096, (20, 30, 3)).astype(np.uint16)
+    path = encode(tmp_path / "a.jp2", values, "jpeg2000", "rgb48le")
+    content = bytearray(path.read_bytes())
+    sizes = content.index(b"\xff\x4f\xff\x51") + 42
+    assert content[sizes : sizes + 9 : 3] == bytes([15] * 3)
+    content[sizes : sizes + 9 : 3] = bytes([11] * 3)
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"a\.jp2: .*more bits a channel, in a form that cannot be read whole"
+    ):
+        read_image_file(path, (0, 4095))
+
+
 def test_a_window_over_eight_bits_is_told(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(path)

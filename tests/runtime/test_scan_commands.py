@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from scans import affine_of, write_dicom
+from scans import affine_of, write_dicom, write_series
 
 import asam_trt
 from asam.cli import main
@@ -66,6 +66,99 @@ def test_sample_of_a_slice(
     Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
     assert run(capsys, "sample", tmp_path / "photo.png", *words[2:-3])[0] == 0
     assert not list(out.glob("*.nii.gz"))
+
+
+@pytest.mark.parametrize(("plane", "axis", "world"), [("coronal", 2, 1), ("sagittal", 0, 0)])
+def test_masks_of_another_plane_lie_in_the_grid_of_the_scan(
+    engine: Path,
+    scan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    plane: str,
+    axis: int,
+    world: int,
+) -> None:
+    """The slices of the plane lie along this axis of the file and of the world."""
+    file = nibabel.load(scan)
+    volume = asam_trt.read_volume(scan, plane=plane)
+    index = len(volume) // 2
+    there = np.linalg.inv(file.affine) @ volume.affine @ (index, 0, 0, 1)
+    options = ["--engine", engine, "--plane", plane, "--slice", index, "--window", -1000, 400, "--n", 4]
+    options += ["--box", 8, 2, 20, 7, "--output"]
+    status, text, _ = run(capsys, "sample", scan, *options, tmp_path / "one")
+    assert status == 0
+    assert f"{plane} slice {index}, pixels" in text
+    majority, mean, masks = (
+        nibabel.load(tmp_path / "one" / f"{name}.nii.gz") for name in ("majority", "mean", "masks")
+    )
+    for found in (majority, mean):
+        assert found.shape == file.shape
+        np.testing.assert_array_equal(found.affine, file.affine)
+    seen = asam_trt.Hypotheses.load(tmp_path / "one" / "hypotheses.npz")
+    zooms = np.delete(file.header.get_zooms(), axis)
+    middle = np.median(seen.areas) * zooms.prod()
+    assert f"area in mm2: median {middle:.4g}" in text
+    alone = np.take(np.asarray(mean.dataobj), round(there[axis]), axis=axis)
+    np.testing.assert_allclose(alone.sum(), seen.mean.sum(), rtol=1e-5)
+    np.testing.assert_array_equal(alone, np.asarray(mean.dataobj).sum(axis=axis))
+    np.testing.assert_array_equal(np.asarray(masks.dataobj).sum(axis=(0, 1, 2)), seen.masks.sum(axis=(1, 2)))
+
+    assert run(capsys, "volume", scan, *options, tmp_path / "all")[0] == 0
+    found = nibabel.load(tmp_path / "all" / "hypotheses.nii.gz")
+    np.testing.assert_array_equal(found.affine, file.affine)
+    masks = np.asarray(found.dataobj)
+    assert masks.shape == (*file.shape, 4)
+    said = json.loads((tmp_path / "all" / "volume.json").read_text())
+    assert said["asked"]["plane"] == plane
+    voxel = np.prod(file.header.get_zooms()) / 1000
+    np.testing.assert_allclose(said["sizes"], masks.sum(axis=(0, 1, 2)) * voxel, rtol=1e-5)
+    with (tmp_path / "all" / "slices.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        place = float(row[f"{'xyz'[world]}_mm"])
+        voxels = np.linalg.inv(file.affine[:3, :3]) @ (np.eye(3)[world] * (place - file.affine[world, 3]))
+        slab = np.take(masks, round(voxels[axis]), axis=axis)
+        areas = [float(row[f"h{i}_mm2"]) for i in range(4)]
+        np.testing.assert_allclose(areas, slab.sum(axis=(0, 1)) * zooms.prod(), atol=0.01)
+    assert sum(float(row["h0_mm2"]) for row in rows) > 0
+
+
+def test_masks_of_a_scan_without_a_place_lie_over_it(
+    engine: Path,
+    scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Readers place what has no place, each as it likes: only the same grid is placed as the scan is."""
+    file = nibabel.load(scan)
+    file.set_sform(None, 0)
+    file.set_qform(None, 0)
+    nibabel.save(file, tmp_path / "nowhere.nii.gz")
+    file, out = nibabel.load(tmp_path / "nowhere.nii.gz"), tmp_path / "out"
+    words = ["sample", tmp_path / "nowhere.nii.gz", "--engine", engine, "--slice", 3, "--window", -1000, 400]
+    words += ["--n", 2, "--box", 8, 2, 24, 8, "--output", out]
+    status, text, told = run(capsys, *words)
+    assert status == 0
+    assert "the file does not say how it lies in space" in told
+    assert "has no place" not in text
+    for name in ("majority", "mean", "masks"):
+        found = nibabel.load(out / f"{name}.nii.gz")
+        assert found.shape[:3] == file.shape
+        np.testing.assert_array_equal(found.affine, file.affine)
+        for field in ("qform_code", "sform_code"):
+            assert found.header[field] == 0
+        np.testing.assert_array_equal(found.header["pixdim"][:4], file.header["pixdim"][:4])
+    masks, mean = (np.asarray(nibabel.load(out / f"{name}.nii.gz").dataobj) for name in ("masks", "mean"))
+    np.testing.assert_allclose(masks.mean(axis=-1), mean, atol=1e-6)
+    assert masks.any()
+    monkeypatch.setattr("asam_trt.slice_masks.MOST_VOXELS", 3)
+    status, text, _ = run(capsys, *words)
+    assert status == 0
+    assert "masks.nii.gz is the slice alone, and has no place" in text
+    alone = np.asarray(nibabel.load(out / "masks.nii.gz").dataobj)
+    assert alone.size == masks.size // len(asam_trt.read_volume(tmp_path / "nowhere.nii.gz"))
+    assert alone.sum() == masks.sum()
 
 
 def test_sample_sees_a_slice_as_its_array(engine: Path, scan: Path, tmp_path: Path) -> None:
@@ -131,6 +224,7 @@ def test_what_sample_says_of_scans(
         ),
         ([scan, "--slice", 1, "--crop", 5], "expected crop of at least 16 pixels, came 5"),
         ([tmp_path / "photo.png", "--slice", 0], "expected no --slice with an image file, came 0"),
+        ([tmp_path / "photo.png", "--plane", "axial"], "expected no --plane with an image file, came axial"),
     ):
         status, _, told = run(capsys, "sample", *words, "--engine", engine, *BOX)
         assert status == 2
@@ -172,6 +266,30 @@ def test_volume_writes_masks_in_the_grid_of_the_scan(
         picture.verify()
 
 
+@pytest.mark.parametrize("command", ["sample", "volume"])
+def test_a_series_is_chosen(
+    engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """The results are those of a folder of that series alone."""
+    pixels = np.random.default_rng(1).integers(0, 900, (6, 30, 40)).astype(np.int16)
+    write_series(tmp_path / "both", pixels, SeriesInstanceUID="1.5")
+    write_series(tmp_path / "alone", pixels, SeriesInstanceUID="1.5")
+    write_dicom(tmp_path / "both" / "scout", pixels[0], SeriesInstanceUID="1.6")
+    words = ["--engine", engine, "--slice", 3, *BOX, "--window", 0, 900, "--n", 2, "--output"]
+    status, _, told = run(capsys, command, tmp_path / "both", *words, tmp_path / "out")
+    assert status == 2
+    assert "[1] no description, 6 slices of 2.5 x 0.5 x 0.75 mm; [2]" in told
+    assert "by its SeriesInstanceUID, such as --series 1" in told
+    for name, more in (("alone", []), ("both", ["--series", "1.5"]), ("both", ["--series", 1])):
+        assert run(capsys, command, tmp_path / name, *words, tmp_path / f"{name}{len(more)}", *more)[0] == 0
+    expected, found = (nibabel.load(tmp_path / out / "mean.nii.gz") for out in ("alone0", "both2"))
+    np.testing.assert_array_equal(np.asarray(found.dataobj), np.asarray(expected.dataobj))
+    assert np.asarray(found.dataobj).any()
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    told = run(capsys, command, tmp_path / "photo.png", "--engine", engine, *BOX, "--series", 1)[2]
+    assert "expected no --series " in told
+
+
 def test_a_volume_without_millimetres(
     engine: Path,
     scan: Path,
@@ -184,7 +302,7 @@ def test_a_volume_without_millimetres(
     np.save(tmp_path / "scan.npy", volume.values)
     words = ["--engine", engine, "--slice", 4, *BOX, "--window", -1000, 400, "--n", 3]
     assert run(capsys, "volume", scan, *words, "--output", tmp_path / "a")[0] == 0
-    monkeypatch.setattr("asam.cli.volume._MOST_VOXELS", 3)
+    monkeypatch.setattr("asam.cli.volume.MOST_VOXELS", 3)
     status, text, _ = run(capsys, "volume", tmp_path / "scan.npy", *words, "--output", tmp_path / "b")
     assert (status, (tmp_path / "b" / "hypotheses.npy").exists()) == (0, False)
     assert "without hypotheses.npy, 32,400 voxels: --hypotheses writes it" in text

@@ -415,6 +415,10 @@ class TestSampler:
         kept = [h.logits for _, h in VideoSampler(session).run(still, box=BOX, n=3)]
         np.testing.assert_array_equal(kept[0], kept[2])
         redrawn = [h.logits for _, h in VideoSampler(session).run(still, box=BOX, n=3, noise="redrawn")]
+        for noise in ("kept", "redrawn"):
+            run = VideoSampler(session).run(still[:2], box=BOX, n=3, noise=noise, follow=True)
+            first, second = (frame.continuity for frame, _ in run)
+            assert (first, second is None) == (None, noise == "redrawn")
         np.testing.assert_array_equal(redrawn[0], kept[0])
         assert np.abs(redrawn[1] - redrawn[0]).max() > 1e-3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import sys
 import tracemalloc
 from itertools import permutations, product
@@ -22,6 +23,8 @@ from asam_trt.intensities import OutsideWindow
 from asam_trt.volume import Volume, write_stack
 
 RNG = np.random.default_rng(0)
+DIRECTIONS = {"axial": "SPL", "coronal": "AIL", "sagittal": "RIP"}  # of slices, rows and columns
+OPPOSITE = dict(zip("SPLAIR", "IARPSL", strict=True))
 
 
 def save(path: Path, data: np.ndarray, affine: Any = None, **header: Any) -> Path:
@@ -40,6 +43,7 @@ def save(path: Path, data: np.ndarray, affine: Any = None, **header: Any) -> Pat
     turn=st.sampled_from([0.0, 0.2, -0.35]),
     codes=st.sampled_from([(1, 0), (0, 1), (1, 1), (2, 1)]),
     shape=st.permutations([4, 5, 7]),
+    plane=st.sampled_from([None, *DIRECTIONS]),
 )
 def test_masks_land_on_the_voxels_they_were_drawn_on(
     tmp_path_factory: pytest.TempPathFactory,
@@ -49,6 +53,7 @@ def test_masks_land_on_the_voxels_they_were_drawn_on(
     turn: float,
     codes: tuple[int, int],
     shape: list[int],
+    plane: str | None,
 ) -> None:
     folder = tmp_path_factory.mktemp("grid")
     data = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
@@ -57,14 +62,15 @@ def test_masks_land_on_the_voxels_they_were_drawn_on(
     image.set_qform(image.affine, codes[1])
     nibabel.save(image, folder / "scan.nii.gz")
     file = nibabel.load(folder / "scan.nii.gz")
-    volume = asam_trt.read_volume(folder / "scan.nii.gz")
+    volume = asam_trt.read_volume(folder / "scan.nii.gz", plane=plane)
 
-    # Axial as radiologists see it: slices to superior, rows to posterior, columns to the left.
     assert volume.affine is not None
-    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
-    assert directions[2, 0] > 0.7
-    assert directions[1, 1] < -0.7
-    assert directions[0, 2] < -0.7
+    assert "".join(nibabel.aff2axcodes(volume.affine)) == DIRECTIONS[plane or "axial"]
+    assert volume.grid.plane == (plane or "axial")
+    of_file = dict(zip(nibabel.aff2axcodes(file.affine), file.header.get_zooms(), strict=True))
+    mm = [of_file.get(code, of_file.get(OPPOSITE[code])) for code in DIRECTIONS[plane or "axial"]]
+    assert volume.spacing == pytest.approx(mm, rel=1e-5)
+    assert volume.pixel_mm2 == pytest.approx(mm[1] * mm[2], rel=1e-5)
     # Each value is where it was in the world.
     at = tuple(RNG.integers(volume.values.shape))
     there = tuple(int(v) for v in np.argwhere(data == volume.values[at])[0])
@@ -229,6 +235,36 @@ def test_arrays(tmp_path: Path) -> None:
             asam_trt.read_volume(tmp_path / f"{name}.npy")
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_that_is_cut_while_it_is_read(tmp_path: Path, order: str) -> None:
+    """What was cut off is an error, or was read before; mapped, it would end the process."""
+    stack = np.asarray(RNG.integers(0, 99, (4, 70, 80)).astype(np.int32), order=order)
+    np.save(tmp_path / "a.npy", stack)
+    program = """if True:
+        import os, sys
+        import asam_trt
+        volume = asam_trt.read_volume(sys.argv[1])
+        os.truncate(sys.argv[1], 128 + 2 * 70 * 80 * 4)
+        print(volume.slice(1).sum())
+        for look in (lambda: volume.slice(3).sum(), lambda: volume.limits, lambda: volume.picture(2, (0, 99))):
+            try:
+                print(look())
+            except ValueError as error:
+                print(error)
+    """
+    path = str(tmp_path / "a.npy")
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    first, *others = done.stdout.splitlines()
+    assert int(first) == stack[1].sum()
+    if order == "F":
+        assert others[0] == str(stack[3].sum())
+        return
+    places = [128 + i * 70 * 80 * 4 for i in (3, 2, 2)]
+    said = "a.npy: expected a byte {}, came the end: it was cut while it was read; copy it again"
+    assert others == [f"{tmp_path}/{said.format(place)}" for place in places]
+
+
 def test_a_series_is_sorted_scaled_and_placed(tmp_path: Path) -> None:
     stack = RNG.integers(0, 2000, (6, 5, 4)).astype(np.int16)
     folder = write_series(
@@ -260,6 +296,65 @@ def test_a_series_is_sorted_scaled_and_placed(tmp_path: Path) -> None:
     assert volume.voxel_ml == pytest.approx(2.5 * 0.5 * 0.75 / 1000)
 
 
+@pytest.fixture
+def several_series(tmp_path: Path) -> Path:
+    """A folder of two CTs, one of them numbered, and a coloured report."""
+    folder = tmp_path / "study"
+    write_series(
+        folder,
+        np.full((3, 5, 4), 7, np.int16),
+        SeriesNumber=12,
+        SeriesDescription="thin",
+        SeriesInstanceUID="1.7",
+    )
+    for i in range(4):
+        place = {"ImagePositionPatient": [0, 0, 1.25 * i], "SeriesInstanceUID": "1.4", "SeriesNumber": 3}
+        write_dicom(folder / f"b{i}", np.full((5, 4), 4, np.int16), **place)
+    colours = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "SeriesInstanceUID": "1.1"}
+    write_dicom(folder / "report", np.zeros((5, 4), np.uint8), **colours)
+    return folder
+
+
+def test_one_of_several_series_is_chosen(several_series: Path, tmp_path: Path) -> None:
+    listed = (
+        "[1] no description, series number 3, 4 slices of 1.25 x 0.5 x 0.75 mm; "
+        "[2] thin, series number 12, 3 slices of 2.5 x 0.5 x 0.75 mm; [3] no description, 1 file, no grey slices"
+    )
+    with pytest.raises(ValueError, match="came 3: ") as stop:
+        asam_trt.read_volume(several_series)
+    assert f"came 3: {listed}; choose one by its number here or by its Series" in str(stop.value)
+    for asked, value in ((1, 4), ("1", 4), ("1.4", 4), (2, 7), ("1.7", 7)):
+        volume = asam_trt.read_volume(several_series, series=asked)
+        assert (len(volume), volume.limits) == (4 if value == 4 else 3, (value, value))
+    for wrong in (0, 4, "1.9", ""):
+        with pytest.raises(ValueError, match="expected one of its 3 DICOM series, came") as stop:
+            asam_trt.read_volume(several_series, series=wrong)
+        assert listed in str(stop.value)
+    with pytest.raises(ValueError, match="expected grey values, came RGB"):
+        asam_trt.read_volume(several_series, series=3)
+    with pytest.raises(
+        TypeError, match="series: expected a SeriesInstanceUID or a number of the list, came float"
+    ):
+        asam_trt.read_volume(several_series, series=1.0)  # type: ignore[arg-type]
+    # Of the only series of a folder it is checked too; a file has none to choose among.
+    alone = write_series(tmp_path / "alone", np.zeros((2, 5, 4), np.int16))
+    assert len(asam_trt.read_volume(alone, series="1.2.3")) == 2
+    with pytest.raises(ValueError, match=r"expected one of its 1 DICOM series, came 1\.7: "):
+        asam_trt.read_volume(alone, series="1.7")
+    with pytest.raises(ValueError, match=r"b0: expected no series=1 with a file"):
+        asam_trt.read_volume(several_series / "b0", series=1)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_damaged_header_of_a_series_is_no_obstacle_to_its_list(several_series: Path) -> None:
+    path = several_series / "b0"
+    damaged = path.read_bytes().replace(b"IS\x02\x003 ", b"IS\x02\x00x ")  # SeriesNumber
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"\[1\] thin, .*\[3\] no description, 4 slices"):
+        asam_trt.read_volume(several_series)
+
+
 def test_a_coronal_series_is_seen_axially(tmp_path: Path) -> None:
     stack = RNG.integers(0, 99, (3, 5, 4)).astype(np.int16)
     for i, pixels in enumerate(stack):  # rows go to inferior, slices to posterior
@@ -267,8 +362,27 @@ def test_a_coronal_series_is_seen_axially(tmp_path: Path) -> None:
         write_dicom(tmp_path / f"{9 - i}", pixels, **place)
     volume = asam_trt.read_volume(tmp_path)
     np.testing.assert_array_equal(volume.values, stack.transpose(1, 0, 2)[::-1])
+    own = asam_trt.read_volume(tmp_path, plane="coronal")
+    np.testing.assert_array_equal(own.values, stack[::-1])
     one = asam_trt.read_volume(tmp_path / "9")  # of a single slice its own plane
     np.testing.assert_array_equal(one.values, stack[:1])
+
+
+def test_planes_that_a_file_does_not_have(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 5), np.uint8))
+    film = write_dicom(
+        tmp_path / "us.dcm", np.zeros((2, 4, 5), np.uint8), NumberOfFrames=2, PixelSpacing=None
+    )
+    flat = save(tmp_path / "flat.nii", np.zeros((1, 6, 7), np.uint8))
+    for path, plane, said in (
+        (tmp_path / "a.npy", "axial", "a.npy: expected no plane='axial': the file does not say how it lies"),
+        (film, "coronal", "us.dcm: expected no plane='coronal'"),
+        (flat, "axial", "flat.nii: expected plane='sagittal', in which its single slice lies, came 'axial'"),
+        (flat, "front", "expected plane to be one of sagittal, coronal, axial, came 'front'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            asam_trt.read_volume(path, plane=plane)
+    assert asam_trt.read_volume(flat, plane="sagittal").values.shape == (1, 7, 6)
 
 
 def test_frames_of_one_file(tmp_path: Path) -> None:
@@ -320,8 +434,6 @@ def test_monochrome1_is_turned_round_in_pictures_alone(tmp_path: Path) -> None:
 def test_series_that_are_none(tmp_path: Path) -> None:
     stack = np.zeros((8, 5, 4), np.int16)
     write_series(tmp_path / "gap", stack, skip=(3,))
-    write_series(tmp_path / "two", stack[:3])
-    write_dicom(tmp_path / "two" / "other.dcm", stack[0], SeriesInstanceUID="9.9", SeriesDescription="scout")
     write_series(tmp_path / "sizes", stack[:3])
     write_dicom(
         tmp_path / "sizes" / "IM9.dcm", np.zeros((5, 9), np.int16), ImagePositionPatient=[-10, -20, 37.5]
@@ -338,7 +450,6 @@ def test_series_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "notes" / "inner" / "a.txt").write_text("no image")
     for name, said in (
         ("gap", r"2.5 mm apart, came 5 mm between IM\d+.dcm and IM\d+.dcm: 1 slice missing there; copy"),
-        ("two", r"one DICOM series, came 2: .*scout \(1 file, such as other.dcm\)"),
         ("sizes", r"one size \(h, w\), came .*5, 9.*IM9.dcm"),
         ("twice", r"one slice at each position, came .* at 30.00 mm"),
         ("nowhere", "slices with positions"),

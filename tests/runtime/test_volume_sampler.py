@@ -30,7 +30,8 @@ class Thresholds(asam_trt.Session):
     def __init__(self, *levels: float) -> None:
         self.levels = levels
         self.boxes: list[Any] = []
-        self.engine = SimpleNamespace(sampler=SimpleNamespace(latent=4, side=SIDE))  # type: ignore[assignment]
+        sizes = SimpleNamespace(latent=4, side=SIDE, logits_side=SIDE // 4)
+        self.engine = SimpleNamespace(sampler=sizes)  # type: ignore[assignment]
 
     def encode(self, image: Any) -> Any:
         return as_image(image)

@@ -28,6 +28,19 @@ Crop = Annotated[
         "For engines that were trained on crops, and for what is small in a slice."
     ),
 ]
+Series = Annotated[
+    str | None,
+    arg(
+        help="Which DICOM series of a folder that holds several: its SeriesInstanceUID, or its number in the list that "
+        "the error without it prints."
+    ),
+]
+Plane = Annotated[
+    Literal["axial", "coronal", "sagittal"] | None,
+    arg(
+        help="Plane in which slices of a scan are seen; by default axial, or the own plane of a single slice."
+    ),
+]
 ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many as the masks show.")]
 Precision = Annotated[
     Literal["auto", "float32", "int16", "int8-encoder", "int8", "bf16", "fp16"],

@@ -53,12 +53,13 @@ class Seen:
 
     def place(self) -> str | None:
         """Which part of which slice ``pixels`` are and through which window, in words; None of an image file."""
-        if self.region is None:
+        if self.region is None or self.volume is None:
             return None
+        plane = "" if self.volume.grid.plane is None else f"{self.volume.grid.plane} "
         h, w = self.size
         corners = " ".join(map(str, self.region))
         window = "" if self.window is None else ", window {:g} to {:g}".format(*self.window)
-        return f"slice {self.index}, pixels {corners} (x0 y0 x1 y1) of {w} x {h} (w x h){window}"
+        return f"{plane}slice {self.index}, pixels {corners} (x0 y0 x1 y1) of {w} x {h} (w x h){window}"
 
     def part(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """A mask [H, W] of the image or slice where ``pixels`` are."""
@@ -67,22 +68,30 @@ class Seen:
 
 
 def read_seen(
-    path: Path, index: int | None, window: Window | None, *, crop: int | None, box: Box, points: Points
+    path: Path,
+    index: int | None,
+    window: Window | None,
+    *,
+    series: str | None,
+    plane: str | None,
+    crop: int | None,
+    box: Box,
+    points: Points,
 ) -> Seen:
     """An image file, or slice ``index`` of a scan, through a window; of a scan the part around a prompt, if asked.
 
     Raises:
-        ValueError: the file cannot be read; a volume without a slice, or one that it does not have; a slice or a crop
-            of an image file, or a crop without a prompt; a window that is missing or holds none of the values.
+        ValueError: the file cannot be read; a volume without a slice, or one that it does not have; what is of scans
+            alone with an image file; a crop without a prompt; a window that is missing or holds none of the values.
         ImportError: a scan whose package is not installed.
     """
     if not is_volume(path):
-        for option, given in (("slice", index), ("crop", crop)):
+        for option, given in (("slice", index), ("series", series), ("plane", plane), ("crop", crop)):
             if given is not None:
                 raise ValueError(f"expected no --{option} with an image file, came {given} with {path}")
         found = read_image_file(path, window)
         return Seen(found.pixels, found.remarks)
-    volume = read_volume(path)
+    volume = read_volume(path, series=series, plane=plane)
     index = checked_slice(volume, index)
     try:
         x0, y0, x1, y1 = region = region_around(volume.size, crop, box=box, point_coords=points or None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asam.cli._coordinates import Box
+from asam.cli._outputs import earlier_run, tell_replaced
 from asam.cli._questions import Window, check_counts, tell_of_file, tell_outside
 from asam_trt.files import check_targets
 from asam_trt.image_files import read_image_file
@@ -16,7 +17,7 @@ class Args:
     """Options of ``asam demo``."""
 
     output: Path = Path("outputs/demo")
-    """Folder that everything is written to."""
+    """Folder that everything is written to, where the results of an earlier run are replaced."""
     train: bool = False
     """Train a network on the spot (about three minutes on two cores) instead of taking the one that ships."""
     photo: Path | None = None
@@ -39,6 +40,7 @@ def run(args: Args) -> int:
     check_counts(args.n, None)
     from asam import demo
 
+    earlier = earlier_run(args.output, demo.RESULTS, "index.html")
     pixels = None
     settings = demo.Settings(output=args.output, train=args.train, n=args.n, seed=args.seed)
     if args.photo is not None and args.box is not None:
@@ -49,4 +51,6 @@ def run(args: Args) -> int:
         pixels = found.pixels
         tell_outside([args.box], *pixels.shape[:2])
     demo.run(settings, pixels)
+    if earlier:
+        tell_replaced(args.output)
     return 0

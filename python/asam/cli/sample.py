@@ -19,7 +19,9 @@ from asam.cli._questions import (
     Crop,
     Labels,
     ModeCount,
+    Plane,
     Precision,
+    Series,
     Temperature,
     Window,
     check_counts,
@@ -38,6 +40,7 @@ from asam_trt import render, slice_masks
 from asam_trt.bundle import read_manifest
 from asam_trt.crops import remarks_on_region
 from asam_trt.files import check_targets, replacing
+from asam_trt.image_files import remarks_on_mask
 from asam_trt.modes import Modes
 
 _PICTURES = ("overlay", "sheet", "modes", "entropy")
@@ -59,9 +62,13 @@ class Args:
     """x y of each point, in pixels of the image."""
     labels: Labels = ()
     mask: Path | None = None
-    """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object."""
+    """A picture of an earlier or a corrected mask, as large as the image: 0, and one other value for the object. Of
+    several pages the first is used."""
     slice: int | None = None
-    """Number of the slice of a scan, from 0, which is the lowest."""
+    """Number of the slice of a scan, from 0, which is the lowest; of --plane coronal the hindmost, of
+    --plane sagittal the leftmost."""
+    series: Series = None
+    plane: Plane = None
     window: Window = None
     crop: Crop = None
     n: int = 32
@@ -84,7 +91,16 @@ def run(args: Args) -> int:
     """Samples, writes everything into one folder, and prints what and where."""
     labels = labels_of(args.points, args.labels)
     check_counts(args.n, args.modes)
-    found = read_seen(args.image, args.slice, args.window, crop=args.crop, box=args.box, points=args.points)
+    found = read_seen(
+        args.image,
+        args.slice,
+        args.window,
+        series=args.series,
+        plane=args.plane,
+        crop=args.crop,
+        box=args.box,
+        points=args.points,
+    )
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "sample" / stem(args.image))
     names = (
@@ -96,7 +112,10 @@ def run(args: Args) -> int:
     tell_of_file(args.image, found.remarks)
     tell_outside([args.box], *found.size)
     box, points = found.inside(args.box), found.inside(args.points)
-    mask = None if args.mask is None else found.part(read_mask(args.mask, found.size))
+    mask = None
+    if args.mask is not None:
+        mask = found.part(read_mask(args.mask, found.size))
+        tell_of_file(args.mask, remarks_on_mask(args.mask))
     with asam_trt.Session(args.engine, threads=args.threads, precision=args.precision) as session:
         tell_precision(args.precision, session)
         start = time.perf_counter()
@@ -173,6 +192,8 @@ def run(args: Args) -> int:
         tell_replaced(out)
     for name in names:
         print(out / name)
+    if found.volume is not None and slice_masks.without_place(found.volume, args.n):
+        print("masks.nii.gz is the slice alone, and has no place: the scan does not say how it lies in space")
     return 0
 
 

@@ -42,6 +42,7 @@ from asam_trt import palette, plots, render
 from asam_trt.ahead import Behind
 from asam_trt.bundle import read_manifest
 from asam_trt.files import beside, check_targets, replacing
+from asam_trt.follow import DOUBTED_BELOW
 from asam_trt.modes import Modes
 from asam_trt.rerun_log import RerunLog
 from asam_trt.saving import SUFFIXES
@@ -50,7 +51,7 @@ from asam_trt.video import VideoFrame, VideoSampler, VideoWriter
 
 _COLUMNS = (
     "frame", "object", "time_s", "area_median", "area_low", "area_high", "area_mean", "p_empty", "modes",
-    "box_x0", "box_y0", "box_x1", "box_y1", "confidence", "lost", "dropped", "encode_ms", "sample_ms",
+    "box_x0", "box_y0", "box_x1", "box_y1", "confidence", "continuity", "lost", "dropped", "encode_ms", "sample_ms",
 )  # fmt: skip
 
 
@@ -162,8 +163,8 @@ def _row(
                 frame.index, name, f"{frame.time:.4f}",
                 *(f"{pixels:.1f}" for pixels in (area.median, area.low, area.high, area.mean)),
                 f"{hypotheses.p_empty:.4f}", modes, x0, y0, x1, y1,
-                "" if track.confidence is None else f"{track.confidence:.4f}", int(track.lost),
-                frame.dropped, f"{frame.encode_ms:.3f}", f"{frame.sample_ms:.3f}",
+                *("" if value is None else f"{value:.4f}" for value in (track.confidence, track.continuity)),
+                int(track.lost), frame.dropped, f"{frame.encode_ms:.3f}", f"{frame.sample_ms:.3f}",
             ),
             strict=True,
         )
@@ -290,6 +291,7 @@ def _loop(
         # A frame is drawn while the next one is sampled, and the one before is written. What may take long stays in
         # the thread that an interrupt reaches: sampling, and grouping thousands of masks.
         lost: set[Any] = set()
+        doubted: set[Any] = set()
         ended = 0  # frames after which nothing was left to follow
         with (
             warnings.catch_warnings(),
@@ -307,6 +309,7 @@ def _loop(
                     (frame, objects, {name: found.modes(args.modes) for name, found in objects.items()})
                 )
                 _say_lost(frame, lost)
+                _say_doubted(frame, doubted)
                 if count == args.frames:
                     break
                 if len(lost) == len(frame.tracks):
@@ -369,6 +372,18 @@ def _say_lost(frame: VideoFrame, known: set[Any]) -> None:
             known.add(name)
             which = "the object" if len(frame.tracks) == 1 else f"object {name}"
             print(f"frame {frame.index}: {which} is lost")
+
+
+def _say_doubted(frame: VideoFrame, known: set[Any]) -> None:
+    for name, track in frame.tracks.items():
+        if track.continuity is None or track.lost or name in known or track.continuity >= DOUBTED_BELOW:
+            continue
+        known.add(name)
+        which = "the object" if len(frame.tracks) == 1 else f"object {name}"
+        print(
+            f"frame {frame.index}: {which} may be another one from here on, or the picture was cut: its masks have an "
+            f"IoU of {track.continuity:.2f} with those before (below {DOUBTED_BELOW:g}, told once)"
+        )
 
 
 @contextmanager

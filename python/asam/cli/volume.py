@@ -19,7 +19,9 @@ from asam.cli._outputs import earlier_run, numbered, tell_replaced
 from asam.cli._questions import (
     Crop,
     Labels,
+    Plane,
     Precision,
+    Series,
     Temperature,
     Window,
     check_counts,
@@ -36,12 +38,11 @@ from asam_trt import volume_render
 from asam_trt.bundle import read_manifest
 from asam_trt.central import central
 from asam_trt.files import check_targets, replacing
-from asam_trt.volume import Volume, write_stack
+from asam_trt.volume import MOST_VOXELS, Volume, write_stack
 from asam_trt.volume_files import read_volume
 from asam_trt.volume_hypotheses import VolumeHypotheses
 
 _MASKS = ("mean", "majority", "hypotheses")
-_MOST_VOXELS = 1 << 28  # of all hypotheses together, beyond which they are only written when asked for
 _ENDS = {
     "empty": "most readings see nothing beyond",
     "lost": "following was no longer believed beyond",
@@ -66,7 +67,10 @@ class Args:
     engine: Path
     """An engine folder, made by `asam build`."""
     slice: int | None = None
-    """Number of the slice that is pointed at, from 0, which is the lowest."""
+    """Number of the slice that is pointed at, from 0, which is the lowest; of --plane coronal the hindmost, of
+    --plane sagittal the leftmost."""
+    series: Series = None
+    plane: Plane = None
     box: Box = None
     """x0 y0 x1 y1 in pixels of that slice."""
     points: Points = ()
@@ -102,14 +106,14 @@ def run(args: Args) -> int:
         raise ValueError(f"expected 0 < --level < 1, came {args.level}")
     if args.box is None and not args.points:
         raise ValueError("expected --box or --points, came none of them")
-    volume = read_volume(args.scan)
+    volume = read_volume(args.scan, series=args.series, plane=args.plane)
     index, slices = checked_slice(volume, args.slice), _slices(args.slices)
     read_manifest(args.engine)  # what is no engine is said as such
     out = args.output or numbered(Path("outputs") / "volume" / stem(args.scan))
     masks = f"hypotheses{volume.suffix}"
     voxels = args.n * volume.values.size
     names = [f"mean{volume.suffix}", f"majority{volume.suffix}", "slices.csv", "volume.json", "sheet.png"]
-    names += [masks] * (args.hypotheses or voxels <= _MOST_VOXELS)
+    names += [masks] * (args.hypotheses or voxels <= MOST_VOXELS)
     check_targets(out, names, [args.scan, args.engine])
     earlier = earlier_run(out, names, "volume.json")
     tell_of_file(args.scan, remarks_on(volume, args.window))
@@ -200,9 +204,11 @@ def _writers(found: VolumeHypotheses, args: Args) -> dict[str, Callable[[Path], 
 
 def _write_summary(path: Path, found: VolumeHypotheses, args: Args) -> None:
     asked = {
-        "scan": str(args.scan), "engine": str(args.engine), "slice": found.prompted, "box": args.box,
-        "points": args.points, "labels": args.labels, "window": args.window or found.volume.window, "crop": args.crop,
-        "slices": args.slices, "seed": args.seed, "temperature": args.temperature, "latents": args.latents,
+        "scan": str(args.scan), "engine": str(args.engine), "series": args.series,
+        "plane": found.volume.grid.plane, "slice": found.prompted,
+        "box": args.box, "points": args.points, "labels": args.labels,
+        "window": args.window or found.volume.window, "crop": args.crop, "slices": args.slices, "seed": args.seed,
+        "temperature": args.temperature, "latents": args.latents,
     }  # fmt: skip
     content = {**found.summary(args.level), "remarks": typed(found.remarks, args), "asked": asked}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
@@ -212,7 +218,8 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
     """A row a slice: where it lies, the distribution of the areas, and the area of each hypothesis."""
     scale, volume = found.volume.pixel_mm2, found.volume
     unit = "px" if scale is None else "mm2"
-    columns = ("slice", "z_mm", f"median_{unit}", f"low_{unit}", f"high_{unit}", "p_empty", "confidence")
+    along = f"{'xyz'[volume.grid.world[0]]}_mm"
+    columns = ("slice", along, f"median_{unit}", f"low_{unit}", f"high_{unit}", "p_empty", "confidence")
     names = [f"h{i}_{unit}" for i in range(len(found))]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -223,7 +230,7 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
             writer.writerow(
                 [
                     one.index,
-                    _z(volume, one.index),
+                    _place(volume, one.index),
                     *(f"{value:.6g}" for value in (middle, low, high)),
                     f"{np.mean(one.areas == 0):.4f}",
                     f"{one.confidence:.4f}",
@@ -233,9 +240,9 @@ def _write_slices(path: Path, found: VolumeHypotheses, level: float) -> None:
             )
 
 
-def _z(volume: Volume, index: int) -> str:
-    """World coordinate of the middle of a slice along the patient, mm."""
+def _place(volume: Volume, index: int) -> str:
+    """World coordinate of the middle of a slice, along the axis on which slices are counted, mm."""
     if volume.affine is None:
         return ""
     h, w = volume.size
-    return f"{(volume.affine @ (index, (h - 1) / 2, (w - 1) / 2, 1))[2]:.7g}"
+    return f"{(volume.affine @ (index, (h - 1) / 2, (w - 1) / 2, 1))[volume.grid.world[0]]:.7g}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -63,6 +67,8 @@ class Settings:
 def run(settings: Settings, photo: npt.NDArray[Any] | None = None) -> Path:
     """Run the demonstration and return the path of its page.
 
+    What is in `RESULTS` appears all together at the end, and replaces files of these names.
+
     Args:
         photo: what is in ``settings.photo``, uint8 or float32 [H, W, 3], where the caller has read it; None reads it.
     """
@@ -72,11 +78,31 @@ def run(settings: Settings, photo: npt.NDArray[Any] | None = None) -> Path:
     if photo is None:
         photo = inputs.photo(settings.photo, settings.window)
     output.mkdir(parents=True, exist_ok=True)
+    with _appearing_together(output) as folder:
+        _fill(folder, settings, photo, console)
+    console.print("\nwritten:", style="bold")
+    for path in sorted(p for p in output.iterdir() if not p.name.startswith(".")):
+        console.print(f"  {path}", soft_wrap=True)
+    page = output / "index.html"
+    console.print(f"\nopen {page} in a browser", style="bold", soft_wrap=True)
+    return page
+
+
+@contextmanager
+def _appearing_together(output: Path) -> Iterator[Path]:
+    """A hidden folder for the files of `RESULTS`, which take their places in ``output`` when the block ends well."""
+    with TemporaryDirectory(prefix=".demo-", dir=output) as folder:
+        yield Path(folder)
+        for name in RESULTS:
+            os.replace(Path(folder) / name, output / name)
+
+
+def _fill(folder: Path, settings: Settings, photo: npt.NDArray[Any], console: Console) -> None:
     engine = _engine(settings, console)
     with asam_trt.Session(engine) as session:
         console.print(f"engine: {session!r}", soft_wrap=True)
-        sections = [_photo(session, photo, settings, console)]
-        sections += [_video(session, settings)]
+        sections = [_photo(session, photo, settings, folder, console)]
+        sections += [_video(session, settings, folder)]
         report = _judge(session, settings)
     speed = sections[1].numbers
     figures = {
@@ -89,12 +115,7 @@ def run(settings: Settings, photo: npt.NDArray[Any] | None = None) -> Path:
         "machine": f"{platform.machine()}, {asam_trt.get_num_threads()} threads",
         "versions": f"asam-trt {asam_trt.__version__}, Python {platform.python_version()}, torch {torch.__version__}",
     }
-    page = write_page(output / "index.html", sections=sections, figures=figures, report=asdict(report))
-    console.print("\nwritten:", style="bold")
-    for path in sorted(p for p in output.iterdir() if not p.name.startswith(".")):
-        console.print(f"  {path}", soft_wrap=True)
-    console.print(f"\nopen {page} in a browser", style="bold", soft_wrap=True)
-    return page
+    write_page(folder / "index.html", sections=sections, figures=figures, report=asdict(report))
 
 
 def _engine(settings: Settings, console: Console) -> Path:
@@ -117,7 +138,7 @@ def _train(settings: Settings, console: Console) -> Path:
 
 
 def _photo(
-    session: asam_trt.Session, image: npt.NDArray[Any], settings: Settings, console: Console
+    session: asam_trt.Session, image: npt.NDArray[Any], settings: Settings, folder: Path, console: Console
 ) -> Figure:
     session.set_image(image)
     hypotheses = session.sample(box=settings.box, n=settings.n, seed=settings.seed)
@@ -130,8 +151,8 @@ def _photo(
         render.entropy_map(hypotheses),
     )
     for name, picture in zip(_PHOTO_PICTURES, pictures, strict=True):
-        picture.save(settings.output / name)
-    hypotheses.save(settings.output / "photo.npz")
+        picture.save(folder / name)
+    hypotheses.save(folder / "photo.npz")
     return Figure(
         title="A photo",
         text=(
@@ -143,12 +164,12 @@ def _photo(
     )
 
 
-def _video(session: asam_trt.Session, settings: Settings) -> Figure:
+def _video(session: asam_trt.Session, settings: Settings, folder: Path) -> Figure:
     side = session.engine.sampler.side
     encode, sample = [], []
     sampler = asam_trt.VideoSampler(session)
     scenes = inputs.scenes(size=2 * side)
-    path = settings.output / "video.mp4"
+    path = folder / "video.mp4"
     total = sum(map(len, scenes))
     with bars() as start, VideoWriter(path, fps=12) as video:
         show = start("video")

@@ -72,8 +72,14 @@ def backbone_of(where: str | Path, state: Mapping[str, torch.Tensor]) -> str | N
     """The backbone that a state dict is of, a key of :data:`BACKBONES`; None where it is none of them.
 
     Raises:
-        CheckpointError: a position table of no square image, or TinyViT's tensors with patches of other kernels.
+        CheckpointError: a position table of no square image, TinyViT's tensors with patches of other kernels, or both
+            of them, which are of two image encoders.
     """
+    if PATCHES in state and POSITION in state:
+        raise CheckpointError(
+            f"{where}: expected {POSITION} of SAM's own image encoder or {PATCHES} of a TinyViT, came both; save the "
+            "state dict of one network by itself"
+        )
     if PATCHES in state:
         return _tiny_vit(where, state[PATCHES])
     if POSITION not in state:
