@@ -1,0 +1,1 @@
+"""A napari plugin: prompts drawn on layers, hypotheses as layers. Its modules need the extra `napari`; this one does not."""

@@ -1,0 +1,114 @@
+"""Hypotheses as layers over the slice that they are of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from asam_trt import palette
+from asam_trt.hypotheses import Hypotheses
+from asam_trt.modes import Modes
+from asam_trt.napari.plane import Plane, space_of, values_of
+
+Mask = npt.NDArray[np.bool_]
+
+_OUTLINE = 2  # pixels
+
+
+class Results:
+    """The layers `mean`, `entropy`, `modes` and `mask` of a viewer, made when first needed and filled anew after that.
+
+    How they look is the user's: colours, opacity and visibility stay as they are set.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._layers: dict[str, Layer] = {}
+
+    def show(self, image: Image, plane: Plane, hypotheses: Hypotheses, modes: Modes) -> None:
+        """Fill mean, entropy and modes. In `modes` 1 is the most probable; smaller masks lie over larger ones."""
+        maps = {"blending": "translucent", "contrast_limits": (0, 1)}
+        self._fill(
+            "entropy", hypotheses.entropy, image, plane, colormap="magma", opacity=0.7, visible=False, **maps
+        )
+        self._fill("mean", hypotheses.mean, image, plane, colormap="viridis", opacity=0.45, **maps)
+        layer = self._fill("modes", _stacked(modes), image, plane, colormap=_mode_colours(), opacity=1.0)
+        layer.contour = _OUTLINE
+
+    def show_mask(self, image: Image, plane: Plane, mask: Mask, mode: int) -> None:
+        """Fill `mask`, in the colour of a mode."""
+        layer = self._fill("mask", mask.astype(np.uint8), image, plane, opacity=0.5)
+        layer.colormap = DirectLabelColormap(
+            color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), 1: colour_of(mode)}
+        )
+
+    def mask(self, plane: Plane) -> Mask | None:
+        """What the layer `mask` holds, bool [H, W], with what was painted by hand; None without one."""
+        layer = self._known("mask")
+        if layer is None:
+            return None
+        taken = Plane(tuple(0 for _ in plane.index), plane.rows, plane.columns).taken(layer.data)
+        return taken > 0
+
+    def clear(self) -> None:
+        """Empty all layers, and leave them where they are."""
+        for name in self._layers:
+            layer = self._known(name)
+            if layer is not None:
+                layer.data = np.zeros_like(layer.data)
+
+    def keep(self, image: Image, plane: Plane, mask: Mask, label: int) -> Labels:
+        """Write a mask into the layer `kept`, as large as the image; napari's undo takes it back."""
+        layer = self._known("kept")
+        shape = values_of(image).shape[: image.ndim]
+        if layer is None or layer.data.shape != shape:
+            layer = self._viewer.add_labels(np.zeros(shape, np.uint16), name="kept", **space_of(image))
+            self._layers["kept"] = layer
+        layer.data_setitem(plane.indices(mask), label)
+        return layer
+
+    def _fill(self, name: str, values: npt.NDArray[Any], image: Image, plane: Plane, **look: Any) -> Any:
+        data, space = plane.placed(values), space_of(image, plane)
+        layer = self._known(name)
+        if layer is not None and layer.ndim == data.ndim:
+            layer.data = data
+            for key, value in space.items():
+                setattr(layer, key, value)
+            return layer
+        if layer is not None:  # of another image
+            self._viewer.layers.remove(layer)
+        add = self._viewer.add_image if values.dtype == np.float32 else self._viewer.add_labels
+        active = self._viewer.layers.selection.active  # who draws goes on drawing
+        layer = self._layers[name] = add(data, name=name, **space, **look)
+        if active is not None:
+            self._viewer.layers.selection.active = active
+        return layer
+
+    def _known(self, name: str) -> Any:
+        layer = self._layers.get(name)
+        return layer if layer in self._viewer.layers else None
+
+
+def colour_of(mode: int) -> tuple[float, float, float, float]:
+    """The colour of a mode, RGBA from 0 to 1."""
+    r, g, b = palette.CATEGORIES[mode % len(palette.CATEGORIES)]
+    return r / 255, g / 255, b / 255, 1.0
+
+
+def _mode_colours() -> DirectLabelColormap:
+    colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    return DirectLabelColormap(
+        color_dict=colours | {i + 1: colour_of(i) for i in range(len(palette.CATEGORIES) + 1)}
+    )
+
+
+def _stacked(modes: Modes) -> npt.NDArray[np.uint8]:
+    labels = np.zeros(modes.masks.shape[1:], np.uint8)
+    for i in np.argsort(-modes.masks.sum(axis=(1, 2)), kind="stable"):
+        labels[modes.masks[i]] = i + 1
+    return labels
