@@ -16,6 +16,7 @@ from asam_trt.napari.picture import look_of, picture
 from asam_trt.napari.plane import Plane, shown_plane
 from asam_trt.napari.prompts import Prompt, add_box_layer, add_point_layer, read_prompt
 from asam_trt.napari.results import Results
+from asam_trt.render import reduced
 from asam_trt.session import EncodedImage, Session
 
 
@@ -48,12 +49,21 @@ class Explorer:
         self.picked = 0
         self._changed = changed
         self._results = Results(viewer)
-        self._place: tuple[Any, ...] | None = None  # session, image, slice, and how it looks
+        self._place: tuple[Any, ...] | None = None  # session, image, slice, and how it looks: what is encoded
+        self._data: Any = None  # of that image
         self._plane: Plane | None = None
         self._encoded: EncodedImage | None = None
         self._asked: tuple[Any, ...] | None = None
         self._mask_input: npt.NDArray[Any] | None = None
         viewer.dims.events.connect(self._on_event)
+
+    def images(self) -> list[Image]:
+        """Layers that may be asked about: images that are no results."""
+        return [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Image) and not self._results.holds(layer)
+        ]
 
     def start(self, image: Image) -> None:
         """Ask about an image layer; adds the layers of its prompt where they are missing."""
@@ -73,17 +83,17 @@ class Explorer:
     def update(self) -> bool:
         """Encode and sample what has changed since the last call; returns whether the answer is another.
 
+        Without a prompt on the slice that is shown there is no answer.
+
         Raises:
-            RuntimeError: there is no session, or no image.
+            RuntimeError: there is a prompt and no session.
             ValueError, TypeError: the slice or the prompt is none that can be asked about.
             EngineError: what the engine makes of it is not finite.
         """
         if self.image is None or self.image not in self.viewer.layers:
-            raise RuntimeError("expected an image layer, came none: open an image and choose it")
-        if self.session is None:
-            raise RuntimeError("expected an engine, came none: choose the folder that `asam build` made")
+            return self._forget()
         try:
-            return self._update(self.session, self.image)
+            return self._update(self.image)
         except Exception:
             self._forget()
             raise
@@ -103,19 +113,21 @@ class Explorer:
         Of a mask that was painted over by hand it is that mask.
         """
         self._mask_input = self._picked_mask() if on else None
+        self._asked = None
         self._changed()
 
     def keep(self, label: int = 1) -> Labels:
         """Write the layer `mask`, with what was painted by hand, into the Labels layer `kept`.
+
+        Args:
+            label: its number there, from 1 to 65535.
 
         Raises:
             RuntimeError: there is no mask.
         """
         if self.hypotheses is None or self._plane is None or self.image is None:
             raise RuntimeError("expected a mask to keep, came none: draw a box or points first")
-        mask = self._results.mask(self._plane)
-        assert mask is not None
-        return self._results.keep(self.image, self._plane, mask, label)
+        return self._results.keep(self.image, self._plane, self._shown_mask(self.hypotheses, self._plane), label)
 
     def clear(self) -> None:
         """Remove what is drawn."""
@@ -123,23 +135,26 @@ class Explorer:
             self.boxes.data = []
         if self.points is not None:
             self.points.data = np.empty((0, self.points.ndim))
-        self._mask_input = None
         self._changed()
 
-    def _update(self, session: Session, image: Image) -> bool:
+    def _update(self, image: Image) -> bool:
         plane = shown_plane(image, self.viewer.dims)
         prompt = self._prompt(plane, image)
         if not prompt:
             return self._forget()
-        place = (session, image, plane, *look_of(image))
-        if place != self._place:
-            if plane != self._plane:
+        if self.session is None:
+            raise RuntimeError("expected an engine, came none: choose the folder that `asam build` made")
+        place = (self.session, image, plane, look_of(image))
+        if place != self._place or image.data is not self._data:
+            if self._place is not None and place[1:3] != self._place[1:3]:
                 self._mask_input = None  # of another slice
-            self._encoded, self._place, self._plane = session.encode(picture(image, plane)), place, plane
-        asked = (place, prompt, self.n, self.seed, id(self._mask_input))
+            self._asked = self._place = None
+            self._encoded = self.session.encode(picture(image, plane))
+            self._place, self._plane, self._data = place, plane, image.data
+        asked = (prompt, self.n, self.seed)
         if asked == self._asked:
             return False
-        self.hypotheses = session.sample(
+        self.hypotheses = self.session.sample(
             box=prompt.box,
             point_coords=prompt.points or None,
             point_labels=prompt.labels or None,
@@ -148,7 +163,7 @@ class Explorer:
             seed=self.seed,
             image=self._encoded,
         )
-        self.modes = self.hypotheses.modes()
+        self.modes = (reduced(self.hypotheses) or self.hypotheses).modes()
         self._asked = asked
         self._results.show(image, plane, self.hypotheses, self.modes)
         self.pick(int(self.modes.medoids[0]))
@@ -163,10 +178,14 @@ class Explorer:
     def _picked_mask(self) -> npt.NDArray[Any] | None:
         if self.hypotheses is None or self._plane is None:
             return None
-        mask = self._results.mask(self._plane)
-        if mask is None or np.array_equal(mask, self.hypotheses[self.picked]):
-            return np.asarray(self.hypotheses.logits[self.picked])
-        return mask
+        mask = self._shown_mask(self.hypotheses, self._plane)
+        untouched = np.array_equal(mask, self.hypotheses[self.picked])
+        return np.asarray(self.hypotheses.logits[self.picked]) if untouched else mask
+
+    def _shown_mask(self, hypotheses: Hypotheses, plane: Plane) -> npt.NDArray[np.bool_]:
+        """What the layer `mask` holds; where it was deleted, the hypothesis that it held."""
+        mask = self._results.mask(plane)
+        return hypotheses[self.picked] if mask is None else mask
 
     def _forget(self) -> bool:
         if self.hypotheses is None:

@@ -15,9 +15,9 @@ _BYTE = (0.0, 255.0)
 
 
 def look_of(image: Image) -> tuple[Any, ...]:
-    """What `picture` depends on beside the slice; equal where the picture is the same."""
+    """What `picture` depends on beside data and slice."""
     limits = None if image.rgb else tuple(map(float, image.contrast_limits))
-    return id(image.data), limits, _is_turned(image)
+    return limits, _is_turned(image)
 
 
 def picture(image: Image, plane: Plane) -> npt.NDArray[Any]:

@@ -18,17 +18,22 @@ from asam_trt.napari.plane import Plane, space_of, values_of
 Mask = npt.NDArray[np.bool_]
 
 _OUTLINE = 2  # pixels
+_MODES = len(palette.CATEGORIES) + 1  # at most, with the empty one
 
 
 class Results:
     """The layers `mean`, `entropy`, `modes` and `mask` of a viewer, made when first needed and filled anew after that.
 
-    How they look is the user's: colours, opacity and visibility stay as they are set.
+    How they look is the user's: opacity, visibility and the colours of maps stay as they are set.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._layers: dict[str, Layer] = {}
+
+    def holds(self, layer: Layer) -> bool:
+        """Whether a layer is one of them."""
+        return layer in self._layers.values()
 
     def show(self, image: Image, plane: Plane, hypotheses: Hypotheses, modes: Modes) -> None:
         """Fill mean, entropy and modes. In `modes` 1 is the most probable; smaller masks lie over larger ones."""
@@ -37,7 +42,9 @@ class Results:
             "entropy", hypotheses.entropy, image, plane, colormap="magma", opacity=0.7, visible=False, **maps
         )
         self._fill("mean", hypotheses.mean, image, plane, colormap="viridis", opacity=0.45, **maps)
-        layer = self._fill("modes", _stacked(modes), image, plane, colormap=_mode_colours(), opacity=1.0)
+        layer = self._fill(
+            "modes", _stacked(hypotheses, modes), image, plane, colormap=_mode_colours(), opacity=1.0
+        )
         layer.contour = _OUTLINE
 
     def show_mask(self, image: Image, plane: Plane, mask: Mask, mode: int) -> None:
@@ -50,7 +57,7 @@ class Results:
     def mask(self, plane: Plane) -> Mask | None:
         """What the layer `mask` holds, bool [H, W], with what was painted by hand; None without one."""
         layer = self._known("mask")
-        if layer is None:
+        if layer is None:  # deleted by hand
             return None
         taken = Plane(tuple(0 for _ in plane.index), plane.rows, plane.columns).taken(layer.data)
         return taken > 0
@@ -67,8 +74,8 @@ class Results:
         layer = self._known("kept")
         shape = values_of(image).shape[: image.ndim]
         if layer is None or layer.data.shape != shape:
-            layer = self._viewer.add_labels(np.zeros(shape, np.uint16), name="kept", **space_of(image))
-            self._layers["kept"] = layer
+            layer = Labels(np.zeros(shape, np.uint16), name="kept", **space_of(image))
+            self._insert("kept", layer, image)
         layer.data_setitem(plane.indices(mask), label)
         return layer
 
@@ -78,15 +85,23 @@ class Results:
         if layer is not None and layer.ndim == data.ndim:
             layer.data = data
             for key, value in space.items():
-                setattr(layer, key, value)
+                # napari looks at the whole viewer again after each of them.
+                if not np.array_equal(np.asarray(getattr(layer, key)), np.asarray(value)):
+                    setattr(layer, key, value)
             return layer
         if layer is not None:  # of another image
             self._viewer.layers.remove(layer)
-        add = self._viewer.add_image if values.dtype == np.float32 else self._viewer.add_labels
-        active = self._viewer.layers.selection.active  # who draws goes on drawing
-        layer = self._layers[name] = add(data, name=name, **space, **look)
-        if active is not None:
-            self._viewer.layers.selection.active = active
+        kind = Image if values.dtype == np.float32 else Labels
+        return self._insert(name, kind(data, name=name, **space, **look), image)
+
+    def _insert(self, name: str, layer: Layer, image: Image) -> Layer:
+        """Above the image and what is there of it, below the prompt; who draws goes on drawing."""
+        layers = self._viewer.layers
+        below = [image, *filter(layers.__contains__, self._layers.values())]
+        active = layers.selection.active
+        self._layers[name] = layer  # before others hear of it
+        layers.insert(max(map(layers.index, below)) + 1, layer)
+        layers.selection.active = active
         return layer
 
     def _known(self, name: str) -> Any:
@@ -103,12 +118,14 @@ def colour_of(mode: int) -> tuple[float, float, float, float]:
 def _mode_colours() -> DirectLabelColormap:
     colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     return DirectLabelColormap(
-        color_dict=colours | {i + 1: colour_of(i) for i in range(len(palette.CATEGORIES) + 1)}
+        color_dict=colours | {i + 1: colour_of(i) for i in range(_MODES)}
     )
 
 
-def _stacked(modes: Modes) -> npt.NDArray[np.uint8]:
-    labels = np.zeros(modes.masks.shape[1:], np.uint8)
-    for i in np.argsort(-modes.masks.sum(axis=(1, 2)), kind="stable"):
-        labels[modes.masks[i]] = i + 1
+def _stacked(hypotheses: Hypotheses, modes: Modes) -> npt.NDArray[np.uint8]:
+    labels = np.zeros(hypotheses.frame.original, np.uint8)
+    # Masks of `modes` may be those of a smaller picture.
+    masks = [hypotheses[int(i)] for i in modes.medoids]
+    for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
+        labels[masks[i]] = i + 1
     return labels
