@@ -1,1 +1,1 @@
-"""A napari plugin: prompts drawn on layers, hypotheses as layers. Its modules need the extra `napari`; this one does not."""
+"""A napari plugin: prompts drawn on layers, hypotheses as layers. Its modules need the extra `napari`."""

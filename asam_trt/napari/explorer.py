@@ -127,7 +127,9 @@ class Explorer:
         """
         if self.hypotheses is None or self._plane is None or self.image is None:
             raise RuntimeError("expected a mask to keep, came none: draw a box or points first")
-        return self._results.keep(self.image, self._plane, self._shown_mask(self.hypotheses, self._plane), label)
+        return self._results.keep(
+            self.image, self._plane, self._shown_mask(self.hypotheses, self._plane), label
+        )
 
     def clear(self) -> None:
         """Remove what is drawn."""

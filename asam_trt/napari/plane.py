@@ -63,7 +63,7 @@ class Plane:
             point: of the viewer's world that is shown.
 
         Returns:
-            float64 [k, 2], x before y, whole numbers at the centres of pixels; bool [k], which of them lie on this slice.
+            float64 [k, 2], x before y, whole numbers at the centres of pixels; bool [k], which lie on this slice.
         """
         found = np.empty((len(vertices), len(self.index)))
         for row, vertex in zip(found, vertices, strict=True):
@@ -87,13 +87,17 @@ def shown_plane(image: Image, dims: Dims) -> Plane:
     extra = dims.ndim - image.ndim
     rows, columns = (axis - extra for axis in dims.displayed)
     if min(rows, columns) < 0:
-        raise ValueError(f"expected a view of the planes of '{image.name}', came one across: roll the axes back")
+        raise ValueError(
+            f"expected a view of the planes of '{image.name}', came one across: roll the axes back"
+        )
     sizes = values_of(image).shape[: image.ndim]
     index = [round(float(place)) for place in image.world_to_data(dims.point)]
     index[rows] = index[columns] = 0
     for axis, (i, size) in enumerate(zip(index, sizes, strict=True)):
         if not 0 <= i < size:
-            raise ValueError(f"expected a slice of '{image.name}' from 0 to {size - 1}, came {i} of axis {axis}")
+            raise ValueError(
+                f"expected a slice of '{image.name}' from 0 to {size - 1}, came {i} of axis {axis}"
+            )
     return Plane(tuple(index), rows, columns)
 
 
@@ -113,3 +117,8 @@ def space_of(image: Layer, plane: Plane | None = None) -> dict[str, Any]:
         "affine": image.affine,
         "units": image.units,
     }
+
+
+def line_width(image: Image) -> float:
+    """Width in pixels of a line that is well seen where the whole image is."""
+    return max(1.0, float(max(values_of(image).shape[: image.ndim][-2:])) / 250)

@@ -9,7 +9,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Points, Shapes
 
-from asam_trt.napari.plane import Plane, space_of, values_of
+from asam_trt.napari.plane import Plane, line_width, space_of
 
 LABEL = "label"
 """Feature of a point: one of SIGNS, as in micro-sam."""
@@ -43,7 +43,7 @@ def add_box_layer(viewer: ViewerModel, image: Image) -> Shapes:
         ndim=image.ndim,
         edge_color="white",
         face_color="transparent",
-        edge_width=_thin(image),
+        edge_width=line_width(image),
         **space_of(image),
     )
     layer.mode = "add_rectangle"
@@ -60,7 +60,7 @@ def add_point_layer(viewer: ViewerModel, image: Image) -> Points:
         face_color=LABEL,
         face_color_cycle=dict(zip(SIGNS, _COLOURS, strict=True)),
         border_color="white",
-        size=6 * _thin(image),
+        size=6 * line_width(image),
         **space_of(image),
     )
     layer.bind_key("t", turn_sign)
@@ -94,8 +94,3 @@ def read_prompt(
     signs = points.features.get(LABEL, [SIGNS[0]] * len(xy))
     labels = tuple(int(sign != SIGNS[1]) for sign, here in zip(signs, on, strict=True) if here)
     return Prompt(box, tuple((float(x), float(y)) for x, y in xy[on]), labels)
-
-
-def _thin(image: Image) -> float:
-    """Width in pixels of a line that is well seen on the whole image."""
-    return max(1.0, max(values_of(image).shape[: image.ndim][-2:]) / 250)

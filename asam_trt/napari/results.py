@@ -8,16 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from asam_trt import palette
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.modes import Modes
-from asam_trt.napari.plane import Plane, space_of, values_of
+from asam_trt.napari.plane import Plane, line_width, space_of, values_of
 
 Mask = npt.NDArray[np.bool_]
 
-_OUTLINE = 2  # pixels
 _MODES = len(palette.CATEGORIES) + 1  # at most, with the empty one
 
 
@@ -37,15 +36,18 @@ class Results:
 
     def show(self, image: Image, plane: Plane, hypotheses: Hypotheses, modes: Modes) -> None:
         """Fill mean, entropy and modes. In `modes` 1 is the most probable; smaller masks lie over larger ones."""
-        maps = {"blending": "translucent", "contrast_limits": (0, 1)}
-        self._fill(
-            "entropy", hypotheses.entropy, image, plane, colormap="magma", opacity=0.7, visible=False, **maps
-        )
-        self._fill("mean", hypotheses.mean, image, plane, colormap="viridis", opacity=0.45, **maps)
+        maps = {
+            "blending": "translucent",
+            "contrast_limits": (0, 1),
+            "colormap": _map_colours(),
+            "opacity": 0.7,
+        }
+        self._fill("entropy", hypotheses.entropy, image, plane, visible=False, **maps)
+        self._fill("mean", hypotheses.mean, image, plane, **maps)
         layer = self._fill(
             "modes", _stacked(hypotheses, modes), image, plane, colormap=_mode_colours(), opacity=1.0
         )
-        layer.contour = _OUTLINE
+        layer.contour = max(1, round(line_width(image)))
 
     def show_mask(self, image: Image, plane: Plane, mask: Mask, mode: int) -> None:
         """Fill `mask`, in the colour of a mode."""
@@ -115,11 +117,16 @@ def colour_of(mode: int) -> tuple[float, float, float, float]:
     return r / 255, g / 255, b / 255, 1.0
 
 
+def _map_colours() -> Colormap:
+    """Cividis, of which 0 is transparent: the picture is to be seen where nothing is said."""
+    share = np.linspace(0, 1, 65)
+    alpha = np.minimum(3 * share, 1)
+    return Colormap(np.column_stack([palette.cividis(share) / 255, alpha]), name="cividis, 0 transparent")
+
+
 def _mode_colours() -> DirectLabelColormap:
     colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
-    return DirectLabelColormap(
-        color_dict=colours | {i + 1: colour_of(i) for i in range(_MODES)}
-    )
+    return DirectLabelColormap(color_dict=colours | {i + 1: colour_of(i) for i in range(_MODES)})
 
 
 def _stacked(hypotheses: Hypotheses, modes: Modes) -> npt.NDArray[np.uint8]:
