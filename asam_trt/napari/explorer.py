@@ -65,6 +65,11 @@ class Explorer:
             if isinstance(layer, Image) and not self._results.holds(layer)
         ]
 
+    @property
+    def refining(self) -> bool:
+        """Whether a mask is part of the prompt, see `refine`."""
+        return self._mask_input is not None
+
     def start(self, image: Image) -> None:
         """Ask about an image layer; adds the layers of its prompt where they are missing."""
         if image is not self.image:
@@ -132,12 +137,13 @@ class Explorer:
         )
 
     def clear(self) -> None:
-        """Remove what is drawn."""
+        """Remove what is drawn; layers of the prompt that were deleted come back."""
         if self.boxes is not None:
             self.boxes.data = []
         if self.points is not None:
             self.points.data = np.empty((0, self.points.ndim))
-        self._changed()
+        if self.image is not None:
+            self.start(self.image)
 
     def _update(self, image: Image) -> bool:
         plane = shown_plane(image, self.viewer.dims)
@@ -148,8 +154,8 @@ class Explorer:
             raise RuntimeError("expected an engine, came none: choose the folder that `asam build` made")
         place = (self.session, image, plane, look_of(image))
         if place != self._place or image.data is not self._data:
-            if self._place is not None and place[1:3] != self._place[1:3]:
-                self._mask_input = None  # of another slice
+            if self._place is not None and place[:3] != self._place[:3]:
+                self._mask_input = None  # of another slice or engine
             self._asked = self._place = None
             self._encoded = self.session.encode(picture(image, plane))
             self._place, self._plane, self._data = place, plane, image.data

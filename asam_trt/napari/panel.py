@@ -80,6 +80,8 @@ class Panel(QWidget):  # type: ignore[misc]
         if self.explorer.hypotheses is None:
             self._list()
             self._status.value = self._notices.text or _HINT
+        with self._refine.changed.blocked():
+            self._refine.value = self.explorer.refining
 
     def _choose(self, event: Any = None) -> None:
         self._image.reset_choices()
