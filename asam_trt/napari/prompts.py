@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +69,11 @@ def add_point_layer(viewer: ViewerModel, image: Image) -> Points:
 
 
 def turn_sign(points: Points) -> None:
-    """Exchange positive and negative, of the next point and of those that are selected."""
+    """Exchange positive and negative: of the next points, or, while points are selected by mouse, of these."""
     turned = SIGNS[points.feature_defaults[LABEL].iloc[0] == SIGNS[0]]
-    points.current_properties = {LABEL: np.array([turned])}
+    # Of points that are added the last one is selected too, and stays as it is.
+    with nullcontext() if points.mode == "select" else points.block_update_properties():
+        points.current_properties = {LABEL: np.array([turned])}
 
 
 def read_prompt(

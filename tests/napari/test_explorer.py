@@ -158,7 +158,7 @@ def test_layers_say_when_they_change(session: asam_trt.Session, photo: np.ndarra
     for change in (
         lambda: explorer.boxes.add_rectangles(rectangle(BOX)),
         lambda: explorer.points.add([45, 35]),
-        lambda: setattr(explorer.points, "selected_data", {0}) or turn_sign(explorer.points),
+        lambda: setattr(explorer.points, "mode", "select") or turn_sign(explorer.points),
         lambda: explorer.refine(),
         lambda: explorer.clear(),
     ):
@@ -177,7 +177,6 @@ def test_points_of_both_signs(explore: Explore, session: asam_trt.Session, photo
     explorer = explore(photo)
     explorer.points.add([45, 35])
     turn_sign(explorer.points)
-    explorer.points.selected_data = set()
     explorer.points.add([45, 85])
     explorer.update()
     image = session.encode(photo)
@@ -185,6 +184,7 @@ def test_points_of_both_signs(explore: Explore, session: asam_trt.Session, photo
     assert np.array_equal(explorer.hypotheses.masks, session.sample(point_labels=[1, 0], **asked).masks)
     assert not np.allclose(*explorer.points.face_color)
 
+    explorer.points.mode = "select"
     explorer.points.selected_data = {1}
     turn_sign(explorer.points)
     assert explorer.update()
