@@ -13,9 +13,9 @@ from asam_trt.pictures import Window
 from asam_trt.volume_files import is_volume, read_volume
 
 
-def open_viewer(image: Image, engine: Path, *, show: bool = True) -> tuple[napari.Viewer, Panel]:
+def open_viewer(image: Image, engine: Path) -> tuple[napari.Viewer, Panel]:
     """A viewer of an image layer with the panel beside it; `napari.run()` then waits for it."""
-    viewer = napari.Viewer(title="asam", show=show)
+    viewer = napari.Viewer(title="asam")
     viewer.add_layer(image)
     panel = Panel(viewer, engine)
     viewer.window.add_dock_widget(panel, name="asam")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, Label, PushButton, Slider, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, Label, PushButton, SpinBox
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Qt
@@ -44,7 +44,7 @@ class Panel(QWidget):  # type: ignore[misc]
         self._seed = SpinBox(label="seed", value=0, min=0, max=2**31 - 1)
         self._status = Label(value=_HINT)
         self._modes = QListWidget()
-        self._hypothesis = Slider(label="hypothesis", min=0, max=31, enabled=False)
+        self._hypothesis = SpinBox(label="hypothesis", min=0, max=31, enabled=False)
         self._refine = CheckBox(text="Go on from this mask")
         self._number = SpinBox(label="as label", value=1, min=1, max=65535)
         self._keep = PushButton(text="Keep this mask")

@@ -6,17 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'", exc_type=ImportError)
-
 import asam_trt
 from asam.assets import NANO
-from asam_trt.napari.explorer import Explorer
-from napari.components import ViewerModel
+
+if TYPE_CHECKING:
+    from asam_trt.napari.explorer import Explorer
 
 if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # Qt ends the process otherwise
@@ -36,6 +35,9 @@ def session(nano: Path) -> Iterator[asam_trt.Session]:
 @pytest.fixture
 def explore(session: asam_trt.Session) -> Callable[..., Explorer]:
     """An `Explorer` of an image in a viewer of its own; keywords are those of `add_image`."""
+    from napari.components import ViewerModel
+
+    from asam_trt.napari.explorer import Explorer
 
     def make(values: Any, **look: Any) -> Explorer:
         viewer = ViewerModel()

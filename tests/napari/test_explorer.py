@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asam_trt.napari.explorer import Explorer
-from asam_trt.napari.prompts import turn_sign
 
 import asam_trt
+
+pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'")
+
+from napari.components import ViewerModel
+
+from asam_trt.napari.explorer import Explorer
+from asam_trt.napari.prompts import turn_sign
 
 Explore = Callable[..., Explorer]
 
@@ -31,13 +36,12 @@ def layer(explorer: Explorer, name: str) -> Any:
 def calls(monkeypatch: pytest.MonkeyPatch, session: asam_trt.Session) -> list[str]:
     """Names of `encode` and `sample`, whenever one is called."""
     found: list[str] = []
+
+    def spy(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: found.append(name) or call(*args, **kwargs)
+
     for name in ("encode", "sample"):
-
-        def spy(*args: Any, name: str = name, call: Any = getattr(session, name), **kwargs: Any) -> Any:
-            found.append(name)
-            return call(*args, **kwargs)
-
-        monkeypatch.setattr(session, name, spy)
+        monkeypatch.setattr(session, name, spy(name, getattr(session, name)))
     return found
 
 
@@ -148,8 +152,6 @@ def test_only_what_changed_is_computed(
 
 
 def test_layers_say_when_they_change(session: asam_trt.Session, photo: np.ndarray) -> None:
-    from napari.components import ViewerModel
-
     changes: list[int] = []
     viewer = ViewerModel()
     explorer = Explorer(viewer, lambda: changes.append(1))

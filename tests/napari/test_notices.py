@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'")
+
+from napari.utils.notifications import notification_manager
+
 from asam_trt.napari.explorer import Explorer
 from asam_trt.napari.notices import Notices
-from napari.utils.notifications import notification_manager
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 import asam_trt
 from asam import cli
 
+pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'")
 pytest.importorskip("qtpy", reason="there is no Qt: pip install '.[napari]'", exc_type=ImportError)
 
 from asam_trt.napari.opening import read_layer
@@ -57,7 +58,9 @@ def test_the_command_opens_what_it_is_given(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says by DISPLAY whether there is a display")
-def test_without_a_display(nano: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_display(
+    nano: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     assert cli.main(["view", "discs.png", "--engine", str(nano)]) == 2

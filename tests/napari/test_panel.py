@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'")
 pytest.importorskip("qtpy", reason="there is no Qt: pip install '.[napari]'", exc_type=ImportError)
 
-from asam_trt.napari.opening import open_viewer
-from asam_trt.napari.panel import Panel
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtWidgets import QApplication
+
+from asam_trt.napari.opening import open_viewer
+from asam_trt.napari.panel import Panel
 
 CORNERS = np.array([(20, 10), (20, 70), (72, 70), (72, 10)], float) - 0.5
 
@@ -125,14 +127,16 @@ def test_images_come_and_go(application: QApplication, photo: np.ndarray) -> Non
 
 def test_in_the_viewer(application: QApplication, nano: Path, photo: np.ndarray) -> None:
     try:
-        viewer, panel = open_viewer(Image(photo), nano, show=False)
+        viewer, panel = open_viewer(Image(photo), nano)
     except Exception as error:  # by vispy, in words and types that depend on the driver
         pytest.skip(f"no viewer can be opened here, which takes OpenGL 2.1 and a display: {error!r}")
     try:
-        blank = viewer.screenshot(flash=False)
+        blank = viewer.export_figure(flash=False)
         panel.explorer.boxes.add_rectangles(CORNERS)
         wait(lambda: panel.explorer.hypotheses is not None)
         assert len(shares(panel)) > 1
-        assert (viewer.screenshot(flash=False) != blank).any()
+        found = viewer.export_figure(flash=False)
+        assert found.shape == blank.shape
+        assert (found != blank).any()
     finally:
         viewer.close()

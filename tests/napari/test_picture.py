@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from asam_trt.napari.picture import picture
-from asam_trt.napari.plane import Plane
-from napari.layers import Image
 
 import asam_trt
+
+pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'")
+
+from napari.layers import Image
+
+from asam_trt.napari.picture import picture
+from asam_trt.napari.plane import Plane
 
 FLAT = Plane((0, 0), 0, 1)
 
