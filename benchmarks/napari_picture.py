@@ -1,6 +1,6 @@
 """Makes docs/images/napari.png: the README's photo and box in the real viewer. Needs the extras `napari` and `demo`.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/napari_picture.py nano.asam docs/images/napari.png
+xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/napari_picture.py nano.asam docs/images/napari.png
 """
 
 from __future__ import annotations

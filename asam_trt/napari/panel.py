@@ -66,8 +66,8 @@ class Panel(QWidget):  # type: ignore[misc]
         self._refine.changed.connect(self._go_on)
         self._keep.changed.connect(self._keep_mask)
         self._clear.changed.connect(self.explorer.clear)
-        for event in ("inserted", "removed", "renamed"):
-            getattr(napari_viewer.layers.events, event).connect(self._choose)
+        napari_viewer.layers.events.inserted.connect(self._choose)
+        napari_viewer.layers.events.removed.connect(self._choose)
         if engine is not None:
             self._open(engine)
         self._choose()
