@@ -42,7 +42,9 @@ def test_python_of_the_documents(repository: Path, tmp_path: Path, document: str
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/data.md", "docs/napari.md", "docs/video.md", "docs/volumes.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/data.md", "docs/napari.md", "docs/video.md", "docs/volumes.md"]
+)
 def test_commands_of_the_documents_exist(repository: Path, document: str) -> None:
     """Every `asam` command and every `make` target it names is one."""
     from asam.cli import _modules

@@ -13,6 +13,7 @@ import asam_trt
 pytest.importorskip("napari", reason="napari is not installed: pip install '.[napari]'")
 
 from napari.components import ViewerModel
+from napari.utils import interactions
 
 from asam_trt.napari.explorer import Explorer
 from asam_trt.napari.prompts import turn_sign
@@ -245,3 +246,17 @@ def test_an_answer_goes_with_its_prompt(explore: Explore, photo: np.ndarray) -> 
     with pytest.raises(RuntimeError, match="expected a mask to keep"):
         explorer.keep()
     assert explorer.images() == [explorer.image]
+
+
+def test_the_answer_follows_the_mouse(explore: Explore, photo: np.ndarray) -> None:
+    test_utils = pytest.importorskip("napari.utils._test_utils", reason="a napari without its test utilities")
+    explorer = explore(photo)
+    areas = []
+    for i, (y, x) in enumerate([(20, 10), (45, 40), (72, 70)]):
+        kind = "mouse_move" if i else "mouse_press"
+        react = interactions.mouse_move_callbacks if i else interactions.mouse_press_callbacks
+        place = {"position": (y, x), "pos": (y, x), "modifiers": []}
+        react(explorer.boxes, test_utils.read_only_mouse_event(type=kind, is_dragging=bool(i), **place))
+        assert explorer.update()
+        areas.append(explorer.hypotheses.area().median)
+    assert len(set(areas)) == 3
