@@ -13,6 +13,7 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap
 from asam_trt import palette
 from asam_trt.hypotheses import Hypotheses
 from asam_trt.modes import Modes
+from asam_trt.napari.outlines import outlines
 from asam_trt.napari.plane import Plane, line_width, space_of, values_of
 
 Mask = npt.NDArray[np.bool_]
@@ -35,7 +36,7 @@ class Results:
         return layer in self._layers.values()
 
     def show(self, image: Image, plane: Plane, hypotheses: Hypotheses, modes: Modes) -> None:
-        """Fill mean, entropy and modes. In `modes` 1 is the most probable; smaller masks lie over larger ones."""
+        """Fill mean, entropy and modes. In `modes` 1 is the outline of the most probable."""
         maps = {
             "blending": "translucent",
             "contrast_limits": (0, 1),
@@ -44,10 +45,9 @@ class Results:
         }
         self._fill("entropy", hypotheses.entropy, image, plane, visible=False, **maps)
         self._fill("mean", hypotheses.mean, image, plane, **maps)
-        layer = self._fill(
-            "modes", _stacked(hypotheses, modes), image, plane, colormap=_mode_colours(), opacity=1.0
-        )
-        layer.contour = max(1, round(line_width(image)))
+        # Masks of `modes` may be those of a smaller picture.
+        lines = outlines([hypotheses[int(i)] for i in modes.medoids], max(1, round(line_width(image))))
+        self._fill("modes", lines, image, plane, colormap=_mode_colours(), opacity=1.0)
 
     def show_mask(self, image: Image, plane: Plane, mask: Mask, mode: int) -> None:
         """Fill `mask`, in the colour of a mode."""
@@ -127,12 +127,3 @@ def _map_colours() -> Colormap:
 def _mode_colours() -> DirectLabelColormap:
     colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     return DirectLabelColormap(color_dict=colours | {i + 1: colour_of(i) for i in range(_MODES)})
-
-
-def _stacked(hypotheses: Hypotheses, modes: Modes) -> npt.NDArray[np.uint8]:
-    labels = np.zeros(hypotheses.frame.original, np.uint8)
-    # Masks of `modes` may be those of a smaller picture.
-    masks = [hypotheses[int(i)] for i in modes.medoids]
-    for i in sorted(range(len(masks)), key=lambda i: -np.count_nonzero(masks[i])):
-        labels[masks[i]] = i + 1
-    return labels
