@@ -14,8 +14,12 @@ from asam_trt._version import __version__
 
 Status = Literal["ok", "missing", "compiled, not run", "broken"]
 
-# Instruction sets whose kernels ran under emulation alone.
-_NOT_TIMED = ("neon",)
+# Instruction sets that no processor at hand has, and how their kernels were tested.
+_NOT_TIMED = {
+    "neon": "tested under emulation",
+    "neondot": "tested under emulation",
+    "avxvnni": "tested in AVX-512's encoding of the same instructions",
+}
 
 _STYLES: dict[Status, str] = {
     "ok": "green",
@@ -98,7 +102,8 @@ def _native() -> list[Check]:
         best = _ops.supported_isas()[-1]
         forced = os.environ.get("ASAM_FORCE_ISA")
         used = f"{_ops.isa()}, forced by ASAM_FORCE_ISA (best here: {best})" if forced else _ops.isa()
-        note = ", tested under emulation, not timed on hardware" if _ops.isa() in _NOT_TIMED else ""
+        tested = _NOT_TIMED.get(_ops.isa())
+        note = f", {tested}, not timed on hardware" if tested else ""
         checks.append(Check("instruction set", "ok", used + note))
         checks.append(Check("precision", "ok", "auto is {}: {}".format(*precision.choose("auto"))))
     except ValueError as error:

@@ -12,9 +12,9 @@ ENCODERS = ("auto", "native", "onnxruntime", "torch")
 ON_GPU, PROVIDER = "onnxruntime-cuda", "CUDAExecutionProvider"
 
 # Instruction sets on which the native encoder measured faster than ONNX Runtime, in float32 and below; see "The
-# image encoder" in docs/architecture.md.
+# image encoder" in docs/architecture.md. avxvnni has avx2's code, with less of it in products of integers.
 _FASTER_ON = ("avx2", "avxvnni", "avx512f", "avx512vnni")
-_NOT_TIMED_ON = ("neon",)
+_NOT_TIMED_ON = ("neon", "neondot")
 _NO_WEIGHTS = "the engine has no weights of its encoder and latent networks that PyTorch takes"
 
 
@@ -30,7 +30,12 @@ def checked(name: str) -> str:
 
 
 def choose(
-    name: str, *, has_native: bool, has_torch_parts: bool = False, backend: str = "cpu"
+    name: str,
+    *,
+    has_native: bool,
+    has_torch_parts: bool = False,
+    backend: str = "cpu",
+    precision: str = "float32",
 ) -> tuple[str, str]:
     """What encodes images, as a request means it for an engine here, and why, in words.
 
@@ -42,6 +47,7 @@ def choose(
         has_native: whether the engine has the native encoder's weights.
         has_torch_parts: whether it has those that PyTorch takes, see `EngineBundle.has_torch_parts`.
         backend: that runs the engine.
+        precision: of its native products, as `asam_trt.precision.choose` gave it.
 
     Raises:
         ValueError: no such encoder, or one that the backend does not run.
@@ -58,7 +64,7 @@ def choose(
             "use backend='cuda', or encoder='auto'"
         )
     if backend != "cuda" or name not in ("auto", "torch"):
-        return _on_cpu(name, has_native)
+        return _on_cpu(name, has_native, precision)
     missing = "" if has_torch_parts else _NO_WEIGHTS
     if name == "torch":
         if missing:
@@ -69,7 +75,7 @@ def choose(
     kind, why = on_gpu(missing)
     if kind:
         return kind, why
-    kind, faster = _on_cpu(name, has_native)
+    kind, faster = _on_cpu(name, has_native, precision)
     return kind, f"{faster}; nothing encodes on the GPU: {why}"
 
 
@@ -88,7 +94,7 @@ def on_gpu(missing: str = "") -> tuple[str, str]:
     return "", f"{not_torch}; {not_onnx}"
 
 
-def _on_cpu(name: str, has_native: bool) -> tuple[str, str]:
+def _on_cpu(name: str, has_native: bool, precision: str) -> tuple[str, str]:
     if name == "onnxruntime":
         return name, "asked for"
     if not has_native:
@@ -105,6 +111,8 @@ def _on_cpu(name: str, has_native: bool) -> tuple[str, str]:
     isa = _ops.isa()
     if isa in _FASTER_ON:
         return "native", f"faster than ONNX Runtime on {isa}"
+    if precision.startswith("int8"):
+        return "native", "ONNX Runtime's is float32"
     if isa in _NOT_TIMED_ON:
         return "onnxruntime", f"the native encoder has not been timed on {isa}"
     return "onnxruntime", f"faster than the native encoder on {isa}"

@@ -12,12 +12,14 @@ ON_GPU = ("cuda", "tensorrt")  # backends
 # Instruction sets with kernels for it.
 _INTEGERS = {
     "int16": ("avx2", "avxvnni", "avx512f", "avx512vnni"),
-    "int8-encoder": ("avxvnni", "avx512vnni"),
-    "int8": ("avxvnni", "avx512vnni"),
+    "int8-encoder": ("avxvnni", "avx512vnni", "neondot"),
+    "int8": ("avxvnni", "avx512vnni", "neondot"),
 }
+# What it takes, in words.
+_INT8_NEEDS = "AVX-VNNI, AVX512-VNNI or NEON's dot product"
+_NEEDS = {"int16": "AVX2", "int8-encoder": _INT8_NEEDS, "int8": _INT8_NEEDS}
 # Those on which it is faster: what avx512f has of int16 is in 256 bits, and its float32 in 512.
-_FASTER_INT16 = ("avx2", "avxvnni", "avx512vnni")
-_NAMES = {"avx2": "AVX2", "avxvnni": "AVX-VNNI", "avx512vnni": "AVX512-VNNI"}
+_FASTER_INT16 = {"avx2": "AVX2", "avxvnni": "AVX-VNNI", "avx512vnni": "AVX512-VNNI"}
 
 
 def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
@@ -28,9 +30,9 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
     scale of its own, found as it runs, so that sums are exact; norms, softmax, attention of the sampler and what it
     computes once an image or a prompt are float32. int8 has 8 bits where they cost least: in the image encoder, and
     in the sampler's MLP of the tokens, keys and values of the cells. int8-encoder has them in the image encoder alone,
-    and 16 in the sampler: most of the time that int8 saves of a frame, for less than half of its error. bf16 and fp16
-    round the factors to 16-bit floats and add up in float32; bf16 on the CPU means int16, which is as fast there and
-    nearer to float32.
+    and 16 in the sampler: most of the time that int8 saves of a frame, for less than half of its error. On ARM, where
+    there is no int16, what is beside these 8 bits is float32. bf16 and fp16 round the factors to 16-bit floats and add
+    up in float32; bf16 on the CPU means int16, which is as fast there and nearer to float32.
 
     Raises:
         ValueError: no such precision, or ASAM_FORCE_ISA names no instruction set of this processor.
@@ -47,7 +49,7 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
         return name, "asked for"
     if name == "auto":
         if isa in _FASTER_INT16:
-            return "int16", f"this processor has {_NAMES[isa]}"
+            return "int16", f"this processor has {_FASTER_INT16[isa]}"
         return "float32", "int16 " + (_missing("int16") or f"is hardly faster on {isa}")
     missing = _missing(name)
     if missing is not None:
@@ -60,7 +62,9 @@ def choose(name: str, backend: str = "cpu") -> tuple[str, str]:
 
 def of_parts(name: str) -> tuple[str, str]:
     """What the native encoder and the native sampler compute in, of a precision of the CPU."""
-    return ("int8", "int16") if name == "int8-encoder" else (name, name)
+    if name != "int8-encoder":
+        return name, name
+    return "int8", "int16" if _missing("int16") is None else "float32"
 
 
 def _foreign(name: str, known: tuple[str, ...], here: str) -> ValueError:
@@ -76,15 +80,15 @@ def _missing(name: str) -> str | None:
     """What a precision of the CPU lacks here, in words; None for one that can run."""
     if name == "float32":
         return None
-    isa, needed = _ops.isa(), _INTEGERS[name if name in _INTEGERS else "int16"]
+    kind = name if name in _INTEGERS else "int16"
+    isa, needed = _ops.isa(), _INTEGERS[kind]
     if isa in needed:
         return None
     if _ops.supported_isas()[-1] in needed:
         why = f"ASAM_FORCE_ISA allows {isa} at most"
     else:
         why = f"the best instruction set of this processor is {_ops.supported_isas()[-1]}"
-    words = _NAMES[needed[0]] if needed[0] == "avx2" else " or ".join(_NAMES[isa] for isa in needed)
-    return f"needs {words}, and {why}"
+    return f"needs {_NEEDS[kind]}, and {why}"
 
 
 def of_engine(name: str, backend: str) -> tuple[str, str]:

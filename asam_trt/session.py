@@ -67,9 +67,10 @@ class Session:
             `asam_trt.get_num_threads()`. Results do not depend on it.
         backend: "auto" takes the best that works here; `backend` and `backend_reason` say which and why.
         precision: of the native products: "float32"; "int16", faster and close to it, where the processor has AVX2;
-            "int8", where it has AVX512-VNNI: 8 bits where they cost least, faster again and less exact (judge it on
-            your own checkpoint); "int8-encoder", the same in the image encoder alone; on a GPU "float32", "bf16" or
-            "fp16"; or "auto": what the engine was built for, else int16, or bf16 on a GPU, where it can run.
+            "int8", where it has AVX-VNNI, AVX512-VNNI or, on ARM, the dot product: 8 bits where they cost least,
+            faster again and less exact (judge it on your own checkpoint); "int8-encoder", the same in the image
+            encoder alone; on a GPU "float32", "bf16" or "fp16"; or "auto": what the engine was built for, else int16,
+            or bf16 on a GPU, where it can run.
             `precision` and `precision_reason` say which and why.
         encoder: of images: "native" or "onnxruntime" (float32 whatever the precision) on the CPU; "torch", PyTorch on
             the GPU, with the backend "cuda" alone; or "auto", the fastest one here: on that backend PyTorch, else
@@ -105,6 +106,7 @@ class Session:
             has_native=self.engine.has_native_encoder,
             has_torch_parts=self.engine.has_torch_parts,
             backend=self.backend,
+            precision=self.precision,
         )
         weights = self.engine.load_weights()
         self._tables = self.engine.prompt_tables(weights)

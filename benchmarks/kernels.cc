@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/isa.h"
+#include "core/precision.h"
 #include "ops/arithmetic.h"
 #include "ops/kernels.h"
 #include "ops/upscale.h"
@@ -91,6 +92,18 @@ __attribute__((target("avx512f,avx512vnni"))) void run_int8() {
   ASAM_CHAINS(_mm512_dpbusd_epi32(sum, a, a))
 }
 
+__attribute__((target("avx2,avxvnni"))) void run_int16_avxvnni() {
+  __m256i sums[kChains] = {};
+  const __m256i a = _mm256_set1_epi16(1);
+  ASAM_CHAINS(_mm256_dpwssd_avx_epi32(sum, a, a))
+}
+
+__attribute__((target("avx2,avxvnni"))) void run_int8_avxvnni() {
+  __m256i sums[kChains] = {};
+  const __m256i a = _mm256_set1_epi8(1);
+  ASAM_CHAINS(_mm256_dpbusd_avx_epi32(sum, a, a))
+}
+
 __attribute__((target("avx512f"))) void run_avx512f() {
   __m512 sums[kChains] = {};
   const __m512 a = _mm512_set1_ps(1e-9f);
@@ -114,20 +127,31 @@ void run_neon() {
   const float32x4_t a = vdupq_n_f32(1e-9f);
   ASAM_CHAINS(vfmaq_f32(sum, a, a))
 }
+
+__attribute__((target("+dotprod"))) void run_int8_neondot() {
+  int32x4_t sums[kChains] = {};
+  const int8x16_t a = vdupq_n_s8(1);
+  ASAM_CHAINS(vdotq_s32(sum, a, a))
+}
 #endif
 #undef ASAM_CHAINS
 #undef ASAM_VECTOR
 
 double ceiling(Isa isa, Packing packing) {
 #if defined(__x86_64__)
+  if (packing == Packing::int8 && isa == Isa::avxvnni)
+    return kLoops * kChains * 32.0 / best_of(run_int8_avxvnni);
+  if (packing == Packing::int16 && isa == Isa::avxvnni)
+    return kLoops * kChains * 16.0 / best_of(run_int16_avxvnni);
   if (packing == Packing::int8) return kLoops * kChains * 64.0 / best_of(run_int8);
   if (packing == Packing::int16 && isa >= Isa::avx512vnni)
     return kLoops * kChains * 32.0 / best_of(run_int16);
   if (packing == Packing::int16) return kLoops * kChains * 16.0 / best_of(run_int16_avx2);
   if (isa >= Isa::avx512f) return kLoops * kChains * 16.0 / best_of(run_avx512f);
-  if (isa == Isa::avx2) return kLoops * kChains * 8.0 / best_of(run_avx2);
+  if (isa >= Isa::avx2) return kLoops * kChains * 8.0 / best_of(run_avx2);
 #elif defined(__aarch64__)
-  if (isa == Isa::neon) return kLoops * kChains * 4.0 / best_of(run_neon);
+  if (packing == Packing::int8) return kLoops * kChains * 16.0 / best_of(run_int8_neondot);
+  if (isa >= Isa::neon) return kLoops * kChains * 4.0 / best_of(run_neon);
 #endif
   (void)isa, (void)packing;
   return 0;
@@ -142,6 +166,10 @@ Buffer numbers(int64_t size) {
   return out;
 }
 
+// What int8 leaves out of 8 bits.
+constexpr Packing kBesideBytes =
+    asam::kBesideInt8 == asam::Precision::int16 ? Packing::int16 : Packing::float32;
+
 const char* name_of(Packing packing) {
   if (packing == Packing::int8) return "int8";
   return packing == Packing::int16 ? "int16" : "float32";
@@ -153,7 +181,7 @@ class Profile {
   Profile(Isa isa, const Kernels& kernels, Packing packing)
       : kernels_(kernels),
         packing_(packing),
-        word_(packing == Packing::float32 ? packing : Packing::int16),
+        word_(packing == Packing::int8 ? kBesideBytes : packing),
         peak_(ceiling(isa, packing)),
         word_peak_(ceiling(isa, word_)),
         wide_peak_(ceiling(isa, Packing::float32)) {}
@@ -306,7 +334,10 @@ int main(int argc, char** argv) {
   std::printf("instruction set %s, one thread\n", asam::isa_name(isa));
   std::vector<Packing> packings{Packing::float32};
   if (isa >= Isa::avx2) packings = {Packing::int16, Packing::float32};
-  if (isa == Isa::avx512vnni) packings = {Packing::int8, Packing::int16, Packing::float32};
+  if (isa == Isa::avxvnni || isa == Isa::avx512vnni) {
+    packings = {Packing::int8, Packing::int16, Packing::float32};
+  }
+  if (isa == Isa::neondot) packings = {Packing::int8, Packing::float32};
   for (const Packing packing : packings) {
     Profile profile(isa, kernels, packing);
     profile.sampler();

@@ -185,9 +185,13 @@ endfunction()
 
 # asam_isa_source(<file> <flags...>): the one way to give a file instruction-set flags. Such a file keeps its
 # code to itself (CONTRIBUTING.md) and is reached through the dispatch in its x.cc only. It throws nothing, and without
-# exceptions shares no tables of theirs with other files.
+# exceptions shares no tables of theirs with other files. On another processor it is empty.
 function(asam_isa_source file)
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(processor "x86_64|AMD64")
+  if(file MATCHES "_neon[a-z]+\\.cc$")
+    set(processor "aarch64|arm64|ARM64")
+  endif()
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "${processor}")
     set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS "${ARGN};-fno-exceptions")
   endif()
 endfunction()

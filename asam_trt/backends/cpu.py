@@ -108,7 +108,7 @@ class CpuParts:
     """
 
     def __init__(self, bundle: EngineBundle, threads: int, precision: str, encoder: str) -> None:
-        kind, _ = encoders.choose(encoder, has_native=bundle.has_native_encoder)
+        kind, _ = encoders.choose(encoder, has_native=bundle.has_native_encoder, precision=precision)
         # ONNX Runtime is imported where it is needed alone: some machines do without it.
         native = None
         if kind == "native":

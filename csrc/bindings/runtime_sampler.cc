@@ -119,8 +119,9 @@ void bind_sampler(py::module_& module) {
            py::arg("isa") = py::none(), py::arg("precision") = "float32", py::arg("block") = 0,
            "config: sizes (asam_trt.sampler_spec.SamplerConfig.as_dict()). weights: folded tensors by name\n"
            "(asam_trt.fold). isa: instruction set, by default the best here. precision: \"float32\",\n"
-           "\"int16\" or \"int8\", the numbers that products take; the last two are the slow reference, one\n"
-           "without AVX2, the other without AVX512-VNNI. block: hypotheses that pass through together, 0\n"
+           "\"int16\" or \"int8\", the numbers that products take; the last two are the slow reference\n"
+           "where the instruction set has no kernels for them. block: hypotheses that pass through together, "
+           "0\n"
            "chooses.")
       .def_property_readonly(
           "isa", [](const Sampler& self) { return std::string(isa_name(self.isa())); },

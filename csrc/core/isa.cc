@@ -2,6 +2,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #include <algorithm>
@@ -14,9 +18,10 @@
 namespace asam {
 namespace {
 
-constexpr std::array<std::pair<Isa, const char*>, 6> kNames{{
+constexpr std::array<std::pair<Isa, const char*>, 7> kNames{{
     {Isa::portable, "portable"},
     {Isa::neon, "neon"},
+    {Isa::neondot, "neondot"},
     {Isa::avx2, "avx2"},
     {Isa::avxvnni, "avxvnni"},
     {Isa::avx512f, "avx512f"},
@@ -35,6 +40,19 @@ bool has_avxvnni() {
   constexpr unsigned kBit = 1u << 4;
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kBit) != 0;
+}
+#elif defined(__aarch64__)
+bool has_dot_product() {
+#if defined(__linux__)
+  constexpr unsigned long kBit = 1ul << 20;  // HWCAP_ASIMDDP
+  return (getauxval(AT_HWCAP) & kBit) != 0;
+#elif defined(__APPLE__)
+  int has = 0;
+  std::size_t size = sizeof has;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0;
+#else
+  return false;
+#endif
 }
 #endif
 
@@ -56,6 +74,7 @@ std::vector<Isa> detect() {
   if (__builtin_cpu_supports("avx512vnni")) found.push_back(Isa::avx512vnni);
 #elif defined(__aarch64__)
   found.push_back(Isa::neon);
+  if (has_dot_product()) found.push_back(Isa::neondot);
 #endif
   return found;
 }

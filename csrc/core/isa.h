@@ -6,12 +6,13 @@
 
 namespace asam {
 
-// Two ladders on one floor: neon on aarch64; avx2 and up on x86-64, where each one includes those before it,
-// but that no processor with AVX-512 need have avxvnni, nor is it asked for there: see Versions in
-// ops/dispatch.h. neon is ordered below avx2, so that isa >= Isa::avx2 holds on the second ladder alone.
+// Two ladders on one floor: neon and up on aarch64; avx2 and up on x86-64, where each one includes those
+// before it, but that no processor with AVX-512 need have avxvnni, nor is it asked for there: see Versions in
+// ops/dispatch.h. The first is ordered below avx2, so that isa >= Isa::avx2 holds on the second ladder alone.
 enum class Isa {
   portable,    // the baseline of the compiler
   neon,        // Advanced SIMD, which every aarch64 processor has
+  neondot,     // the above and FEAT_DotProd: Cortex-A76 and later, Neoverse, Apple M
   avx2,        // AVX2, FMA and F16C
   avxvnni,     // the above and AVX-VNNI: Intel's processors without AVX-512 since Alder Lake
   avx512f,     // AVX-512 F, BW, DQ and VL

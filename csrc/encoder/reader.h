@@ -15,7 +15,7 @@ namespace asam {
 // Products outside the blocks, where the blocks' are int8: they cost little, and all others see what they
 // round off, or no later one evens it out.
 constexpr Precision outside_blocks(Precision blocks) {
-  return blocks == Precision::int8 ? Precision::int16 : blocks;
+  return blocks == Precision::int8 ? kBesideInt8 : blocks;
 }
 
 struct EncoderNorm {

@@ -14,6 +14,8 @@ struct Vpdpwssd {
 };
 
 struct Vpdpbusd {
+  static constexpr int kShift = 0;
+
   ASAM_INLINE static Int<16> add(Int<16> sum, Int<16> x, Int<16> w) {
     return (Int<16>)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
   }

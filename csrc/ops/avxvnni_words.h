@@ -21,6 +21,8 @@ struct Vpdpwssd256 {
 };
 
 struct Vpdpbusd256 {
+  static constexpr int kShift = 0;
+
   ASAM_INLINE static Int<8> add(Int<8> sum, Int<8> x, Int<8> w) {
 #if defined(ASAM_AVX512_ENCODING)
     return (Int<8>)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)x, (__m256i)w);

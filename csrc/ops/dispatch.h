@@ -14,6 +14,7 @@ struct Versions {
   Fn avx512vnni = nullptr;
   Fn avxvnni = nullptr;
   Fn neon = nullptr;
+  Fn neondot = nullptr;
 
   // The version for the instruction set, or the best below it on its ladder. That of avxvnni is for itself
   // alone: a processor with AVX-512 need not have it.
@@ -22,7 +23,8 @@ struct Versions {
     if (isa >= Isa::avx512f && avx512f) return avx512f;
     if (isa == Isa::avxvnni && avxvnni) return avxvnni;
     if (isa >= Isa::avx2 && avx2) return avx2;
-    if (isa == Isa::neon && neon) return neon;
+    if (isa >= Isa::neondot && neondot) return neondot;
+    if (isa >= Isa::neon && neon) return neon;
     return portable;
   }
 };

@@ -38,7 +38,7 @@ const MaskPairKernel& best_kernel() {
     if (kernel == &kMaskPairAvx2 && allowed >= Isa::avx2) best = kernel;
     if (kernel == &kMaskPairAvx512 && allowed >= Isa::avx512f) best = kernel;
 #elif defined(__aarch64__)
-    if (kernel == &kMaskPairNeon && allowed == Isa::neon) best = kernel;
+    if (kernel == &kMaskPairNeon && allowed >= Isa::neon) best = kernel;
 #endif
   }
   static_cast<void>(allowed);

@@ -13,6 +13,9 @@ void matmul_int8_avxvnni(const Int8RowsView& a, int64_t rows, const Int8View& w,
                          float* c, int64_t c_stride);
 void matmul_int8_avx512vnni(const Int8RowsView& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
                             float* c, int64_t c_stride);
+#elif defined(__aarch64__)
+void matmul_int8_neondot(const Int8RowsView& a, int64_t rows, const Int8View& w, const Epilogue& epilogue,
+                         float* c, int64_t c_stride);
 #endif
 
 namespace {
@@ -20,6 +23,8 @@ namespace {
 #if defined(__x86_64__)
 constexpr Versions<MatmulInt8Fn> kMatmulInt8{
     .portable = matmul_int8_ref, .avx512vnni = matmul_int8_avx512vnni, .avxvnni = matmul_int8_avxvnni};
+#elif defined(__aarch64__)
+constexpr Versions<MatmulInt8Fn> kMatmulInt8{.portable = matmul_int8_ref, .neondot = matmul_int8_neondot};
 #else
 constexpr Versions<MatmulInt8Fn> kMatmulInt8{matmul_int8_ref};
 #endif

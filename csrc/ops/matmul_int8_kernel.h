@@ -6,7 +6,8 @@
 
 namespace asam::simd {
 
-// Instruction::add(sum, x, w): Lanes sums of 32 bits, each plus the products of four.
+// Instruction::add(sum, x, w): Lanes sums of 32 bits, each plus the products of four; kShift: what it takes
+// off each number of x.
 template <int Lanes, class Instruction>
 struct Bytes {
   using Number = uint8_t;
@@ -19,7 +20,7 @@ struct Bytes {
 
   ASAM_INLINE static Vector add(Vector sum, Vector x, Vector w) { return Instruction::add(sum, x, w); }
   ASAM_INLINE Float<Lanes> value(Vector sum, int64_t row, int64_t column) const {
-    const auto shift = a.zero[row] * load_vector<Vector>(w.sums + column);
+    const auto shift = (a.zero[row] - Instruction::kShift) * load_vector<Vector>(w.sums + column);
     const auto x = __builtin_convertvector(sum - shift, Float<Lanes>);
     return x * (splat<Lanes>(a.scale[row]) * load<Lanes>(w.scale + column));
   }

@@ -17,6 +17,10 @@ namespace asam::simd {
 //   Vector                   kLanes sums, or kLanes groups of weights
 //   add(sum, x, w)           sum + the products of a group; x has the row's in every lane
 //   value(sum, row, column)  the floats that kLanes sums stand for
+// and, where groups of a row are cheaper to load several at a time:
+//   kTogether                how many
+//   Several, several(p)      these of a row, from memory
+//   add(sum, x, t, w)        as above, of group t of x
 template <class Numbers>
 struct Product {
   const typename Numbers::Number* a;  // rows a_stride apart, each readable up to a whole group
@@ -66,7 +70,30 @@ template <class Numbers, int Rows, int Vecs>
   using Vector = typename Numbers::Vector;
   constexpr int64_t kGroup = Product<Numbers>::kGroup;
   Vector sum[Rows][Vecs] = {};
-  for (int64_t g = 0; g < groups; ++g, panel += panel_stride, ahead += ahead_step) {
+  int64_t g = 0;
+  if constexpr (requires { Numbers::kTogether; }) {
+    for (; g + Numbers::kTogether <= groups; g += Numbers::kTogether) {
+      typename Numbers::Several x[Rows];
+#pragma GCC unroll 16
+      for (int r = 0; r < Rows; ++r) x[r] = Numbers::several(a + r * a_stride + g * kGroup);
+#pragma GCC unroll 4
+      for (int t = 0; t < Numbers::kTogether; ++t, panel += panel_stride, ahead += ahead_step) {
+        __builtin_prefetch(ahead);
+        asm volatile(
+            "" ::
+                : "memory");  // else weights of all groups are loaded first, and sums leave registers
+        Vector w[Vecs];
+#pragma GCC unroll 4
+        for (int v = 0; v < Vecs; ++v) w[v] = load_vector<Vector>(panel + v * Numbers::kLanes * kGroup);
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+          for (int v = 0; v < Vecs; ++v) sum[r][v] = Numbers::add(sum[r][v], x[r], t, w[v]);
+        }
+      }
+    }
+  }
+  for (; g < groups; ++g, panel += panel_stride, ahead += ahead_step) {
     __builtin_prefetch(ahead);
     Vector w[Vecs];
 #pragma GCC unroll 4

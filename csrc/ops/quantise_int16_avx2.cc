@@ -17,7 +17,7 @@ struct Avx2 {
   ASAM_INLINE static void put(int16_t* y, F v, bool any, int64_t count) {
     const __m256i level = any ? _mm256_cvtps_epi32((__m256)v) : _mm256_setzero_si256();
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1));
-    __builtin_memcpy(y, &words, 2 * static_cast<size_t>(count < kLanes ? count : kLanes));
+    simd::store_first(y, words, count);
   }
 };
 

@@ -17,8 +17,7 @@ struct Avx2 {
     const __m256i level = _mm256_add_epi32(_mm256_cvtps_epi32((__m256)v), _mm256_set1_epi32(zero));
     // Both keep what leaves a type's range at its end.
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1));
-    const __m128i bytes = _mm_packus_epi16(words, words);
-    __builtin_memcpy(y, &bytes, static_cast<size_t>(count < kLanes ? count : kLanes));
+    simd::store_first(y, _mm_packus_epi16(words, words), count);
   }
 };
 

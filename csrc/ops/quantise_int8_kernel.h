@@ -1,4 +1,4 @@
-// Rows to 8 bits, one source for both vector widths of x86-64. Rules of ops/simd.h apply.
+// Rows to 8 bits, one source for every vector width. Rules of ops/simd.h apply.
 #pragma once
 
 #include "ops/quantise_int8.h"

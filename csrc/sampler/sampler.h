@@ -20,7 +20,8 @@ namespace asam {
 class Sampler {
  public:
   // block: hypotheses that pass through together, 0 chooses; no result depends on it.
-  // int16 and int8 run on every instruction set, but as the slow reference before AVX2, or AVX512-VNNI.
+  // int16 and int8 run on every instruction set, but as the slow reference where it has no instruction for
+  // them.
   Sampler(const SamplerConfig& config, const TensorMap& tensors, Isa isa, Precision precision,
           int64_t block = 0);
 

@@ -16,7 +16,7 @@ class Reader : public TensorReader {
   Reader(const SamplerConfig& config, const TensorMap& tensors, Precision precision)
       : TensorReader(tensors),
         config_(config),
-        packing_(precision == Precision::float32 ? Packing::float32 : Packing::int16),
+        packing_(in_words(precision) ? Packing::int16 : Packing::float32),
         coarse_(precision == Precision::int8 ? Packing::int8 : packing_) {}
 
   Buffer buffer(const std::string& name, const Extents& shape) {

@@ -56,7 +56,7 @@ Workspace::Workspace(const SamplerWeights& weights, int64_t block_size, int64_t 
     prefix = PrefixScratch(config, tokens);
   }
   const int64_t most = std::max(kChunk, block), widest = std::max({c, config.mlp_dim, weights.widest_iou()});
-  const bool words = weights.precision != Precision::float32, bytes = weights.precision == Precision::int8;
+  const bool words = in_words(weights.precision), bytes = weights.precision == Precision::int8;
   for (int i = 0; i < member_count; ++i) {
     members.push_back(
         {Buffer(kChunk * c),

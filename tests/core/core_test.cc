@@ -203,14 +203,15 @@ void fork_while_another_thread_loops() {
 
 void isa_names() {
   using asam::Isa;
-  for (Isa isa : {Isa::portable, Isa::neon, Isa::avx2, Isa::avxvnni, Isa::avx512f, Isa::avx512vnni}) {
+  for (Isa isa :
+       {Isa::portable, Isa::neon, Isa::neondot, Isa::avx2, Isa::avxvnni, Isa::avx512f, Isa::avx512vnni}) {
     expect(asam::isa_from_name(asam::isa_name(isa)) == isa, "a name leads back to its ISA");
   }
   expect_throws<std::invalid_argument>([] { asam::isa_from_name("sse9"); },
-                                       "portable, neon, avx2, avxvnni, avx512f, avx512vnni");
+                                       "portable, neon, neondot, avx2, avxvnni, avx512f, avx512vnni");
   const std::vector<Isa>& found = asam::supported_isas();
 #if defined(__aarch64__)
-  const std::vector<Isa> ladder{Isa::portable, Isa::neon};
+  const std::vector<Isa> ladder{Isa::portable, Isa::neon, Isa::neondot};
 #elif defined(__x86_64__)
   std::vector<Isa> ladder{Isa::portable, Isa::avx2, Isa::avxvnni, Isa::avx512f, Isa::avx512vnni};
   // Processors with AVX-512 may lack it.

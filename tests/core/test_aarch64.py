@@ -1,8 +1,10 @@
-"""The C++ tests for another processor: cross-compiled for aarch64, where `neon` is, and run by an emulator."""
+"""The C++ tests for another processor: cross-compiled for aarch64, where `neon` and `neondot` are, and run by an
+emulator."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,19 @@ def test_core_on_aarch64(repository: Path, tmp_path: Path) -> None:
             "sampler_test",
             "encoder_test",
             "kernels_test",
+            "integers_test",
         ]
     )
     found = run([ctest, "--test-dir", str(tmp_path), "--output-on-failure", "-E", LEFT_OUT])
     assert "100% tests passed" in found
+
+    # A Raspberry Pi 4's processor has no dot product, a Raspberry Pi 5's has.
+    for processor, ladder in {
+        "cortex-a72": "portable, neon",
+        "cortex-a76": "portable, neon, neondot",
+    }.items():
+        emulated = [str(EMULATOR), "-L", str(LIBRARIES), "-cpu", processor]
+        run([*emulated, str(tmp_path / "tests" / "core" / "integers_test"), "products_in_8_bits"])
+        forced = [*emulated, "-E", "ASAM_FORCE_ISA=avx2", str(tmp_path / "tests" / "core" / "sampler_test")]
+        refused = subprocess.run([*forced, "many_tokens"], capture_output=True, text=True, timeout=60)
+        assert f"which has {ladder}; " in refused.stderr

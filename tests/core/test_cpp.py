@@ -35,6 +35,7 @@ def test_core(repository: Path, tmp_path: Path, sanitizer: str) -> None:
         "sampler_test",
         "encoder_test",
         "kernels_test",
+        "integers_test",
         *(["avxvnni_test"] if platform.machine() == "x86_64" else []),
         *(["kernels"] if not sanitizer else []),
     ]

@@ -9,9 +9,9 @@ import pytest
 
 from asam_trt import _ops
 
-KNOWN = ["portable", "neon", "avx2", "avxvnni", "avx512f", "avx512vnni"]
+KNOWN = ["portable", "neon", "neondot", "avx2", "avxvnni", "avx512f", "avx512vnni"]
 ARM = platform.machine() in ("aarch64", "arm64")
-ORDER = [isa for isa in KNOWN if isa == "portable" or (isa == "neon") == ARM]
+ORDER = [isa for isa in KNOWN if isa == "portable" or isa.startswith("neon") == ARM]
 
 
 def isa_under(forced: str) -> subprocess.CompletedProcess[str]:

@@ -77,6 +77,7 @@ def test_auto_takes_the_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {
         "portable": "onnxruntime",
         "neon": "onnxruntime",
+        "neondot": "onnxruntime",
         "avx2": "native",
         "avxvnni": "native",
         "avx512f": "native",
@@ -89,6 +90,9 @@ def test_auto_takes_the_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isa in reason
         assert encoders.choose("auto", has_native=False)[0] == "onnxruntime"
         assert encoders.choose("native", has_native=True) == ("native", "asked for")
+        # Who asks for 8 bits means those that ONNX Runtime's encoder has not.
+        assert encoders.choose("auto", has_native=True, precision="int8")[0] == "native"
+        assert encoders.choose("auto", has_native=False, precision="int8")[0] == "onnxruntime"
 
 
 def test_unknown_encoders_are_refused(engine: Path) -> None:

@@ -19,7 +19,9 @@ BOX = (10, 5, 60, 40)
 ISA = _ops.isa()
 INTEGERS = [name for name, isas in precision._INTEGERS.items() if ISA in isas]
 needs_int16 = pytest.mark.skipif("int16" not in INTEGERS, reason="int16 needs AVX2")
-needs_int8 = pytest.mark.skipif("int8" not in INTEGERS, reason="int8 needs AVX-VNNI or AVX512-VNNI")
+needs_int8 = pytest.mark.skipif(
+    "int8" not in INTEGERS, reason="int8 needs AVX-VNNI, AVX512-VNNI or NEON's dot product"
+)
 needs_avx2 = pytest.mark.skipif("avx2" not in _ops.supported_isas(), reason="forces AVX2")
 
 
@@ -63,10 +65,11 @@ def test_precisions_are_near_and_not_equal(engine: Path, image: np.ndarray) -> N
 
 @needs_int8
 def test_8_bits_in_the_encoder_alone(engine: Path, image: np.ndarray) -> None:
-    """The image state of int8, and from there on what int16 computes."""
+    """The image state of int8, and from there on what int16 computes, or float32 where that is not."""
+    _, beside = precision.of_parts("int8-encoder")
     eps = np.random.default_rng(0).standard_normal((4, 2, asam_trt.Session(engine).engine.sampler.latent))
     found = {}
-    for name in ("int16", "int8-encoder", "int8"):
+    for name in ("int8-encoder", "int8"):
         with asam_trt.Session(engine, precision=name, encoder="native") as session:
             session.set_image(image)
             hyp = session.sample(box=BOX, eps=eps.astype(np.float32))
@@ -75,7 +78,7 @@ def test_8_bits_in_the_encoder_alone(engine: Path, image: np.ndarray) -> None:
     assert not np.array_equal(found["int8-encoder"][1], found["int8"][1])
     with (
         asam_trt.Session(engine, precision="int8-encoder", encoder="onnxruntime") as one,
-        asam_trt.Session(engine, precision="int16", encoder="onnxruntime") as other,
+        asam_trt.Session(engine, precision=beside, encoder="onnxruntime") as other,
     ):
         for session in (one, other):
             session.set_image(image)
@@ -115,15 +118,26 @@ def test_what_auto_is_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("avx2", "float32", "float32"),
         ("avx2", "int8", "int16"),
         ("neon", "int8", "float32"),
+        ("neondot", "auto", "float32"),
+        ("neondot", "int8", "int8"),
+        ("neondot", "int8-encoder", "int8-encoder"),
+        ("neondot", "int16", "float32"),
     ):
         monkeypatch.setattr(_ops, "isa", lambda isa=isa: isa)
         chosen, why = precision.of_engine(built_for, "cpu")
         assert chosen == expected
         if (isa, built_for) == ("avx2", "int8"):
             assert (
-                "this processor has AVX2; int8, which the engine was built for, needs AVX-VNNI or AVX512-VNNI"
-                in why
+                "this processor has AVX2; int8, which the engine was built for, needs AVX-VNNI, AVX512-VNNI or NEON's "
+                "dot product, and " in why
             )
+
+
+def test_what_the_parts_of_int8_encoder_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for isa, beside in {"avxvnni": "int16", "avx512vnni": "int16", "neondot": "float32"}.items():
+        monkeypatch.setattr(_ops, "isa", lambda isa=isa: isa)
+        assert precision.of_parts("int8-encoder") == ("int8", beside)
+        assert precision.of_parts("int8") == ("int8", "int8")
 
 
 def test_before_avx2_auto_is_float32_and_integers_are_refused(engine: Path) -> None:
@@ -132,8 +146,8 @@ def test_before_avx2_auto_is_float32_and_integers_are_refused(engine: Path) -> N
     for name, needed in {
         "int16": "AVX2",
         "bf16": "AVX2",
-        "int8-encoder": "AVX-VNNI or AVX512-VNNI",
-        "int8": "AVX-VNNI or AVX512-VNNI",
+        "int8-encoder": "AVX-VNNI, AVX512-VNNI or NEON's dot product",
+        "int8": "AVX-VNNI, AVX512-VNNI or NEON's dot product",
     }.items():
         said = under("portable", f"asam_trt.Session(sys.argv[1], precision={name!r})", engine)
         assert f"BackendUnavailable: precision {name!r} cannot run: it needs {needed}, and " in said

@@ -45,10 +45,10 @@ ModeCount = Annotated[int | None, arg(help="Number of modes; by default as many 
 Precision = Annotated[
     Literal["auto", "float32", "int16", "int8-encoder", "int8", "bf16", "fp16"],
     arg(
-        help="Of the native products. On the CPU: float32, int16 (needs AVX2), int8 (needs AVX512-VNNI), int8-encoder "
-        "(8 bits in the image encoder, 16 in the sampler), or bf16, which means int16 there; on a GPU: float32, bf16, "
-        "fp16. auto is what the engine was built for, else int16 where that is faster (with AVX2 and with "
-        "AVX512-VNNI), and bf16 on a GPU."
+        help="Of the native products. On the CPU: float32, int16 (needs AVX2), int8 (needs AVX-VNNI, AVX512-VNNI or "
+        "NEON's dot product), int8-encoder (8 bits in the image encoder, 16 in the sampler), or bf16, which means "
+        "int16 there; on a GPU: float32, bf16, fp16. auto is what the engine was built for, else int16 where that is "
+        "faster (with AVX2, AVX-VNNI and AVX512-VNNI), and bf16 on a GPU."
     ),
 ]
 Encoder = Annotated[

@@ -48,7 +48,7 @@ class Args:
     """What to compare with; ort-mixed is an int8 encoder with a float32 sampler, asam-* the engine in that
     precision."""
     precision: Literal["auto", "float32", "int16", "int8-encoder", "int8"] = "auto"
-    """Of our native products; auto is int16 where that is faster: with AVX2 and with AVX512-VNNI."""
+    """Of our native products; auto is int16 where that is faster: with AVX2, AVX-VNNI and AVX512-VNNI."""
     encoder: Encoder = "auto"
     loop_limit: int = 32
     """Largest n of the published loop, which runs the whole network once a hypothesis."""
