@@ -247,7 +247,7 @@ def test_the_sizes_come_back_from_a_header() -> None:
 def test_posteriors_and_published_networks_are_not_native() -> None:
     assert has_native_prior(image_net())
     assert has_native_prior(prompt_net())
-    assert not has_native_prior(ImageLatentNet(head(CHANNELS + 12), MaskStem(channels=12)))
+    assert not has_native_prior(ImageLatentNet(head(CHANNELS + 12), MaskStem(channels=12, cell=16)))
     for config in (PRESETS["a2sam"].model, ModelConfig(latents=())):
         model = ASAM(replace(config, backbone="nano", image_size=32))
         assert not has_native_prior(model.image_prior)
