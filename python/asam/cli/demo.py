@@ -40,12 +40,12 @@ def run(args: Args) -> int:
     check_counts(args.n, None)
     from asam import demo
 
+    check_targets(args.output, demo.RESULTS, () if args.photo is None else (args.photo,))
     earlier = earlier_run(args.output, demo.RESULTS, "index.html")
     pixels = None
     settings = demo.Settings(output=args.output, train=args.train, n=args.n, seed=args.seed)
     if args.photo is not None and args.box is not None:
         settings = replace(settings, photo=args.photo, box=args.box, window=args.window)
-        check_targets(args.output, demo.RESULTS, (args.photo,))
         found = read_image_file(args.photo, args.window)
         tell_of_file(args.photo, found.remarks)
         pixels = found.pixels
