@@ -18,7 +18,6 @@ from asam_trt import backends, bundle
 from asam_trt import precision as precisions
 from asam_trt._version import __version__
 from asam_trt.checks import as_path
-from asam_trt.encoder_spec import PATCH
 from asam_trt.errors import BackendUnavailable, EngineError
 from asam_trt.jitter import DEFAULT, JITTERS, Jitter
 from asam_trt.onnx_files import strip_traces
@@ -294,12 +293,14 @@ def _is_current(target: Path, source: dict[str, Any], built_by: dict[str, Any], 
 
 def _spelled_out(source: Mapping[str, Any], engine: bundle.EngineBundle) -> dict[str, Any]:
     """The options in ``source``, for those left out the defaults of an engine's kind of model."""
+    from asam.model.config import BACKBONES
+
     defaults: dict[str, Any] = {}
     if engine.preprocessing.jitter is not None:
         defaults["jitter"] = DEFAULT
     if engine.sampler.plain_sam:
-        lite = engine.sampler.cell != PATCH  # LiteMedSAM's weights, see asam.model.config.BACKBONES
-        defaults |= {"pixels": "unit" if lite else "sam", "masks": "single" if lite else "multi"}
+        weights = next(one for one in BACKBONES.values() if one.cell == engine.sampler.cell)
+        defaults |= {"pixels": weights.pixels or "sam", "masks": weights.masks or "multi"}
         if engine.source.get("image_size") is None:  # else the checkpoint's own is not known
             defaults["image_size"] = engine.sampler.side
     names = ("jitter", "image_size", "pixels", "masks")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asam_trt.hypotheses import BoolArray, Hypotheses
+from asam_trt.paired_iou import mean_iou
 
 Box = tuple[float, float, float, float]
 
@@ -64,7 +65,7 @@ class BoxFollower:
         self.steps += 1
         masks = _in_model_space(hypotheses)
         before, self._before = self._before, masks
-        continuity = None if before is None or before.shape != masks.shape else _mean_iou(before, masks)
+        continuity = None if before is None or before.shape != masks.shape else mean_iou(before, masks)
         if self.lost:
             return Step(self.box, 0.0, True, continuity)
         mask = hypotheses.consensus()
@@ -118,13 +119,6 @@ def _in_model_space(hypotheses: Hypotheses) -> BoolArray:
     side = hypotheses.logits.shape[1]
     h, w = (math.ceil(side * pixels / hypotheses.frame.side) for pixels in hypotheses.frame.input)
     return np.asarray(hypotheses.logits[:, :h, :w] > 0)
-
-
-def _mean_iou(before: BoolArray, now: BoolArray) -> float:
-    """Mean over hypotheses of the IoU of two frames; 1 of two empty masks."""
-    both = np.count_nonzero(before & now, axis=(1, 2))
-    either = np.count_nonzero(before | now, axis=(1, 2))
-    return float(np.mean(np.where(either, both / np.maximum(either, 1), 1.0)))
 
 
 def mask_box(mask: BoolArray) -> Box:

@@ -16,6 +16,7 @@ import numpy as np
 
 import asam_trt
 from asam.data.registry import open_dataset
+from asam_trt.paired_iou import mean_iou
 
 PHOTOS = {"coins": (56, 2, 182, 68), "camera": (100, 40, 350, 500), "astronaut": (150, 0, 300, 180)}
 PRECISIONS = ("int16", "int8-encoder", "int8")
@@ -44,9 +45,7 @@ def main() -> None:
             }
             exact = answers.pop("float32")
             for one, answer in answers.items():
-                both = (answer.masks & exact.masks).sum((1, 2))
-                either = (answer.masks | exact.masks).sum((1, 2))
-                found[one].append(float(np.mean(both / np.maximum(either, 1))))
+                found[one].append(mean_iou(answer.masks, exact.masks))
                 error, largest = np.abs(answer.logits - exact.logits).max(), np.abs(exact.logits).max()
                 print(
                     f"{name}, {one}: IoU {found[one][-1]:.4f}, logits within {error:.1e} of {largest:.0f}",

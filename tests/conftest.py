@@ -96,6 +96,16 @@ def lite_medsam(tmp_path_factory: pytest.TempPathFactory, tiny_vit_file: TinyViT
 
 
 @pytest.fixture(scope="session")
+def small_tiny_vit() -> Any:
+    """Sizes of a TinyViT like MobileSAM's; `dataclasses.replace` gives it cells of 4 pixels, as LiteMedSAM's has."""
+    from asam.model.config import TinyViTSizes
+
+    return TinyViTSizes(
+        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7)
+    )
+
+
+@pytest.fixture(scope="session")
 def tiny_vit_file() -> TinyViTFile:
     """Writes a file of the names and shapes of a TinyViT backbone's, with random weights."""
     return _tiny_vit_file

@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from asam import bench, cli
 from asam.bench import ceiling, machine, measure, subject, timing
-from asam.bench.accuracy import mean_iou
 from asam.bench.report import markdown
 from asam.bench.route import Route
 from asam.bench.torch_route import decode_noise
@@ -23,6 +22,7 @@ from asam.cli import bench as command
 from asam.model import ASAM, ModelConfig, fresh_model
 from asam.model.latent import Gaussian
 from asam_trt import __version__
+from asam_trt.paired_iou import mean_iou
 
 PEERS = ("torch-float32", "torch-bf16", "ort-float32", "loop")
 BROKEN = "torch-bf16-compiled"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from asam_trt.errors import EngineError
 from asam_trt.geometry import resize_image
 from asam_trt.noise import latent_noise, most_hypotheses
+from asam_trt.paired_iou import mean_iou
 from asam_trt.parity_picture import parity_picture
 from asam_trt.prompt import Prompt
 
@@ -58,7 +59,7 @@ def judge(expected: Float32Array, found: Float32Array, precision: str) -> dict[s
     """
     wanted, came = expected > 0, found > 0
     finite = bool(np.isfinite(found).all())
-    iou = float(np.mean([_iou(a, b) for a, b in zip(wanted, came, strict=True)]))
+    iou = mean_iou(wanted, came)
     figures = {"iou": iou, "spread": spread(came), "expected_spread": spread(wanted)}
     apart = abs(figures["spread"] - figures["expected_spread"])
     least, most = LEAST_IOU[precision], MOST_SPREAD[precision]
@@ -80,8 +81,3 @@ def spread(masks: npt.NDArray[np.bool_]) -> float:
     iou = np.divide(both, either, out=np.ones_like(both), where=either > 0)
     pairs = ~np.eye(len(masks), dtype=bool)
     return float((1 - iou)[pairs].mean()) if len(masks) > 1 else 0.0
-
-
-def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
-    either = int((a | b).sum())
-    return int((a & b).sum()) / either if either else 1.0

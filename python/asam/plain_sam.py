@@ -76,7 +76,7 @@ class PlainSam:
         state = read_sam(file, mapped=True)
         backbone = known_backbone(file, state)
         sizes = BACKBONES[backbone]
-        masks = sizes.masks if masks is None else masks
+        masks = masks or sizes.masks or "multi"
         tokens = state.get(TOKENS)
         if tokens is None or tokens.ndim != 2 or not 2 <= len(tokens) <= 65:
             came = "no such tensor" if tokens is None else f"the shape {tuple(tokens.shape)}"
@@ -89,7 +89,7 @@ class PlainSam:
             mask_tokens=len(tokens) - 1,
             latents=(),
             posterior=False,
-            **pixel_fields(sizes.pixels if pixels is None else pixels),
+            **pixel_fields(pixels or sizes.pixels or "sam"),
         )
         network = ASAM(config)
         report = load_sam(network, file)

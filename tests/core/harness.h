@@ -73,6 +73,16 @@ inline void expect(bool condition, const std::string& what) {
   if (!condition) throw std::logic_error("does not hold: " + what);
 }
 
+// Numbers between least and least + 2, the same in every run.
+inline std::vector<float> numbers(std::int64_t size, std::uint32_t seed, float least = -1.0f) {
+  std::vector<float> out(static_cast<std::size_t>(size));
+  for (float& x : out) {
+    seed = seed * 1664525u + 1013904223u;
+    x = static_cast<float>(seed >> 8) * 0x1p-23f + least;
+  }
+  return out;
+}
+
 // Small numbers that are the same in every run.
 class Weights {
  public:

@@ -21,19 +21,10 @@ namespace {
 using asam::Isa;
 using asam::Kernels;
 using harness::expect;
+using harness::numbers;
 using Floats = std::vector<float>;
 
 const std::vector<std::int64_t> kEdges{1, 3, 4, 7, 8, 15, 16, 17, 31, 33};
-
-// Numbers between -1 and 1, the same in every run.
-Floats numbers(std::int64_t size, std::uint32_t seed) {
-  Floats out(static_cast<std::size_t>(size));
-  for (float& x : out) {
-    seed = seed * 1664525u + 1013904223u;
-    x = static_cast<float>(seed >> 8) * 0x1p-23f - 1.0f;
-  }
-  return out;
-}
 
 Floats room(std::int64_t size) {
   return Floats(static_cast<std::size_t>(size));

@@ -36,7 +36,6 @@ def test_core(repository: Path, tmp_path: Path, sanitizer: str) -> None:
         "encoder_test",
         "kernels_test",
         "integers_test",
-        *(["avxvnni_test"] if platform.machine() == "x86_64" else []),
         *(["kernels"] if not sanitizer else []),
     ]
     run([cmake, "--build", str(tmp_path), "--target", *targets])

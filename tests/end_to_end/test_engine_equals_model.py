@@ -24,14 +24,6 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "none": {},
 }
 
-# LiteMedSAM's kind of image encoder, made small: cells of 4 pixels.
-FINE = replace(
-    BACKBONES["nano"],
-    encoder=TinyViTSizes(
-        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7), cell=4
-    ),
-)
-
 
 def spread_out(model: ASAM) -> ASAM:
     """Random weights whose hypotheses differ visibly, so that an error in the latents cannot hide."""
@@ -50,12 +42,14 @@ def spread_out(model: ASAM) -> ASAM:
     ids=lambda p: f"{p[0]}-{p[1]}-{p[2]}",
 )
 def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, small_tiny_vit: TinyViTSizes
 ) -> Iterator[tuple[ASAM, Path]]:
     preset, backbone, size = request.param
     torch.manual_seed(2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "fine", FINE)
+        # LiteMedSAM's kind of image encoder, made small: cells of 4 pixels.
+        fine = replace(BACKBONES["nano"], encoder=replace(small_tiny_vit, cell=4))
+        patch.setitem(BACKBONES, "fine", fine)
         yield made(preset, backbone, size, tmp_path_factory.mktemp("engine"))
 
 

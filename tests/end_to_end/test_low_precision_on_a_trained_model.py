@@ -11,11 +11,11 @@ import pytest
 import asam_trt
 from asam import metrics
 from asam.assets import NANO
-from asam.bench.accuracy import mean_iou
 from asam.data import Dataset, LidcCrops, Synthetic
 from asam.model import load_checkpoint
 from asam_trt import precision as precisions
 from asam_trt.modes import iou_distances
+from asam_trt.paired_iou import mean_iou
 
 N = 32  # hypotheses a picture
 

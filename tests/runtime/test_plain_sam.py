@@ -231,13 +231,12 @@ def test_lite_medsam_from_its_file_to_its_mask(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tiny_vit_file: Callable[[str, Path], Path],
+    small_tiny_vit: TinyViTSizes,
 ) -> None:
     """In the sizes of `nano`: cells of 4 pixels, pixels in [0, 1] and the single mask, without being asked for."""
-    encoder = TinyViTSizes(
-        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7), cell=4
-    )
-    sizes = replace(BACKBONES["nano"], encoder=encoder, pixels="unit", masks="single")
-    monkeypatch.setitem(BACKBONES, "lite_medsam", sizes)
+    lite = BACKBONES["lite_medsam"]
+    small = replace(BACKBONES["nano"], encoder=replace(small_tiny_vit, cell=4))
+    monkeypatch.setitem(BACKBONES, "lite_medsam", replace(small, pixels=lite.pixels, masks=lite.masks))
     file, target = tiny_vit_file("lite_medsam", tmp_path / "lite_medsam.pth"), tmp_path / "lite.asam"
     words = ["build", str(file), "--output", str(target), "--image-size", "48"]
     assert main(words) == 0

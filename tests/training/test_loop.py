@@ -35,13 +35,10 @@ def test_every_parameter_moves(tmp_path: Path) -> None:
 
 
 def test_fixed_statistics_stay_and_their_encoder_moves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_tiny_vit: TinyViTSizes
 ) -> None:
     """MobileSAM's, made small: in the weights, in their average, and after a resume."""
-    encoder = TinyViTSizes(
-        widths=(8, 16, 16, 32), depths=(1, 1, 2, 1), heads=(1, 2, 2, 4), windows=(7, 7, 14, 7)
-    )
-    monkeypatch.setitem(BACKBONES, "vit_t", replace(BACKBONES["nano"], encoder=encoder))
+    monkeypatch.setitem(BACKBONES, "vit_t", replace(BACKBONES["nano"], encoder=small_tiny_vit))
 
     def network() -> ASAM:
         torch.manual_seed(0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from asam.bench.route import Route
 from asam.bench.subject import Subject
 from asam.bench.torch_route import TorchRoute
 from asam_trt import Hypotheses
+from asam_trt.paired_iou import mean_iou
 
 _BLOCK = 8  # hypotheses at once: twice the bytes a value
 
@@ -56,10 +56,3 @@ class Reference:
     def mask_iou(self, hypotheses: Hypotheses) -> float:
         """Mean over hypotheses, at the image's size; two empty masks agree."""
         return mean_iou(hypotheses.masks, self.masks[: len(hypotheses)])
-
-
-def mean_iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
-    """Mean IoU of masks [n, H, W] with masks [n, H, W], pair by pair."""
-    common = np.count_nonzero(a & b, axis=(1, 2))
-    either = np.count_nonzero(a | b, axis=(1, 2))
-    return float(np.where(either == 0, 1.0, common / np.maximum(either, 1)).mean())

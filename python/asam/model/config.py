@@ -95,8 +95,10 @@ class Backbone:
     prior_widths: tuple[int, ...]  # channels of the latent networks' blocks; halved in size between blocks
     prior_convs: int  # convolutions a block
     pretrained: bool = True  # whether there are SAM weights to start from
-    pixels: str = "sam"  # what these weights were trained for, keys of PIXELS and MASKS
-    masks: str = "multi"
+    pixels: str | None = (
+        None  # what these weights were trained for, keys of PIXELS and MASKS; None is SAM's own
+    )
+    masks: str | None = None
 
     @property
     def cell(self) -> int:

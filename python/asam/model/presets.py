@@ -139,10 +139,11 @@ def fresh_model(
     own = PRESETS[preset].model
     model = {**own.to_dict(), **given}
     sizes = BACKBONES.get(model["backbone"])
-    if sizes is not None and sizes.pixels != "sam" and pixels is None and "pixel_mean" not in given:
-        pixels = sizes.pixels
-    if sizes is not None and sizes.masks != "multi" and masks is None and "start" not in given:
-        masks = sizes.masks if own.start == start_of("multi") else None
+    if sizes is not None:
+        if pixels is None and "pixel_mean" not in given:
+            pixels = sizes.pixels
+        if masks is None and "start" not in given and own.start != "fresh":
+            masks = sizes.masks
     if pixels is not None:
         model |= pixel_fields(pixels)
     if masks is not None:
